@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make run    build everything and boot Loam in QEMU with a parent and a demo child
+#   make test   build everything and run every test; ends with "N passed, N failed"
+#
+# Every component describes itself in a build.mk beside its sources, with the macros defined below.
+
+LOAM_VERSION := 0.1
+BUILD := build
+CC := gcc
+LD := ld
+NASM := nasm
+PYTHON := python3
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+# Programs of the parent.
+CPPFLAGS_PROGRAM := -I. -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
+CFLAGS_PROGRAM := -std=gnu17 -O2 -g $(WARNINGS) -fstack-protector-strong -MMD -MP
+# The same sources in unit tests and fuzzers.
+CFLAGS_UNIT := -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -MMD -MP \
+               -fsanitize=address,undefined -fno-sanitize-recover=all
+
+PROGRAMS :=
+UNIT_TESTS :=
+TEST_PROGRAMS := # what suites run besides the programs
+OBJECTS :=
+
+all: programs
+
+# $(call program,NAME,SOURCES,LIBRARIES): build/bin/NAME from C sources (paths from the top).
+define program_template
+PROGRAMS += $(BUILD)/bin/$(1)
+OBJECTS += $(patsubst %.c,$(BUILD)/program/%.o,$(2))
+$(BUILD)/bin/$(1): $(patsubst %.c,$(BUILD)/program/%.o,$(2))
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS_PROGRAM) -o $$@ $$^ $(3)
+endef
+program = $(eval $(call program_template,$(strip $(1)),$(2),$(3)))
+
+# $(call unit_test,NAME,SOURCES,LIBRARIES): build/unit/NAME, a cmocka program under ASan and UBSan.
+define unit_test_template
+UNIT_TESTS += $(BUILD)/unit/$(1)
+OBJECTS += $(patsubst %.c,$(BUILD)/unit/object/%.o,$(2))
+$(BUILD)/unit/$(1): $(patsubst %.c,$(BUILD)/unit/object/%.o,$(2))
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS_UNIT) -o $$@ $$^ -lcmocka $(3)
+endef
+unit_test = $(eval $(call unit_test_template,$(strip $(1)),$(2),$(3)))
+
+$(BUILD)/program/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_PROGRAM) $(CFLAGS_PROGRAM) $(CPPFLAGS_EXTRA) -c -o $@ $<
+
+$(BUILD)/unit/object/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_PROGRAM) $(CFLAGS_UNIT) $(CPPFLAGS_EXTRA) -c -o $@ $<
+
+include $(sort $(wildcard */build.mk */*/build.mk */*/*/build.mk */*/*/*/build.mk))
+
+programs: $(PROGRAMS)
+unit-tests: $(UNIT_TESTS)
+test-programs: $(TEST_PROGRAMS)
+
+# Everything that the tests need, then all of them. TESTS narrows them down, e.g. make test TESTS="unit/ide boot/".
+test:
+	@tools/packages
+	$(MAKE) all unit-tests test-programs
+	tests/run $(TESTS)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all programs unit-tests test-programs clean test
+.DELETE_ON_ERROR:
+-include $(sort $(OBJECTS:.o=.d))

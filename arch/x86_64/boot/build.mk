@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The hypervisor's image and loam.efi, the EFI program that carries it.
+
+HYPERVISOR_SOURCES := $(wildcard kernel/*.c arch/x86_64/cpu/*.c arch/x86_64/mm/*.c arch/x86_64/svm/*.c \
+                        drivers/host/*.c) arch/x86_64/boot/initialize.c
+HYPERVISOR_ASSEMBLY := $(wildcard arch/x86_64/cpu/*.asm arch/x86_64/svm/*.asm) arch/x86_64/boot/low_page.asm
+LOADER_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c efi_main.c file.c host_map.c memory.c memory_range.c \
+                    next_image.c processors.c) kernel/boot_memory_needed.c
+
+CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check -mno-red-zone -fcf-protection=none \
+                       -fno-asynchronous-unwind-tables -fno-strict-aliasing -MMD -MP
+CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mcmodel=kernel -fno-pic -fno-pie \
+                     -ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
+                     -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 \
+                     -DLOAM_VERSION='"$(LOAM_VERSION)"'
+# GNU-EFI's headers are older than prototypes.
+CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -O2 -fpic -fshort-wchar -fno-stack-protector -maccumulate-outgoing-args \
+                 -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER
+
+HYPERVISOR_OBJECTS := $(HYPERVISOR_SOURCES:%.c=$(BUILD)/hypervisor/%.o) \
+                      $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
+LOADER_OBJECTS := $(LOADER_SOURCES:%.c=$(BUILD)/loader/%.o) $(BUILD)/loader/launch.o
+OBJECTS += $(HYPERVISOR_OBJECTS) $(LOADER_OBJECTS)
+
+$(BUILD)/hypervisor/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -I. -Iinclude $(CFLAGS_HYPERVISOR) -c -o $@ $<
+
+$(BUILD)/hypervisor/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -g -o $@ $<
+
+$(BUILD)/loader/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -I. -Iinclude $(CFLAGS_LOADER) -c -o $@ $<
+
+LINK_HYPERVISOR = $(LD) -nostdlib -static -no-pie --gc-sections -z max-page-size=4096 -T linker.ld
+
+# Linked twice: the table of function names is made from the first image and moves no function.
+$(BUILD)/hypervisor/loam.elf: $(HYPERVISOR_OBJECTS) linker.ld tools/symbol-table
+	tools/symbol-table > $(@D)/no-symbols.c
+	$(CC) $(CFLAGS_HYPERVISOR) -c -o $(@D)/no-symbols.o $(@D)/no-symbols.c
+	$(LINK_HYPERVISOR) -o $(@D)/first.elf $(HYPERVISOR_OBJECTS) $(@D)/no-symbols.o
+	tools/symbol-table $(@D)/first.elf > $(@D)/symbols.c
+	$(CC) $(CFLAGS_HYPERVISOR) -c -o $(@D)/symbols.o $(@D)/symbols.c
+	$(LINK_HYPERVISOR) -o $@ $(HYPERVISOR_OBJECTS) $(@D)/symbols.o
+
+$(BUILD)/hypervisor/loam.bin: $(BUILD)/hypervisor/loam.elf
+	objcopy -O binary $< $@
+
+$(BUILD)/loader/launch.o: arch/x86_64/boot/launch.asm $(BUILD)/hypervisor/loam.bin
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -DLOAM_IMAGE='"$(BUILD)/hypervisor/loam.bin"' -o $@ $<
+
+$(BUILD)/loam.efi: $(LOADER_OBJECTS)
+	$(LD) -shared -Bsymbolic -nostdlib -znocombreloc -T /usr/lib/elf_x86_64_efi.lds -L/usr/lib \
+	    /usr/lib/crt0-efi-x86_64.o $(LOADER_OBJECTS) -o $(BUILD)/loader/loam.so -l:libefi.a -l:libgnuefi.a
+	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' -j .reloc \
+	    -j .rodata --target=efi-app-x86_64 --subsystem=10 $(BUILD)/loader/loam.so $@
+
+hypervisor: $(BUILD)/loam.efi
+.PHONY: hypervisor
+all: hypervisor

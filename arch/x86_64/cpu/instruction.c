@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "arch/x86_64/cpu/instruction.h"
+#include "arch/x86_64/cpu/cpu_features.h"
+#include "arch/x86_64/mm/guest_walk.h"
+#include "kernel/arch.h"
+#include "kernel/vp.h"
+
+/* --- where the instruction is --- */
+
+static enum code_mode code_mode(const struct vp *vp, const struct hv_x64_segment_register *cs)
+{
+    if ((cs->attributes & HV_SEGMENT_L) != 0 && (vendor->get(vp, VP_EFER) & EFER_LMA) != 0)
+        return CODE_64;
+    return (cs->attributes & HV_SEGMENT_DB) != 0 ? CODE_32 : CODE_16;
+}
+
+static unsigned fetch(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM], enum code_mode *mode)
+{
+    struct hv_x64_segment_register cs;
+    unsigned length = INSTRUCTION_MAXIMUM;
+    uint64_t linear = vp->rip;
+    vendor->get_segment(vp, VP_CS, &cs);
+    *mode = code_mode(vp, &cs);
+    if (*mode != CODE_64) {
+        uint32_t offset = (uint32_t)vp->rip;
+        if (offset > cs.limit)
+            return 0;
+        if (cs.limit - offset < length - 1)
+            length = cs.limit - offset + 1;
+        linear = (uint32_t)(cs.base + offset);
+    }
+    return (unsigned)guest_read_code(vp, linear, bytes, length);
+}
+
+unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM])
+{
+    enum code_mode mode;
+    return fetch(vp, bytes, &mode);
+}
+
+unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
+{
+    uint8_t bytes[INSTRUCTION_MAXIMUM];
+    enum code_mode mode;
+    if (exit->instruction_length != 0)
+        return exit->instruction_length;
+    unsigned count = fetch(vp, bytes, &mode);
+    return instruction_length(bytes, count, mode, exit->reason);
+}
+
+void guest_instruction_done(struct vp *vp, unsigned length)
+{
+    struct hv_x64_segment_register cs;
+    vendor->get_segment(vp, VP_CS, &cs);
+    vp->rip += length;
+    if (code_mode(vp, &cs) != CODE_64)
+        vp->rip = (uint32_t)vp->rip;
+    vp->rflags &= ~RFLAGS_RF;
+    vendor->set(vp, VP_INTERRUPT_SHADOW, 0);
+    if ((vp->rflags & RFLAGS_TF) != 0 && vp->pending_interruption == 0) { /* single step: a trap after it */
+        vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | DR6_BS);
+        vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
+                                   (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+                                   (uint64_t)EXCEPTION_DB << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+    }
+}
+
+/* --- prefixes --- */
+
+struct prefixes {
+    unsigned count;
+    uint8_t rex; /* 0 if there is none right before the opcode, where alone it counts */
+    bool operand_size;
+    bool address_size;
+};
+
+static void read_prefixes(const uint8_t *bytes, unsigned count, enum code_mode mode, struct prefixes *prefixes)
+{
+    *prefixes = (struct prefixes){0};
+    for (unsigned i = 0; i < count; i++) {
+        switch (bytes[i]) {
+        case 0x66:
+            prefixes->operand_size = true;
+            prefixes->rex = 0;
+            break;
+        case 0x67:
+            prefixes->address_size = true;
+            prefixes->rex = 0;
+            break;
+        case 0x26: /* segments, LOCK, REP */
+        case 0x2E:
+        case 0x36:
+        case 0x3E:
+        case 0x64:
+        case 0x65:
+        case 0xF0:
+        case 0xF2:
+        case 0xF3:
+            prefixes->rex = 0;
+            break;
+        default:
+            if (mode != CODE_64 || (bytes[i] & 0xF0) != 0x40) {
+                prefixes->count = i;
+                return;
+            }
+            prefixes->rex = bytes[i];
+        }
+    }
+    prefixes->count = count;
+}
+
+/* --- lengths of intercepted instructions --- */
+
+static const struct intercepted {
+    uint8_t reason; /* enum loam_exit_reason */
+    uint8_t bytes;  /* of the opcode */
+    uint8_t opcode[3];
+    uint8_t mask;    /* which bits of the opcode's last byte count */
+    uint8_t operand; /* bytes that follow the opcode */
+} intercepted_instructions[] = {
+    {LOAM_EXIT_CPUID, 2, {0x0F, 0xA2}, 0xFF, 0},
+    {LOAM_EXIT_MSR_READ, 2, {0x0F, 0x32}, 0xFF, 0},
+    {LOAM_EXIT_MSR_WRITE, 2, {0x0F, 0x30}, 0xFF, 0},
+    {LOAM_EXIT_HLT, 1, {0xF4}, 0xFF, 0},
+    {LOAM_EXIT_HYPERCALL, 3, {0x0F, 0x01, 0xD9}, 0xFF, 0},        /* VMMCALL */
+    {LOAM_EXIT_HYPERCALL, 3, {0x0F, 0x01, 0xC1}, 0xFF, 0},        /* VMCALL */
+    {LOAM_EXIT_IO_PORT, 1, {0xE4}, 0xFC, 1},                      /* IN and OUT, immediate port */
+    {LOAM_EXIT_IO_PORT, 1, {0xEC}, 0xFC, 0},                      /* IN and OUT, DX */
+    {LOAM_EXIT_IO_PORT, 1, {0x6C}, 0xFC, 0},                      /* INS and OUTS */
+    {LOAM_EXIT_XSETBV, 3, {0x0F, 0x01, 0xD1}, 0xFF, 0},
+    {LOAM_EXIT_CACHE, 2, {0x0F, 0x08}, 0xFE, 0},                  /* INVD, WBINVD, WBNOINVD */
+    {LOAM_EXIT_PAUSE, 1, {0x90}, 0xFF, 0},
+    {LOAM_EXIT_CONTROL_REGISTER, 2, {0x0F, 0x20}, 0xFD, 1},       /* MOV CRn; ModRM without address whatever its mod */
+    {LOAM_EXIT_OTHER, 2, {0x0F, 0x31}, 0xFF, 0},                  /* RDTSC */
+    {LOAM_EXIT_OTHER, 3, {0x0F, 0x01, 0xF9}, 0xFF, 0},            /* RDTSCP */
+};
+
+unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode, enum loam_exit_reason reason)
+{
+    struct prefixes prefixes;
+    read_prefixes(bytes, count, mode, &prefixes);
+    for (unsigned i = 0; i < sizeof(intercepted_instructions) / sizeof(intercepted_instructions[0]); i++) {
+        const struct intercepted *known = &intercepted_instructions[i];
+        const uint8_t *opcode = bytes + prefixes.count;
+        unsigned last = known->bytes - 1u, length = prefixes.count + known->bytes + known->operand;
+        if (known->reason == reason && length <= count && memcmp(opcode, known->opcode, last) == 0 &&
+            (opcode[last] & known->mask) == known->opcode[last])
+            return length;
+    }
+    return 0;
+}
+
+/* --- accesses to memory --- */
+
+enum immediate { IMMEDIATE_NONE, IMMEDIATE_8, IMMEDIATE_32, OFFSET /* no ModRM: EAX and an address */ };
+#define ANY_EXTENSION 0xFF
+
+static const struct memory_form {
+    uint8_t opcode;
+    uint8_t extension; /* what ModRM.reg has to be */
+    uint8_t operation;
+    uint8_t immediate;
+} memory_forms[] = {
+    {0x89, ANY_EXTENSION, MEMORY_STORE, IMMEDIATE_NONE},
+    {0x8B, ANY_EXTENSION, MEMORY_LOAD, IMMEDIATE_NONE},
+    {0xC7, 0, MEMORY_STORE, IMMEDIATE_32},
+    {0xA1, ANY_EXTENSION, MEMORY_LOAD, OFFSET},
+    {0xA3, ANY_EXTENSION, MEMORY_STORE, OFFSET},
+    {0x87, ANY_EXTENSION, MEMORY_EXCHANGE, IMMEDIATE_NONE},
+    {0x09, ANY_EXTENSION, MEMORY_OR, IMMEDIATE_NONE},
+    {0x0B, ANY_EXTENSION, MEMORY_LOAD_OR, IMMEDIATE_NONE},
+    {0x21, ANY_EXTENSION, MEMORY_AND, IMMEDIATE_NONE},
+    {0x23, ANY_EXTENSION, MEMORY_LOAD_AND, IMMEDIATE_NONE},
+    {0x39, ANY_EXTENSION, MEMORY_COMPARE, IMMEDIATE_NONE},
+    {0x3B, ANY_EXTENSION, MEMORY_LOAD_COMPARE, IMMEDIATE_NONE},
+    {0x85, ANY_EXTENSION, MEMORY_TEST, IMMEDIATE_NONE},
+    {0x81, 1, MEMORY_OR, IMMEDIATE_32},
+    {0x81, 4, MEMORY_AND, IMMEDIATE_32},
+    {0x81, 7, MEMORY_COMPARE, IMMEDIATE_32},
+    {0x83, 1, MEMORY_OR, IMMEDIATE_8},
+    {0x83, 4, MEMORY_AND, IMMEDIATE_8},
+    {0x83, 7, MEMORY_COMPARE, IMMEDIATE_8},
+    {0xF7, 0, MEMORY_TEST, IMMEDIATE_32},
+    {0xF7, 1, MEMORY_TEST, IMMEDIATE_32}, /* an alias that both vendors have */
+};
+
+static const struct memory_form *find_form(uint8_t opcode, uint8_t modrm)
+{
+    for (unsigned i = 0; i < sizeof(memory_forms) / sizeof(memory_forms[0]); i++)
+        if (memory_forms[i].opcode == opcode &&
+            (memory_forms[i].extension == ANY_EXTENSION || memory_forms[i].extension == (modrm >> 3 & 7)))
+            return &memory_forms[i];
+    return NULL;
+}
+
+static unsigned address_bytes(enum code_mode mode, bool override)
+{
+    if (mode == CODE_64)
+        return override ? 4 : 8;
+    return (mode == CODE_32) != override ? 4 : 2;
+}
+
+/* Bytes of ModRM, SIB and displacement; 0: the operand is no memory. `sib` is read only if ModRM asks for one. */
+static unsigned operand_bytes(uint8_t modrm, uint8_t sib, unsigned address)
+{
+    unsigned mod = modrm >> 6, rm = modrm & 7;
+    if (mod == 3)
+        return 0;
+    if (address == 2) {
+        if (mod == 0)
+            return rm == 6 ? 3 : 1;
+        return 1 + mod;
+    }
+    unsigned bytes = rm == 4 ? 2 : 1;
+    if (mod == 1)
+        return bytes + 1;
+    if (mod == 2 || rm == 5 || (rm == 4 && (sib & 7) == 5))
+        return bytes + 4;
+    return bytes;
+}
+
+static uint32_t read_immediate(const uint8_t *bytes, enum immediate immediate)
+{
+    uint32_t value = 0;
+    if (immediate == IMMEDIATE_8)
+        return (uint32_t)(int32_t)(int8_t)bytes[0];
+    if (immediate == IMMEDIATE_32)
+        memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
+bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_mode mode,
+                               struct memory_instruction *instruction)
+{
+    static const uint8_t immediate_bytes[] = {[IMMEDIATE_NONE] = 0, [IMMEDIATE_8] = 1, [IMMEDIATE_32] = 4, [OFFSET] = 0};
+    struct prefixes prefixes;
+    read_prefixes(bytes, count, mode, &prefixes);
+    /* Two bytes after the opcode are looked at before the length is known: zeros stand for those that are missing. */
+    uint8_t opcode[3] = {0};
+    unsigned rest = count - prefixes.count;
+    memcpy(opcode, bytes + prefixes.count, rest < sizeof(opcode) ? rest : sizeof(opcode));
+
+    bool operand_16 = (mode == CODE_16) != prefixes.operand_size;
+    const struct memory_form *form = find_form(opcode[0], opcode[1]);
+    if (form == NULL || operand_16 || (prefixes.rex & 0x08) != 0)
+        return false;
+    unsigned address = address_bytes(mode, prefixes.address_size);
+    unsigned operand = form->immediate == OFFSET ? address : operand_bytes(opcode[1], opcode[2], address);
+    unsigned length = prefixes.count + 1 + operand + immediate_bytes[form->immediate];
+    if (operand == 0 || length > count || length > INSTRUCTION_MAXIMUM)
+        return false;
+    bool has_immediate = immediate_bytes[form->immediate] != 0;
+    uint8_t reg = form->immediate == OFFSET ? 0 : (opcode[1] >> 3 & 7) | (prefixes.rex & 0x04) << 1;
+    *instruction = (struct memory_instruction){
+        .operation = form->operation,
+        .length = (uint8_t)length,
+        .has_immediate = has_immediate,
+        .gpr = has_immediate ? 0 : reg,
+        .immediate = has_immediate ? read_immediate(bytes + prefixes.count + 1 + operand, form->immediate) : 0,
+    };
+    return true;
+}
+
+bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
+                                     struct memory_instruction *instruction)
+{
+    uint8_t bytes[INSTRUCTION_MAXIMUM];
+    struct hv_x64_segment_register cs;
+    enum code_mode mode;
+    if (exit->fault.bytes_count != 0) {
+        vendor->get_segment(vp, VP_CS, &cs);
+        if (memory_instruction_decode(exit->fault.bytes, exit->fault.bytes_count, code_mode(vp, &cs), instruction))
+            return true;
+    }
+    unsigned count = fetch(vp, bytes, &mode);
+    return memory_instruction_decode(bytes, count, mode, instruction);
+}

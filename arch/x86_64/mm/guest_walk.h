@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A walk of a guest's own page tables in software (APM vol. 2 chapter 5, SDM vol. 3A chapter 4), in every paging mode:
+ * none, 32-bit, PAE, 4-level, 5-level. Besides guest_translate() of kernel/arch.h. The caller holds the VP's claim.
+ */
+#ifndef ARCH_MM_GUEST_WALK_H
+#define ARCH_MM_GUEST_WALK_H
+
+#include "hv/types.h"
+#include "hv/hypercall.h"
+
+struct vp;
+
+#define GUEST_WALK_LEVELS 5u
+
+/* Page table entry bits. */
+#define PTE_PRESENT 0x1ull
+#define PTE_WRITABLE 0x2ull
+#define PTE_USER 0x4ull
+#define PTE_ACCESSED 0x20ull
+#define PTE_DIRTY 0x40ull
+#define PTE_LARGE 0x80ull
+#define PTE_NO_EXECUTE (1ull << 63)
+
+/*
+ * Copies `length` bytes from a guest virtual address; `access` as for guest_translate(). Returns how many bytes came
+ * before the first page that cannot be read.
+ */
+size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint64_t access);
+
+/*
+ * The same for code at the VP's RIP, at most 15 bytes of it, at a linear address. No permissions are checked: the
+ * processor has fetched these bytes already. Keeps the walk in vp->code_walk and repeats only what may have changed.
+ */
+size_t guest_read_code(struct vp *vp, uint64_t linear, void *buffer, size_t length);
+
+#endif

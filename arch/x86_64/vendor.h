@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The seam between the hypervisor and the two kinds of hardware virtualization. svm/ and vmx/ each fill one
+ * `struct vendor`; `vendor` is chosen once at boot, and nothing above this seam knows which one it is.
+ *
+ * All functions run on the logical processor that holds the VP (see vp_claim), in host mode.
+ */
+#ifndef ARCH_VENDOR_H
+#define ARCH_VENDOR_H
+
+#include "hv/registers.h"
+#include "hv/loam.h"
+
+struct lp;
+struct vp;
+
+/* Registers that live in the control block. General registers, RIP and RFLAGS are in struct vp itself. */
+enum vp_register {
+    VP_CR0,
+    VP_CR2,
+    VP_CR3,
+    VP_CR4,
+    VP_EFER,
+    VP_DR6,
+    VP_DR7,
+    VP_PAT,
+    VP_STAR,
+    VP_LSTAR,
+    VP_CSTAR,
+    VP_SFMASK,
+    VP_KERNEL_GS_BASE,
+    VP_SYSENTER_CS,
+    VP_SYSENTER_ESP,
+    VP_SYSENTER_EIP,
+    VP_INTERRUPT_SHADOW, /* 0 or 1 */
+    VP_NMI_MASKED,       /* 0 or 1: an NMI was delivered and IRET has not been executed since */
+    VP_TSC_OFFSET,       /* guest TSC = host TSC + offset */
+    VP_DEBUG_CTL,
+    VP_REGISTER_COUNT
+};
+
+/* Order of HV_X64_REGISTER_ES.., then the descriptor tables, whose selector and attributes are 0. */
+enum vp_segment {
+    VP_ES,
+    VP_CS,
+    VP_SS,
+    VP_DS,
+    VP_FS,
+    VP_GS,
+    VP_LDTR,
+    VP_TR,
+    VP_IDTR,
+    VP_GDTR,
+    VP_SEGMENT_COUNT
+};
+
+/* A raw exit, made neutral. `reason` says which member of the union is filled. */
+struct vp_exit {
+    enum loam_exit_reason reason;
+    uint8_t instruction_length; /* of the intercepted instruction; 0: not known, fetch and decode */
+    union {
+        struct { /* IO_PORT */
+            uint16_t port;
+            uint8_t size;    /* 1, 2 or 4 */
+            uint8_t segment; /* enum vp_segment of a string OUT's source; VP_ES for INS */
+            bool in;
+            bool string;
+            bool rep;
+        } io;
+        struct { /* NESTED_FAULT; APIC_ACCESS */
+            uint64_t gpa;
+            bool write;
+            bool execute;
+            bool mapped;          /* the GPA has a translation, but not with this permission */
+            bool table_walk;      /* the fault came from the walk of the guest's own page tables */
+            uint8_t bytes_count;  /* instruction bytes that the hardware fetched; 0: none */
+            uint8_t bytes[15];
+        } fault;
+        struct { /* EXCEPTION, intercepted before delivery */
+            uint8_t vector;
+            bool has_error_code;
+            uint32_t error_code;
+            uint64_t address; /* CR2 for #PF */
+        } exception;
+        struct { /* CONTROL_REGISTER: CR8 only when the hardware has no virtual TPR */
+            uint8_t number;
+            bool write;
+            uint8_t gpr;
+        } control;
+        uint64_t raw; /* OTHER, INVALID_STATE: the vendor's exit code, for the log */
+    };
+};
+
+/* One entry of a nested page table. Access is HV_MAP_GPA_READABLE | WRITABLE | EXECUTABLE bits. */
+struct nested_format {
+    uint64_t (*leaf)(uint64_t spa, uint32_t access, bool large, bool uncached);
+    uint64_t (*table)(uint64_t spa);
+    uint32_t (*access)(uint64_t entry); /* 0: not present */
+    uint64_t large;                     /* the bit that makes an entry of level 2 or 3 a leaf */
+    bool (*accessed)(uint64_t entry);
+    bool (*dirty)(uint64_t entry);
+};
+
+struct vendor {
+    const char *name; /* "AMD-V", "VT-x" */
+
+    /* NULL if this processor can run Loam, else one line that says what is missing and what to do. */
+    const char *(*unsupported)(void);
+    /* Prepares what all processors share. Once, on the boot processor, before enable. */
+    void (*initialize)(void);
+    /* Turns virtualization on for this processor. Called once a processor, with interrupts off. */
+    void (*enable)(struct lp *lp);
+
+    /* Pages of control block a VP needs. Zeroed, contiguous only as pages; vp->control_page[] holds them. */
+    unsigned control_pages;
+    /*
+     * Control block of a new VP: what is intercepted and where the maps are. The registers in it are zero but for those
+     * bits that virtualization itself needs. The parent's keeps the hardware's PAT.
+     */
+    void (*vp_initialize)(struct vp *vp);
+    void (*parent_initialize)(struct vp *vp);
+
+    /* Enters the guest until the next exit. Loads vp->gpr, rip, rflags before and stores them after. */
+    void (*run)(struct vp *vp, struct vp_exit *exit);
+
+    uint64_t (*get)(const struct vp *vp, enum vp_register name);
+    void (*set)(struct vp *vp, enum vp_register name, uint64_t value);
+    void (*get_segment)(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value);
+    void (*set_segment)(struct vp *vp, enum vp_segment name, const struct hv_x64_segment_register *value);
+
+    /*
+     * Event to deliver at the next entry, in the layout of HV_REGISTER_PENDING_INTERRUPTION; 0 takes it back.
+     * pending() gives the event that the last exit kept from being delivered (0: none), which must be injected again.
+     */
+    void (*inject)(struct vp *vp, uint64_t event);
+    uint64_t (*interrupted_event)(const struct vp *vp);
+    /* An INTERRUPT_WINDOW exit as soon as the VP can take an external interrupt. */
+    void (*interrupt_window)(struct vp *vp, bool wanted);
+    /* The VP runs on this nested page table; its old translations are dropped at the next entry. */
+    void (*set_nested_root)(struct vp *vp, uint64_t spa);
+
+    struct nested_format nested;
+};
+
+extern const struct vendor *vendor;
+extern const struct vendor svm_vendor;
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* CPUID as a VP sees it: what the parent registered, over the default, under what follows the VP's live state. */
+#ifndef KERNEL_CPUID_RESULT_H
+#define KERNEL_CPUID_RESULT_H
+
+#include "hv/types.h"
+
+struct vp;
+
+/* EAX, EBX, ECX, EDX of CPUID with these EAX and ECX. Under the VP's claim. */
+void cpuid_get(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
+
+#endif

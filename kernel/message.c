@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "kernel/message.h"
+#include "kernel/partition.h"
+#include "kernel/vp.h"
+
+#define CR0_PE        0x1ull
+#define CR0_AM        0x40000ull
+#define EFER_LMA      0x400ull
+#define DR7_ENABLES   0xFFull
+#define CACHE_UNCACHED   0u
+#define CACHE_WRITE_BACK 6u
+
+/* Begins a message in the page, which the parent can read at any time: the type comes last. */
+static void *begin(struct vp *vp, uint8_t payload_size)
+{
+    struct hv_message *message = vp->intercept_page;
+
+    message->header.payload_size = payload_size;
+    message->header.message_flags = 0;
+    message->header.reserved[0] = message->header.reserved[1] = 0;
+    message->header.sender = vp->partition->id;
+    return message->payload;
+}
+
+static void end(struct vp *vp, enum hv_message_type type)
+{
+    __atomic_store_n(&vp->intercept_page->header.message_type, type, __ATOMIC_RELEASE);
+}
+
+static uint16_t execution_state(const struct vp *vp)
+{
+    uint64_t cr0 = vendor->get(vp, VP_CR0);
+    uint32_t state = guest_privilege_level(vp);
+
+    if (cr0 & CR0_PE)
+        state |= HV_EXECUTION_CR0_PE;
+    if (cr0 & CR0_AM)
+        state |= HV_EXECUTION_CR0_AM;
+    if (vendor->get(vp, VP_EFER) & EFER_LMA)
+        state |= HV_EXECUTION_EFER_LMA;
+    if (vendor->get(vp, VP_DR7) & DR7_ENABLES)
+        state |= HV_EXECUTION_DEBUG_ACTIVE;
+    if (vp->pending_interruption)
+        state |= HV_EXECUTION_INTERRUPTION_PENDING;
+    if (vendor->get(vp, VP_INTERRUPT_SHADOW))
+        state |= HV_EXECUTION_INTERRUPT_SHADOW;
+    return (uint16_t)state;
+}
+
+static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header, unsigned instruction_length,
+                        enum hv_intercept_access_type access)
+{
+    header->vp_index = vp->index;
+    header->instruction_length_cr8 = (uint8_t)(instruction_length | local_apic_cr8(&vp->apic) << 4);
+    header->intercept_access_type = access;
+    header->execution_state = execution_state(vp);
+    vendor->get_segment(vp, VP_CS, &header->cs);
+    header->rip = vp->rip;
+    header->rflags = vp->rflags;
+}
+
+void message_io_port(struct vp *vp, const struct vp_exit *exit, unsigned instruction_length)
+{
+    struct hv_x64_io_port_intercept_message *message = begin(vp, sizeof(*message));
+
+    fill_header(vp, &message->header, instruction_length,
+                exit->io.in ? HV_INTERCEPT_ACCESS_READ : HV_INTERCEPT_ACCESS_WRITE);
+    message->port_number = exit->io.port;
+    message->access_info = (uint8_t)(exit->io.size | (exit->io.string ? HV_IO_PORT_STRING_OPERATION : 0) |
+                                     (exit->io.rep ? HV_IO_PORT_REP_PREFIX : 0));
+    message->instruction_byte_count = 0;
+    message->reserved = 0;
+    message->rax = vp->gpr[GPR_RAX];
+    message->rcx = vp->gpr[GPR_RCX];
+    message->rsi = vp->gpr[GPR_RSI];
+    message->rdi = vp->gpr[GPR_RDI];
+    /* Segments matter to string instructions only. */
+    if (exit->io.string) {
+        vendor->get_segment(vp, exit->io.in ? VP_DS : exit->io.segment, &message->ds);
+        vendor->get_segment(vp, VP_ES, &message->es);
+    } else {
+        message->ds = message->es = (struct hv_x64_segment_register){0};
+    }
+    end(vp, HVMSG_X64_IO_PORT_INTERCEPT);
+}
+
+void message_memory(struct vp *vp, const struct vp_exit *exit, enum hv_message_type type)
+{
+    struct hv_x64_memory_intercept_message *message = begin(vp, sizeof(*message));
+    enum hv_intercept_access_type access = HV_INTERCEPT_ACCESS_READ;
+    uint8_t bytes[16] = {0};
+
+    if (exit->fault.execute)
+        access = HV_INTERCEPT_ACCESS_EXECUTE;
+    else if (exit->fault.write)
+        access = HV_INTERCEPT_ACCESS_WRITE;
+    fill_header(vp, &message->header, 0, access);
+    message->cache_type = type == HVMSG_UNMAPPED_GPA ? CACHE_UNCACHED : CACHE_WRITE_BACK;
+    message->memory_access_info = 0;
+    message->tpr_priority = (uint8_t)local_apic_cr8(&vp->apic);
+    message->reserved = 0;
+    message->guest_virtual_address = 0;
+    message->guest_physical_address = exit->fault.gpa;
+    message->instruction_byte_count = exit->fault.bytes_count;
+    if (exit->fault.bytes_count)
+        memcpy(bytes, exit->fault.bytes, sizeof(exit->fault.bytes));
+    else if (!exit->fault.execute)
+        message->instruction_byte_count = (uint8_t)guest_fetch_instruction(vp, bytes);
+    memcpy(message->instruction_bytes, bytes, sizeof(bytes));
+    end(vp, type);
+}
+
+void message_unrecoverable_exception(struct vp *vp)
+{
+    struct hv_x64_unrecoverable_exception_message *message = begin(vp, sizeof(*message));
+
+    fill_header(vp, &message->header, 0, HV_INTERCEPT_ACCESS_EXECUTE);
+    end(vp, HVMSG_UNRECOVERABLE_EXCEPTION);
+}
+
+void message_apic_eoi(struct vp *vp, uint8_t vector)
+{
+    struct hv_x64_apic_eoi_message *message = begin(vp, sizeof(*message));
+
+    message->vp_index = vp->index;
+    message->interrupt_vector = vector;
+    end(vp, HVMSG_X64_APIC_EOI);
+}
+
+void message_interruption_deliverable(struct vp *vp, uint32_t type)
+{
+    struct hv_x64_interruption_deliverable_message *message = begin(vp, sizeof(*message));
+
+    fill_header(vp, &message->header, 0, HV_INTERCEPT_ACCESS_EXECUTE);
+    message->deliverable_type = type;
+    message->reserved = 0;
+    end(vp, HVMSG_X64_INTERRUPTION_DELIVERABLE);
+}
+
+void message_invalid_register(struct vp *vp)
+{
+    struct hv_invalid_vp_register_message *message = begin(vp, sizeof(*message));
+
+    message->vp_index = vp->index;
+    message->reserved = 0;
+    end(vp, HVMSG_INVALID_VP_REGISTER_VALUE);
+}
+
+void message_unsupported_feature(struct vp *vp, uint32_t code, uint64_t parameter)
+{
+    struct hv_unsupported_feature_message *message = begin(vp, sizeof(*message));
+
+    message->vp_index = vp->index;
+    message->feature_code = code;
+    message->feature_parameter = parameter;
+    end(vp, HVMSG_UNSUPPORTED_FEATURE);
+}

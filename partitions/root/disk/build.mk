@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The disk engine has no program of its own: what uses it links DISK_SOURCES.
+
+DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c create.c disk.c error.c file.c image_file.c \
+                  info.c linear.c lock.c new_file.c open.c vhd.c vhd_create.c vhd_dynamic.c vhd_metadata.c \
+                  vhd_table.c)
+
+$(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))
+$(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_file.c $(DISK_SOURCES))
+$(call unit_test,disk_crash_test,tests/unit/disk_crash_test.c tests/unit/memory_file.c $(DISK_SOURCES))
+$(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))
+$(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
+
+# Against QEMU and libvhdi: $(PYTHON) tests/unit/disk_interop.py $(DISK_TOOL)
+DISK_TOOL := $(BUILD)/unit/helper/disk_tool
+DISK_TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,tests/unit/disk_tool.c $(DISK_SOURCES))
+OBJECTS += $(DISK_TOOL_OBJECTS)
+$(DISK_TOOL): $(DISK_TOOL_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_UNIT) -o $@ $^
+
+# libFuzzer over images: $(BUILD)/fuzz/vhd -runs=N -max_len=65536 [CORPUS]
+VHD_FUZZ_SOURCES := tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES)
+$(BUILD)/fuzz/vhd: $(VHD_FUZZ_SOURCES) $(wildcard partitions/root/disk/*.h) tests/unit/memory_file.h
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS_PROGRAM) -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $(VHD_FUZZ_SOURCES)
+TEST_PROGRAMS += $(DISK_TOOL)

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/open.h"
+#include "partitions/root/disk/vhd_table.h"
+
+struct check {
+    disk_check_report *report;
+    void *context;
+    struct disk_check_result *result;
+};
+
+static void __attribute__((format(printf, 3, 4)))
+find(const struct check *check, enum disk_check_level level, const char *format, ...)
+{
+    if (check->result->count[level]++ >= DISK_CHECK_MOST_REPORTED)
+        return;
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    check->report(check->context, level, text);
+}
+
+static void find_table_problem(void *context, const char *text)
+{
+    find(context, DISK_CHECK_ERROR, "%s", text);
+}
+
+static void check_footers(const struct check *check, const struct vhd_metadata *metadata)
+{
+    static const char *const damage[] = {[VHD_ABSENT] = "is missing", [VHD_FAULTY] = "is damaged"};
+    if (metadata->end_state != VHD_VALID)
+        find(check, DISK_CHECK_WARNING, "the footer at the end %s; the copy at the start is sound",
+             damage[metadata->end_state]);
+    if (metadata->footer.type == VHD_DYNAMIC && metadata->copy_state != VHD_VALID)
+        find(check, DISK_CHECK_WARNING, "the copy of the footer at the start %s; the one at the end is sound",
+             damage[metadata->copy_state]);
+    if (metadata->footer.type == VHD_DYNAMIC && metadata->footers_differ)
+        find(check, DISK_CHECK_NOTE,
+             "the footer at the end differs from the copy at the start, which counts");
+    if (metadata->footer.saved_state)
+        find(check, DISK_CHECK_NOTE, "the disk is marked as belonging to a virtual machine that is saved");
+}
+
+static void check_fixed(const struct check *check, const struct vhd_metadata *metadata)
+{
+    if (metadata->footer_offset > metadata->disk_size)
+        find(check, DISK_CHECK_NOTE, "%llu bytes between the disk's end and the footer are not used",
+             (unsigned long long)(metadata->footer_offset - metadata->disk_size));
+}
+
+static int check_dynamic(struct check *check, struct disk_file *file, const struct vhd_metadata *metadata)
+{
+    struct vhd_table table;
+    int error = vhd_table_load(&table, file, metadata, find_table_problem, check);
+    if (!error && !table.damaged && metadata->footer_offset > table.used_end)
+        find(check, DISK_CHECK_NOTE, "%llu bytes behind the last block are not used",
+             (unsigned long long)(metadata->footer_offset - table.used_end));
+    vhd_table_free(&table);
+    return error;
+}
+
+bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context,
+                     struct disk_check_result *result, struct disk_error *error)
+{
+    *result = (struct disk_check_result){0};
+    struct check check = {report, context, result};
+    struct vhd_metadata metadata;
+    struct disk_error reason;
+    if (!vhd_metadata_read(file, &metadata, &reason)) {
+        if (reason.code == EUCLEAN) {
+            find(&check, DISK_CHECK_ERROR, "%s", reason.text + reason.reason);
+            return true;
+        }
+        if (error)
+            *error = reason;
+        return false;
+    }
+    check_footers(&check, &metadata);
+    int unread = 0;
+    if (metadata.footer.type == VHD_FIXED)
+        check_fixed(&check, &metadata);
+    else
+        unread = check_dynamic(&check, file, &metadata);
+    if (unread)
+        disk_error_set(error, unread, file->name, "the block allocation table cannot be read: %s",
+                       strerror(unread));
+    return !unread;
+}
+
+bool disk_check(const char *path, disk_check_report *report, void *context, struct disk_check_result *result,
+                struct disk_error *error)
+{
+    struct disk_file *file = image_file_open(path, DISK_OPEN_READ_ONLY, error);
+    if (!file)
+        return false;
+    bool done = disk_check_file(file, report, context, result, error);
+    image_file_close(file);
+    return done;
+}

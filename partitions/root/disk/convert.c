@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/convert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "partitions/root/disk/create.h"
+#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/new_file.h"
+#include "partitions/root/disk/vhd.h"
+
+/* Sectors read at once, and the unit in which zeros are left out: a page of the host. */
+#define COPY_SECTORS 2048u
+#define PAGE_SECTORS 8u
+
+/* What a copy needs to know. */
+struct copy {
+    struct disk *source;
+    struct disk *destination;
+    const char *source_name;
+    const char *destination_name;
+    const struct disk_progress *progress;
+    uint8_t *buffer; /* COPY_SECTORS long */
+};
+
+static struct disk *open_source(const char *path, bool raw, struct disk_error *error)
+{
+    struct disk_error reason;
+    struct disk *disk = disk_open(path, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0), &reason);
+    if (!disk && !raw && reason.code == EMEDIUMTYPE)
+        disk = disk_open(path, DISK_OPEN_READ_ONLY | DISK_OPEN_RAW, &reason);
+    if (!disk && error)
+        *error = reason;
+    return disk;
+}
+
+/* Replacing an image with itself would succeed, and is never what was meant. */
+static bool is_same_file(const struct disk *source, const char *destination)
+{
+    struct stat a, b;
+    return fstat(source->file->descriptor, &a) == 0 && stat(destination, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t length)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
+static bool page_is_zero(const uint8_t *buffer, uint32_t page, uint32_t sectors)
+{
+    uint32_t length = sectors - page < PAGE_SECTORS ? sectors - page : PAGE_SECTORS;
+    return is_zero(buffer + (size_t)page * DISK_SECTOR_SIZE, (size_t)length * DISK_SECTOR_SIZE);
+}
+
+/* How many sectors from `first` on are in pages that are alike in being zeros or not. */
+static uint32_t find_run(const uint8_t *buffer, uint32_t first, uint32_t sectors, bool zero)
+{
+    uint32_t end = first;
+    while (end < sectors && page_is_zero(buffer, end, sectors) == zero)
+        end += PAGE_SECTORS;
+    return (end < sectors ? end : sectors) - first;
+}
+
+static bool copy_sectors(const struct copy *copy, uint64_t sector, uint32_t sectors, struct disk_error *error)
+{
+    int result = disk_transfer(copy->source, DISK_READ, copy->buffer, sector, sectors);
+    if (result) {
+        disk_error_set(error, result, copy->source_name, "reading sectors %llu to %llu failed: %s",
+                       (unsigned long long)sector, (unsigned long long)sector + sectors - 1,
+                       strerror(result));
+        return false;
+    }
+    for (uint32_t first = 0, run; first < sectors; first += run) {
+        bool zero = page_is_zero(copy->buffer, first, sectors);
+        run = find_run(copy->buffer, first, sectors, zero);
+        if (!zero)
+            result = disk_transfer(copy->destination, DISK_WRITE,
+                                   copy->buffer + (size_t)first * DISK_SECTOR_SIZE, sector + first, run);
+        if (result) {
+            disk_error_set(error, result, copy->destination_name, "%s", strerror(result));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool copy_disk(const struct copy *copy, struct disk_error *error)
+{
+    uint64_t total = disk_sectors(copy->source);
+    uint64_t sector = disk_next_data(copy->source, 0);
+    while (sector < total) {
+        uint32_t sectors = total - sector < COPY_SECTORS ? (uint32_t)(total - sector) : COPY_SECTORS;
+        if (!copy_sectors(copy, sector, sectors, error))
+            return false;
+        sector = disk_next_data(copy->source, sector + sectors);
+        if (!disk_progress_step(copy->progress, sector * DISK_SECTOR_SIZE, total * DISK_SECTOR_SIZE)) {
+            disk_error_set(error, ECANCELED, copy->destination_name, "cancelled");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Makes an empty image of the new file and opens it; the disk owns it then. */
+static struct disk *open_destination(const struct new_file *new_file, uint64_t size, enum disk_format format,
+                                     uint32_t block_size, struct disk_error *error)
+{
+    struct disk_file *file = new_file_wrap(new_file);
+    if (!file) {
+        disk_error_set(error, ENOMEM, new_file->path, "no memory");
+        return NULL;
+    }
+    struct disk *disk = NULL;
+    int result = disk_create_in(file, size, format, block_size);
+    if (result)
+        disk_error_set(error, result, new_file->path, "%s", strerror(result));
+    else
+        disk = disk_open_file(file, format == DISK_FORMAT_RAW ? DISK_OPEN_RAW : 0, error);
+    if (!disk)
+        disk_file_close(file);
+    return disk;
+}
+
+/* Fills the new file with the source's disk. */
+static bool fill(const struct new_file *new_file, struct disk *source, const char *source_name,
+                 enum disk_format format, uint32_t block_size, const struct disk_progress *progress,
+                 struct disk_error *error)
+{
+    struct copy copy = {
+        .source = source,
+        .source_name = source_name,
+        .destination_name = new_file->path,
+        .progress = progress,
+        .buffer = malloc((size_t)COPY_SECTORS * DISK_SECTOR_SIZE),
+    };
+    if (!copy.buffer) {
+        disk_error_set(error, ENOMEM, new_file->path, "no memory");
+        return false;
+    }
+    copy.destination =
+        open_destination(new_file, disk_sectors(source) * DISK_SECTOR_SIZE, format, block_size, error);
+    bool done = copy.destination && copy_disk(&copy, error);
+    int result = copy.destination ? disk_close(copy.destination) : 0;
+    if (done && result) {
+        disk_error_set(error, result, new_file->path, "%s", strerror(result));
+        done = false;
+    }
+    free(copy.buffer);
+    return done;
+}
+
+bool disk_convert(const char *source, const char *destination, enum disk_format format,
+                  const struct disk_convert_options *options, struct disk_error *error)
+{
+    static const struct disk_convert_options defaults;
+    if (!options)
+        options = &defaults;
+    uint32_t block_size = options->block_size ? options->block_size : VHD_DEFAULT_BLOCK_SIZE;
+    struct disk *disk = open_source(source, options->source_raw, error);
+    if (!disk)
+        return false;
+
+    struct new_file new_file;
+    bool done = false;
+    if (is_same_file(disk, destination)) {
+        disk_error_set(error, EEXIST, destination,
+                       "is the disk that is to be converted; give the new one another name");
+    } else if (disk_check_size(destination, disk_sectors(disk) * DISK_SECTOR_SIZE, format, block_size,
+                               error) &&
+               new_file_begin(&new_file, destination, options->replace, error)) {
+        done = fill(&new_file, disk, source, format, block_size, &options->progress, error);
+        if (done)
+            done = new_file_commit(&new_file, error);
+        else
+            new_file_abandon(&new_file);
+    }
+    disk_close(disk);
+    return done;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Making new, empty disks. */
+#ifndef DISK_CREATE_H
+#define DISK_CREATE_H
+
+#include "partitions/root/disk/error.h"
+#include "partitions/root/disk/open.h"
+#include "partitions/root/disk/progress.h"
+
+struct disk_create_options {
+    uint32_t block_size; /* of a dynamic disk, a power of two of at least 4096; 0: 2 MiB */
+    bool sparse;         /* a raw or fixed image gets its space as it is written, not now */
+    bool replace;        /* an existing file that nobody uses */
+    struct disk_progress progress;
+};
+
+/*
+ * Makes a disk of `size` bytes, a multiple of 512, at most 2040 GiB unless it is raw. The file appears when
+ * it is complete; on failure there is nothing. `options` may be NULL. False with `error`.
+ */
+bool disk_create(const char *path, uint64_t size, enum disk_format format,
+                 const struct disk_create_options *options, struct disk_error *error);
+
+/* For those who make images: checks the numbers, with `block_size` not 0; writes an empty, sparse image to an
+ * empty file. */
+bool disk_check_size(const char *path, uint64_t size, enum disk_format format, uint32_t block_size,
+                     struct disk_error *error);
+int disk_create_in(struct disk_file *file, uint64_t size, enum disk_format format, uint32_t block_size);
+
+#endif

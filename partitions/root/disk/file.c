@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Pieces handed to the system at once: 64 KiB of a guest's 4 KiB pages fit twice. */
+#define PIECES_PER_TRANSFER 32
+
+static ssize_t system_read(struct disk_file *file, const struct iovec *vector, int count, uint64_t offset)
+{
+    return preadv(file->descriptor, vector, count, (off_t)offset);
+}
+
+static ssize_t system_write(struct disk_file *file, const struct iovec *vector, int count, uint64_t offset)
+{
+    return pwritev(file->descriptor, vector, count, (off_t)offset);
+}
+
+static int system_synchronize(struct disk_file *file)
+{
+    return fdatasync(file->descriptor);
+}
+
+static int system_truncate(struct disk_file *file, uint64_t size)
+{
+    return ftruncate(file->descriptor, (off_t)size);
+}
+
+static int system_size(struct disk_file *file, uint64_t *size)
+{
+    off_t end = lseek(file->descriptor, 0, SEEK_END); /* fstat knows no block device's size */
+    if (end < 0)
+        return -1;
+    *size = (uint64_t)end;
+    return 0;
+}
+
+static uint64_t system_next_data(struct disk_file *file, uint64_t offset)
+{
+    off_t found = lseek(file->descriptor, (off_t)offset, SEEK_DATA);
+    if (found >= 0)
+        return (uint64_t)found;
+    return errno == ENXIO ? UINT64_MAX : offset;
+}
+
+static void system_close(struct disk_file *file)
+{
+    close(file->descriptor);
+    free(file->name);
+    free(file);
+}
+
+static const struct disk_file_operations system_operations = {
+    .read = system_read,
+    .write = system_write,
+    .synchronize = system_synchronize,
+    .truncate = system_truncate,
+    .size = system_size,
+    .next_data = system_next_data,
+    .close = system_close,
+};
+
+struct disk_file *disk_file_wrap(int descriptor, const char *name)
+{
+    struct disk_file *file = calloc(1, sizeof(*file));
+    char *copy = strdup(name);
+    if (!file || !copy) {
+        free(file);
+        free(copy);
+        close(descriptor);
+        return NULL;
+    }
+    file->operations = &system_operations;
+    file->descriptor = descriptor;
+    file->name = copy;
+    return file;
+}
+
+void disk_file_close(struct disk_file *file)
+{
+    file->operations->close(file);
+}
+
+/* The next pieces of at most `length` bytes together; the cursor stays. */
+static int cursor_peek(const struct disk_cursor *cursor, uint64_t length, struct iovec *pieces)
+{
+    const struct iovec *from = cursor->vector;
+    size_t offset = cursor->offset;
+    int count = 0;
+    for (; length && count < PIECES_PER_TRANSFER; from++, offset = 0) {
+        size_t piece = from->iov_len - offset;
+        if (piece > length)
+            piece = length;
+        if (!piece)
+            continue;
+        pieces[count++] = (struct iovec){.iov_base = (char *)from->iov_base + offset, .iov_len = piece};
+        length -= piece;
+    }
+    return count;
+}
+
+static void cursor_advance(struct disk_cursor *cursor, uint64_t length)
+{
+    while (length >= cursor->vector->iov_len - cursor->offset) {
+        length -= cursor->vector->iov_len - cursor->offset;
+        cursor->vector++;
+        cursor->offset = 0;
+        if (!length)
+            return;
+    }
+    cursor->offset += length;
+}
+
+void disk_cursor_zero(struct disk_cursor *cursor, uint64_t length)
+{
+    while (length) {
+        struct iovec pieces[PIECES_PER_TRANSFER];
+        int count = cursor_peek(cursor, length, pieces);
+        for (int i = 0; i < count; i++) {
+            memset(pieces[i].iov_base, 0, pieces[i].iov_len);
+            cursor_advance(cursor, pieces[i].iov_len);
+            length -= pieces[i].iov_len;
+        }
+    }
+}
+
+static int transfer(struct disk_file *file,
+                    ssize_t (*operation)(struct disk_file *, const struct iovec *, int, uint64_t),
+                    struct disk_cursor *cursor, uint64_t length, uint64_t offset)
+{
+    while (length) {
+        struct iovec pieces[PIECES_PER_TRANSFER];
+        int count = cursor_peek(cursor, length, pieces);
+        ssize_t moved = operation(file, pieces, count, offset);
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved < 0)
+            return errno;
+        if (moved == 0)
+            return EIO; /* the end of the file, where there should be data */
+        cursor_advance(cursor, (uint64_t)moved);
+        length -= (uint64_t)moved;
+        offset += (uint64_t)moved;
+    }
+    return 0;
+}
+
+int disk_file_read(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset)
+{
+    return transfer(file, file->operations->read, cursor, length, offset);
+}
+
+int disk_file_write(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset)
+{
+    if (file->failed)
+        return EIO;
+    file->dirty = true;
+    return transfer(file, file->operations->write, cursor, length, offset);
+}
+
+int disk_file_read_buffer(struct disk_file *file, void *buffer, size_t length, uint64_t offset)
+{
+    struct iovec vector = {.iov_base = buffer, .iov_len = length};
+    struct disk_cursor cursor = {.vector = &vector};
+    return disk_file_read(file, &cursor, length, offset);
+}
+
+int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t length, uint64_t offset)
+{
+    struct iovec vector = {.iov_base = (void *)buffer, .iov_len = length};
+    struct disk_cursor cursor = {.vector = &vector};
+    return disk_file_write(file, &cursor, length, offset);
+}
+
+int disk_file_truncate(struct disk_file *file, uint64_t size)
+{
+    if (file->failed)
+        return EIO;
+    file->dirty = true;
+    int result;
+    do
+        result = file->operations->truncate(file, size);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? errno : 0;
+}
+
+int disk_file_size(struct disk_file *file, uint64_t *size)
+{
+    return file->operations->size(file, size) < 0 ? errno : 0;
+}
+
+int disk_file_synchronize(struct disk_file *file)
+{
+    if (file->failed)
+        return EIO;
+    if (!file->dirty || file->deferred)
+        return 0;
+    int result;
+    do
+        result = file->operations->synchronize(file);
+    while (result < 0 && errno == EINTR);
+    if (result < 0) {
+        file->failed = true;
+        return EIO;
+    }
+    file->dirty = false;
+    return 0;
+}
+
+void disk_file_defer(struct disk_file *file)
+{
+    file->deferred = true;
+}

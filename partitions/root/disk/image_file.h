@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The file of an image: opened with the right access, found to be of a usable kind, and locked. */
+#ifndef DISK_IMAGE_FILE_H
+#define DISK_IMAGE_FILE_H
+
+#include "partitions/root/disk/error.h"
+#include "partitions/root/disk/file.h"
+
+/* `flags` and descriptors as in disk_open and disk_open_descriptor. NULL with `error`. */
+struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_error *error);
+struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned flags, struct disk_error *error);
+
+/* Unlocks and closes. */
+void image_file_close(struct disk_file *file);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/info.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/vhd_table.h"
+
+#define STAT_BLOCK 512u /* the unit of st_blocks */
+
+/* Four characters of the footer, which may be anything. */
+static void copy_printable(char *to, const char *from)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : ' ';
+    for (int i = 3; i >= 0 && to[i] == ' '; i--)
+        to[i] = '\0';
+    to[4] = '\0';
+}
+
+static void ignore_problem(void *context, const char *text)
+{
+    (void)context;
+    (void)text;
+}
+
+static bool count_blocks(struct disk_file *file, const struct vhd_metadata *metadata, struct disk_info *info,
+                         struct disk_error *error)
+{
+    struct vhd_table table;
+    int result = vhd_table_load(&table, file, metadata, ignore_problem, NULL);
+    if (result)
+        disk_error_set(error, result, file->name, "the block allocation table cannot be loaded: %s",
+                       strerror(result));
+    info->block_size = table.block_size;
+    info->blocks = table.blocks;
+    info->allocated_blocks = table.allocated;
+    info->damaged_blocks = table.damaged;
+    vhd_table_free(&table);
+    return result == 0;
+}
+
+static bool describe_vhd(struct disk_file *file, struct disk_info *info, struct disk_error *error)
+{
+    struct vhd_metadata metadata;
+    if (!vhd_metadata_read(file, &metadata, error))
+        return false;
+    const struct vhd_footer *footer = &metadata.footer;
+    bool dynamic = footer->type == VHD_DYNAMIC;
+    info->format = dynamic ? DISK_FORMAT_DYNAMIC : DISK_FORMAT_FIXED;
+    info->size = metadata.disk_size;
+    info->geometry = vhd_identify_geometry(footer->geometry, metadata.disk_size / DISK_SECTOR_SIZE);
+    copy_printable(info->creator_application, footer->creator_application);
+    copy_printable(info->creator_host, footer->creator_host);
+    info->creator_version = footer->creator_version;
+    info->created = (int64_t)footer->timestamp + VHD_EPOCH;
+    memcpy(info->identifier, footer->identifier, sizeof(info->identifier));
+    info->saved_state = footer->saved_state;
+    info->footer_damaged = metadata.end_state != VHD_VALID || (dynamic && metadata.copy_state != VHD_VALID);
+    return !dynamic || count_blocks(file, &metadata, info, error);
+}
+
+static bool describe(struct disk_file *file, unsigned flags, struct disk_info *info, struct disk_error *error)
+{
+    struct stat status;
+    int result = disk_file_size(file, &info->file_size);
+    if (!result && fstat(file->descriptor, &status) < 0)
+        result = errno;
+    if (result) {
+        disk_error_set(error, result, file->name, "its size cannot be found out: %s", strerror(result));
+        return false;
+    }
+    info->file_space = (uint64_t)status.st_blocks * STAT_BLOCK;
+    if (!(flags & DISK_OPEN_RAW))
+        return describe_vhd(file, info, error);
+
+    info->format = DISK_FORMAT_RAW;
+    info->size = info->file_size;
+    info->geometry =
+        vhd_identify_geometry(vhd_geometry(info->size / DISK_SECTOR_SIZE), info->size / DISK_SECTOR_SIZE);
+    return true;
+}
+
+bool disk_info(const char *path, unsigned flags, struct disk_info *info, struct disk_error *error)
+{
+    struct disk_error reason;
+    *info = (struct disk_info){0};
+    struct disk_file *file = image_file_open(path, flags | DISK_OPEN_READ_ONLY, &reason);
+    if (!file && reason.code == EBUSY) {
+        info->in_use = true;
+        info->holder = reason.holder;
+        file = image_file_open(path, flags | DISK_OPEN_UNLOCKED, &reason);
+    }
+    if (!file) {
+        if (error)
+            *error = reason;
+        return false;
+    }
+    bool done = describe(file, flags, info, error);
+    image_file_close(file);
+    return done;
+}

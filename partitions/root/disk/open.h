@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening and closing disk images. */
+#ifndef DISK_OPEN_H
+#define DISK_OPEN_H
+
+#include <stdbool.h>
+
+#include "partitions/root/disk/disk.h"
+#include "partitions/root/disk/error.h"
+
+struct disk_file;
+
+enum disk_format { DISK_FORMAT_RAW, DISK_FORMAT_FIXED, DISK_FORMAT_DYNAMIC };
+
+/* "raw", "fixed", "dynamic". */
+const char *disk_format_name(enum disk_format format);
+
+enum {
+    DISK_OPEN_READ_ONLY = 1u << 0,
+    /*
+     * A raw image; otherwise a VHD, fixed or dynamic, as its footer says. A guest writes what it likes into a
+     * raw image, also a VHD's footer, so a raw image is never recognised as such: whoever attaches it has to
+     * say so.
+     */
+    DISK_OPEN_RAW = 1u << 1,
+    /* For a glance at an image that may be in use: no lock. */
+    DISK_OPEN_UNLOCKED = 1u << 2 | DISK_OPEN_READ_ONLY,
+};
+
+/*
+ * Opens an image and locks it, exclusively for writing, shared for reading. Opening a VHD for writing renews
+ * its footers where a crash has left them damaged. NULL with `error` (see error.h for the codes) if it cannot
+ * be used.
+ *
+ * disk_open_descriptor takes a descriptor that was opened elsewhere, for reading and writing unless
+ * DISK_OPEN_READ_ONLY is set. It belongs to the disk from then on, and is closed if the disk cannot be
+ * opened. The lock is that of the open file: it lasts while any process has a copy of the descriptor, unless
+ * the disk is closed. `name` is used in messages.
+ */
+struct disk *disk_open(const char *path, unsigned flags, struct disk_error *error);
+struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error);
+
+/* The same without a lock, and `file` stays the caller's if it fails. For what is no file of the system's. */
+struct disk *disk_open_file(struct disk_file *file, unsigned flags, struct disk_error *error);
+
+/*
+ * Puts the image in order, makes everything durable, unlocks and closes. Not from within a request's `done`.
+ * 0, or the errno of what was not written; the disk is gone in any case.
+ */
+int disk_close(struct disk *disk);
+
+enum disk_format disk_format(const struct disk *disk);
+
+#endif

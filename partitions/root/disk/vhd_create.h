@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Writes new, empty VHD images. */
+#ifndef DISK_VHD_CREATE_H
+#define DISK_VHD_CREATE_H
+
+#include "partitions/root/disk/file.h"
+#include "partitions/root/disk/vhd.h"
+
+/*
+ * Make an image of `size` bytes (a multiple of 512, at most VHD_MAXIMUM_SIZE) of an empty file, sparsely: for
+ * a fixed one, of a file that holds the disk's sectors or is to hold them. `block_size` is a power of two
+ * that makes no more than VHD_MAXIMUM_BLOCKS. Not synchronized. 0 or an errno.
+ */
+int vhd_create_fixed(struct disk_file *file, uint64_t size);
+int vhd_create_dynamic(struct disk_file *file, uint64_t size, uint32_t block_size);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a virtual machine is made of, as loamd keeps it: in a file for each, and in requests (docs/manager-protocol.md).
+ * Form and ranges are checked here; whether files exist and who may use them is found out by who opens them.
+ */
+#ifndef MANAGER_DEFINITION_H
+#define MANAGER_DEFINITION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "partitions/root/manager/fields.h"
+#include "partitions/root/manager/name.h"
+#include "partitions/root/net/packet.h"
+#include "partitions/root/worker/configuration.h"
+
+#define DEFINITION_VERSION        1
+#define DEFINITION_DEFAULT_MEMORY (512ull << 20)
+#define DEFINITION_COMMAND_LINE   2047u /* bytes; what Linux takes */
+
+/* A file by its absolute path, and whose rights count when it is opened. */
+struct definition_file {
+    char *path; /* NULL: none */
+    uid_t user;
+};
+
+struct definition_disk {
+    struct definition_file file;
+    bool raw; /* otherwise a VHD */
+    bool read_only;
+};
+
+struct definition_nic {
+    char switch_name[NAME_SIZE]; /* empty: no cable */
+    struct mac_address mac;      /* all zero: to be chosen */
+};
+
+struct definition {
+    char name[NAME_SIZE];
+    uint64_t memory; /* bytes */
+    unsigned processors;
+    struct definition_file kernel;
+    struct definition_file initrd; /* optional */
+    char *command_line;
+    unsigned disk_count;
+    struct definition_disk disks[CONFIGURATION_DISKS]; /* IDE 0:0, 0:1, 1:0, 1:1 */
+    unsigned nic_count;
+    struct definition_nic nics[CONFIGURATION_NICS];
+};
+
+/* Where an object comes from. */
+enum definition_source {
+    DEFINITION_STORED,  /* our own file: has "version" and users, and everything that must be there */
+    DEFINITION_REQUEST, /* somebody's request: files belong to `user`; what is left out stays as it is */
+};
+
+/*
+ * Reads an object into `definition`, which holds something sound: defaults, or what is to be changed. False: `error`
+ * (FIELDS_ERROR_SIZE bytes) says where and what, and `definition` is only good for definition_clear().
+ */
+bool definition_read(struct definition *definition, const json_t *object, enum definition_source source, uid_t user,
+                     char *error);
+
+void definition_initialize(struct definition *definition);
+bool definition_copy(struct definition *to, const struct definition *from);
+void definition_clear(struct definition *definition);
+
+/* The object as it is stored. NULL: no memory. */
+json_t *definition_json(const struct definition *definition);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/manager/file_access.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "partitions/root/disk/lock.h"
+#include "partitions/root/disk/open.h"
+#include "partitions/root/manager/identity.h"
+
+/* Linux/x86 boot protocol: the magic number of the setup header. */
+#define SETUP_MAGIC        "HdrS"
+#define SETUP_MAGIC_OFFSET 0x202
+
+static int __attribute__((format(printf, 3, 4)))
+refuse(struct file_access_problem *problem, const struct file_access *file, const char *format, ...)
+{
+    int length = snprintf(problem->text, sizeof(problem->text), "%.600s: ", file->path);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(problem->text + length, sizeof(problem->text) - (size_t)length, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+/* Finds the first directory on the way to the file that `fails`; NULL: none does. */
+static const char *find_directory(const char *path, bool (*fails)(const char *directory), char directory[PATH_MAX])
+{
+    for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
+        snprintf(directory, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+        if (fails(directory))
+            return directory;
+    }
+    return NULL;
+}
+
+static bool cannot_be_searched(const char *directory)
+{
+    return access(directory, X_OK) != 0 && errno == EACCES;
+}
+
+static bool does_not_exist(const char *directory)
+{
+    return access(directory, F_OK) != 0 && errno == ENOENT;
+}
+
+static const char *missing_right(const struct file_access *file)
+{
+    const bool writes = file->role == FILE_DISK && !file->read_only;
+    if (!writes || access(file->path, W_OK) == 0)
+        return "read";
+    return access(file->path, R_OK) == 0 ? "write" : "read and write";
+}
+
+static int explain(struct file_access_problem *problem, const struct file_access *file, int error)
+{
+    char directory[PATH_MAX], user[IDENTITY_NAME_SIZE];
+    switch (error) {
+    case ENOENT:
+        if (find_directory(file->path, does_not_exist, directory))
+            return refuse(problem, file, "there is no directory %.300s: check the path", directory);
+        return refuse(problem, file, "there is no such file: %s",
+                      file->role == FILE_DISK ? "check the path, or make a disk with loam disk create"
+                                              : "check the path");
+    case EACCES:
+    case EPERM:
+        identity_name(file->user, user);
+        if (find_directory(file->path, cannot_be_searched, directory))
+            return refuse(problem, file, "%s may not search the directory %.300s (right x)", user, directory);
+        return refuse(problem, file, "%s may not %s it: give that right with chmod or chown", user,
+                      missing_right(file));
+    case EROFS:
+        return refuse(problem, file, "on a file system that is mounted read-only: attach it with read-only");
+    case ETXTBSY:
+        return refuse(problem, file, "is a program that runs");
+    default:
+        return refuse(problem, file, "cannot be opened: %s", strerror(error));
+    }
+}
+
+static int judge_regular(int descriptor, const struct file_access *file, struct file_access_problem *problem)
+{
+    struct stat status;
+    if (fstat(descriptor, &status) != 0)
+        return refuse(problem, file, "cannot be examined: %s", strerror(errno));
+    if (S_ISDIR(status.st_mode))
+        return refuse(problem, file, "is a directory, not a file");
+    if (!S_ISREG(status.st_mode))
+        return refuse(problem, file, "is not a regular file");
+    if (status.st_size == 0)
+        return refuse(problem, file, "is empty");
+    return 0;
+}
+
+static int judge_kernel(int descriptor, const struct file_access *file, struct file_access_problem *problem)
+{
+    char magic[sizeof(SETUP_MAGIC) - 1];
+    ssize_t length = pread(descriptor, magic, sizeof(magic), SETUP_MAGIC_OFFSET);
+    if (length < 0)
+        return refuse(problem, file, "cannot be read: %s", strerror(errno));
+    if (length != sizeof(magic) || memcmp(magic, SETUP_MAGIC, sizeof(magic)) != 0)
+        return refuse(problem, file, "is not a Linux kernel for x86 (a bzImage, such as /boot/vmlinuz-...)");
+    return 0;
+}
+
+static const char *disk_remedy(int code)
+{
+    switch (code) {
+    case EMEDIUMTYPE:
+        return " (attach a raw image as PATH,raw)";
+    case EUCLEAN:
+        return " (loam disk check says more; restore it from a copy)";
+    default:
+        return "";
+    }
+}
+
+/* Looks at the image without locking it. */
+static int judge_disk(int descriptor, const struct file_access *file, struct file_access_problem *problem)
+{
+    struct disk_error error;
+    int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return refuse(problem, file, "cannot be opened: %s", strerror(errno));
+    struct disk *disk =
+        disk_open_descriptor(copy, file->path, DISK_OPEN_UNLOCKED | (file->raw ? DISK_OPEN_RAW : 0), &error);
+    if (!disk)
+        return refuse(problem, file, "%s%s", error.text + error.reason, disk_remedy(error.code));
+    disk_close(disk);
+    return 0;
+}
+
+/* The worker locks it; here we only find out whether it will be able to. */
+static int judge_lock(int descriptor, const struct file_access *file, struct file_access_problem *problem)
+{
+    struct disk_error error;
+    if (disk_lock(descriptor, file->path, !file->read_only, &error)) {
+        disk_unlock(descriptor);
+        return 0;
+    }
+    problem->in_use = error.code == EBUSY;
+    problem->holder = error.holder;
+    return refuse(problem, file, "%s", error.text + error.reason);
+}
+
+static int judge(int descriptor, const struct file_access *file, bool to_use, struct file_access_problem *problem)
+{
+    if (file->role == FILE_DISK) {
+        int result = judge_disk(descriptor, file, problem);
+        return result || !to_use ? result : judge_lock(descriptor, file, problem);
+    }
+    int result = judge_regular(descriptor, file, problem);
+    return result || file->role != FILE_KERNEL ? result : judge_kernel(descriptor, file, problem);
+}
+
+int file_access_open(const struct file_access *file, bool to_use, struct file_access_problem *problem)
+{
+    const bool writes = file->role == FILE_DISK && !file->read_only;
+    *problem = (struct file_access_problem){0};
+    /* O_NONBLOCK: a FIFO would wait for its other end. Files and block devices ignore it. */
+    int descriptor = open(file->path, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (descriptor < 0)
+        return errno == EISDIR ? refuse(problem, file, "is a directory, not a disk image")
+                               : explain(problem, file, errno);
+    if (judge(descriptor, file, to_use, problem) == 0)
+        return descriptor;
+    close(descriptor);
+    return -1;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/manager/opener.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A file system that does not answer for so long is not waited for any longer. Milliseconds. */
+#define PATIENCE 30000u
+
+struct opener {
+    struct opener_context *context;
+    opener_done *done; /* NULL: has been called; only the process is waited for */
+    void *owner;
+    struct opener_file files[OPENER_FILES];
+    unsigned count;
+    bool to_use;
+    bool has_asker;
+    struct identity asker;
+    struct file_access_problem problem;
+    bool failed;
+
+    pid_t process;
+    struct event_source process_end; /* pidfd */
+    int channel;
+    struct alarm alarm;
+};
+
+/* From the process, with the descriptor if there is no problem. */
+struct message {
+    unsigned index;
+    bool failed;
+    struct file_access_problem problem;
+};
+
+/* ---- In the process ---- */
+
+static void send_message(int channel, const struct message *message, int descriptor)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = (void *)message, .iov_len = sizeof(*message)};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        header.msg_control = &control;
+        header.msg_controllen = sizeof(control);
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+        *rights = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
+    }
+    if (sendmsg(channel, &header, MSG_NOSIGNAL) < 0)
+        _exit(1); /* the manager takes silence for failure */
+}
+
+static int become(const struct opener *opener, uid_t user)
+{
+    struct identity identity;
+    if (opener->has_asker && opener->asker.user == user)
+        return identity_become(&opener->asker);
+    int error = identity_of_user(user, &identity);
+    return error ? error : identity_become(&identity);
+}
+
+/* Nothing of the manager's is left open but the channel, which moves to descriptor 3. */
+static void leave_manager(int channel)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    if (dup2(channel, 3) < 0 || close_range(4, ~0u, 0) != 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0)
+        _exit(1);
+}
+
+static _Noreturn void serve(const struct opener *opener, int channel, uid_t user)
+{
+    leave_manager(channel);
+    struct message message = {0};
+    int error = become(opener, user);
+    for (unsigned i = 0; i < opener->count; i++) {
+        if (opener->files[i].access.user != user)
+            continue;
+        int descriptor = -1;
+        if (error)
+            snprintf(message.problem.text, sizeof(message.problem.text),
+                     "%.600s: cannot be opened as user %u: %s", opener->files[i].access.path, (unsigned)user,
+                     strerror(error));
+        else
+            descriptor = file_access_open(&opener->files[i].access, opener->to_use, &message.problem);
+        message.index = i;
+        message.failed = descriptor < 0;
+        send_message(3, &message, descriptor);
+        if (message.failed)
+            _exit(0);
+    }
+    _exit(0);
+}
+
+/* ---- In the manager ---- */
+
+static void release(struct opener *opener)
+{
+    for (unsigned i = 0; i < opener->count; i++) {
+        if (opener->files[i].descriptor >= 0)
+            close(opener->files[i].descriptor);
+        free((char *)opener->files[i].access.path);
+    }
+    if (opener->has_asker)
+        identity_clear(&opener->asker);
+    opener->context->active--;
+    free(opener);
+}
+
+static void fail(struct opener *opener, const struct opener_file *file, const char *text)
+{
+    if (opener->failed)
+        return;
+    opener->failed = true;
+    snprintf(opener->problem.text, sizeof(opener->problem.text), "%.600s: %s", file->access.path, text);
+}
+
+static void tell(struct opener *opener)
+{
+    struct opener_result result = {
+        .files = opener->files, .count = opener->count, .problem = opener->failed ? &opener->problem : NULL};
+    if (opener->done)
+        opener->done(opener->owner, &result);
+    opener->done = NULL;
+}
+
+static struct opener_file *first_closed(struct opener *opener)
+{
+    for (unsigned i = 0; i < opener->count; i++)
+        if (opener->files[i].descriptor < 0)
+            return &opener->files[i];
+    return NULL;
+}
+
+/* Takes one message in. False: there is none. */
+static bool receive(struct opener *opener)
+{
+    struct message message;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = &message, .iov_len = sizeof(message)};
+    struct msghdr header = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    if (recvmsg(opener->channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(message))
+        return false;
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+    int descriptor = -1;
+    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS)
+        memcpy(&descriptor, CMSG_DATA(rights), sizeof(int));
+    if (message.failed || message.index >= opener->count || descriptor < 0 ||
+        opener->files[message.index].descriptor >= 0) {
+        if (descriptor >= 0)
+            close(descriptor);
+        opener->failed = true;
+        opener->problem = message.problem;
+        opener->problem.text[sizeof(opener->problem.text) - 1] = '\0';
+        return true;
+    }
+    opener->files[message.index].descriptor = descriptor;
+    return true;
+}
+
+/* Two names, links for example, of one disk. */
+static void check_twins(struct opener *opener)
+{
+    struct stat status[OPENER_FILES];
+    for (unsigned i = 0; i < opener->count; i++) {
+        if (opener->files[i].access.role != FILE_DISK || fstat(opener->files[i].descriptor, &status[i]) != 0)
+            continue;
+        for (unsigned j = 0; j < i; j++) {
+            if (opener->files[j].access.role != FILE_DISK)
+                continue;
+            bool same = S_ISBLK(status[i].st_mode) && S_ISBLK(status[j].st_mode)
+                            ? status[i].st_rdev == status[j].st_rdev
+                            : status[i].st_dev == status[j].st_dev && status[i].st_ino == status[j].st_ino;
+            if (same)
+                fail(opener, &opener->files[i], "is the same file as another disk of this virtual machine");
+        }
+    }
+}
+
+static int start_process(struct opener *opener);
+
+/* The process has ended: more files of other users, or the end. */
+static void go_on(struct opener *opener, uid_t user)
+{
+    while (receive(opener))
+        ;
+    close(opener->channel);
+    for (unsigned i = 0; i < opener->count; i++)
+        if (opener->files[i].access.user == user && opener->files[i].descriptor < 0)
+            fail(opener, &opener->files[i], "cannot be opened: the process that tried has been killed");
+    if (!opener->failed && opener->done && first_closed(opener)) {
+        int error = start_process(opener);
+        if (!error)
+            return;
+        fail(opener, first_closed(opener), strerror(error));
+    }
+    if (!opener->failed)
+        check_twins(opener);
+    tell(opener);
+    release(opener);
+}
+
+static void process_ended(void *owner, uint32_t events)
+{
+    struct opener *opener = owner;
+    (void)events;
+    uid_t user = first_closed(opener)->access.user;
+    waitpid(opener->process, NULL, WNOHANG);
+    alarm_cancel(opener->context->alarms, &opener->alarm);
+    event_loop_remove(opener->context->loop, &opener->process_end);
+    close(opener->process_end.descriptor);
+    go_on(opener, user);
+}
+
+static void patience_ended(void *owner)
+{
+    struct opener *opener = owner;
+    kill(opener->process, SIGKILL);
+    fail(opener, first_closed(opener), "cannot be opened: its file system does not answer");
+    tell(opener);
+}
+
+static int start_process(struct opener *opener)
+{
+    int ends[2];
+    uid_t user = first_closed(opener)->access.user;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return errno;
+    pid_t process = fork();
+    if (process == 0)
+        serve(opener, ends[1], user);
+    int error = process < 0 ? errno : 0;
+    close(ends[1]);
+    int pidfd = process < 0 ? -1 : pidfd_open(process, 0);
+    if (process > 0 && pidfd < 0)
+        error = errno;
+    if (!error)
+        error = event_loop_add(opener->context->loop, &opener->process_end, pidfd, EPOLLIN, process_ended, opener);
+    if (!error) {
+        opener->process = process;
+        opener->channel = ends[0];
+        alarm_set(opener->context->alarms, &opener->alarm, opener->context->loop->now + PATIENCE, patience_ended,
+                  opener);
+        return 0;
+    }
+    close(ends[0]);
+    if (pidfd >= 0)
+        close(pidfd);
+    if (process > 0) {
+        kill(process, SIGKILL);
+        waitpid(process, NULL, 0);
+    }
+    return error;
+}
+
+/* Adds a file; false: no memory. */
+static bool add(struct opener *opener, const struct opener_plan *plan, enum file_role role,
+                const struct definition_file *file, const struct definition_disk *disk)
+{
+    if (!file->path)
+        return true;
+    char *path = strdup(file->path);
+    if (!path)
+        return false;
+    opener->files[opener->count++] = (struct opener_file){
+        .access = {.role = role,
+                   .path = path,
+                   .user = plan->all_as_asker ? plan->asker->user : file->user,
+                   .raw = disk && disk->raw,
+                   .read_only = disk && disk->read_only},
+        .descriptor = -1,
+    };
+    return true;
+}
+
+static bool fill(struct opener *opener, const struct opener_plan *plan)
+{
+    const struct definition *definition = plan->definition;
+    if (plan->asker) {
+        if (!identity_copy(&opener->asker, plan->asker))
+            return false;
+        opener->has_asker = true;
+    }
+    bool filled = add(opener, plan, FILE_KERNEL, &definition->kernel, NULL) &&
+                  add(opener, plan, FILE_INITRD, &definition->initrd, NULL);
+    for (unsigned i = 0; i < definition->disk_count && filled; i++)
+        filled = add(opener, plan, FILE_DISK, &definition->disks[i].file, &definition->disks[i]);
+    return filled;
+}
+
+int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done, void *owner)
+{
+    if (context->active >= OPENER_MAXIMUM)
+        return EBUSY;
+    struct opener *opener = calloc(1, sizeof(*opener));
+    if (!opener)
+        return ENOMEM;
+    opener->context = context;
+    opener->done = done;
+    opener->owner = owner;
+    opener->to_use = plan->to_use;
+    context->active++;
+    int error = fill(opener, plan) ? start_process(opener) : ENOMEM;
+    if (error)
+        release(opener);
+    return error;
+}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# loam-worker: the process that is one virtual machine.
+
+include partitions/root/worker/devices/sources.mk
+
+WORKER := partitions/root/worker
+WORKER_EMULATOR_SOURCES := $(addprefix $(WORKER)/, \
+    arithmetic.c memory_access.c mmio_emulator.c mmio_operand.c mmio_string.c processor_mode.c)
+WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
+    $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c vp.c)
+WORKER_MACHINE_SOURCES := $(WORKER_VP_SOURCES) $(WORKER_DEVICE_SOURCES) \
+    $(addprefix $(WORKER)/,configuration.c console.c control.c cpuid_topology.c disk_queue.c guest_memory.c \
+        guest_ram.c host_timer.c life_cycle.c linux_boot.c machine.c network.c timer.c vp_state.c) \
+    $(addprefix partitions/root/net/,event_loop.c nic_port.c)
+WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread
+
+# DISK_SOURCES: partitions/root/disk/build.mk
+$(call program,loam-worker,$(WORKER_MACHINE_SOURCES) $(DISK_SOURCES) $(addprefix $(WORKER)/,main.c mshv.c sandbox.c), \
+    $(WORKER_LIBRARIES) -lseccomp)
+
+$(call unit_test,mmio_emulator_test,tests/unit/mmio_emulator_test.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c, \
+    -lZydis -lZycore)
+$(call unit_test,vp_test,tests/unit/vp_test.c tests/unit/fake_hypervisor.c $(WORKER_VP_SOURCES) \
+    $(WORKER_DEVICES)/i8259.c $(WORKER_DEVICES)/ioapic.c,-lZydis -lZycore -lpthread)
+$(call unit_test,io_port_test,tests/unit/io_port_test.c \
+    $(addprefix $(WORKER)/,bus.c io_port.c memory_access.c processor_mode.c))
+$(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c)
+$(call unit_test,configuration_test,tests/unit/configuration_test.c $(WORKER)/configuration.c,-ljansson)
+$(call unit_test,console_test,tests/unit/console_test.c $(WORKER)/console.c $(WORKER)/bus.c $(WORKER)/timer.c \
+    $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
+$(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)
+$(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
+    $(DISK_SOURCES),$(WORKER_LIBRARIES))
+$(call unit_test,sandbox_test,tests/unit/sandbox_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
+    $(WORKER)/sandbox.c $(DISK_SOURCES),$(WORKER_LIBRARIES) -lseccomp)
+
+# libFuzzer: build/fuzz/NAME [CORPUS] [-max_total_time=SECONDS]. The rule for objects is the devices'.
+# $(call fuzzer,NAME,SOURCES,LIBRARIES)
+define worker_fuzzer_template
+OBJECTS += $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
+$(BUILD)/fuzz/$(1): $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
+	@mkdir -p $$(@D)
+	$$(CLANG) $$(CFLAGS_FUZZ) -o $$@ $$^ $(3)
+endef
+worker_fuzzer = $(eval $(call worker_fuzzer_template,$(strip $(1)),$(2),$(3)))
+
+$(call worker_fuzzer,mmio,tests/fuzz/mmio_fuzz.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c $(WORKER)/io_port.c, \
+    -lZydis -lZycore)
+$(call worker_fuzzer,linux_boot,tests/fuzz/linux_boot_fuzz.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c)

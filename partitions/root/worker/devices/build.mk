@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Tests of the platform devices; the program that they are part of is declared in partitions/root/worker/build.mk. May
+# be included more than once.
+
+ifndef PLATFORM_SOURCES
+
+include partitions/root/worker/devices/sources.mk
+
+CLANG := clang
+
+PLATFORM_SOURCES := firmware_setup.c host_bridge.c i8042.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
+    piix4_isa.c piix4_pm.c platform.c system_ports.c uart16550.c
+
+# $(call device_test,NAME,DEVICE SOURCES,OTHER SOURCES): build/unit/NAME_test
+device_test = $(call unit_test,$(strip $(1))_test,tests/unit/$(strip $(1))_test.c tests/unit/device_fixture.c \
+    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(2)) $(3))
+
+$(call unit_test,bus_test,tests/unit/bus_test.c partitions/root/worker/bus.c)
+$(call unit_test,timer_test,tests/unit/timer_test.c partitions/root/worker/timer.c)
+$(call unit_test,guest_memory_test,tests/unit/guest_memory_test.c partitions/root/worker/guest_memory.c)
+$(call device_test,pci,pci.c)
+$(call device_test,host_bridge,host_bridge.c pci.c,tests/unit/config_space.c)
+$(call device_test,piix4,piix4_isa.c piix4_pm.c pci.c,tests/unit/config_space.c)
+$(call device_test,i8259,i8259.c)
+$(call device_test,i8254,i8254.c)
+$(call device_test,ioapic,ioapic.c)
+$(call device_test,irq_router,irq_router.c i8259.c ioapic.c)
+$(call device_test,mc146818,mc146818.c)
+$(call device_test,uart16550,uart16550.c)
+$(call device_test,i8042,i8042.c)
+$(call device_test,system_ports,system_ports.c)
+$(call device_test,platform,$(PLATFORM_SOURCES))
+$(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES)/acpi_tables.c \
+    $(BUILD)/generated/dsdt.c)
+
+# libFuzzer over the whole board: build/fuzz/devices [CORPUS] [-max_total_time=SECONDS]
+CFLAGS_FUZZ := -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -MMD -MP \
+    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+DEVICES_FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/object/%.o,tests/fuzz/devices_fuzz.c \
+    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES)))
+OBJECTS += $(DEVICES_FUZZ_OBJECTS)
+
+$(BUILD)/fuzz/object/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS_PROGRAM) $(CFLAGS_FUZZ) -c -o $@ $<
+
+$(BUILD)/fuzz/devices: $(DEVICES_FUZZ_OBJECTS)
+	$(CLANG) $(CFLAGS_FUZZ) -o $@ $^
+
+endif

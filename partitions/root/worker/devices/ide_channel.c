@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/worker/devices/ide_channel.h"
+
+#include <string.h>
+#include "partitions/root/worker/devices/ide_command.h"
+#include "partitions/root/worker/devices/ide_transfer.h"
+
+/* Command block. */
+#define REGISTER_DATA       0
+#define REGISTER_ERROR      1 /* written: features */
+#define REGISTER_COUNT      2
+#define REGISTER_LBA_LOW    3
+#define REGISTER_LBA_MIDDLE 4
+#define REGISTER_LBA_HIGH   5
+#define REGISTER_DEVICE     6
+#define REGISTER_STATUS     7 /* written: command */
+
+/* Device control (ATA-6, clause 7). */
+#define CONTROL_NIEN 0x02
+#define CONTROL_SRST 0x04
+#define CONTROL_HOB  0x80
+
+/* What an empty channel reads as: nothing drives the bus, and DD7 is pulled down so that BSY is 0. */
+#define FLOATING_BYTE 0x7f
+
+/* Bits 7 and 5 of the device register are obsolete, and read as ones on every drive there was. */
+#define DEVICE_ONES 0xa0
+
+/* Diagnostic code: no error (ATA-6, EXECUTE DEVICE DIAGNOSTIC). */
+#define DIAGNOSTIC_PASSED 0x01
+
+#define STATUS_READY (IDE_STATUS_DRDY | IDE_STATUS_DSC)
+
+/* There is never a drive 1 alone (ide_attach). */
+static bool channel_empty(const struct ide_channel *channel)
+{
+    return !channel->drives[0].disk;
+}
+
+struct ide_drive *ide_channel_selected(struct ide_channel *channel)
+{
+    struct ide_drive *drive = &channel->drives[channel->registers.device & IDE_DEVICE_DEV ? 1 : 0];
+
+    return drive->disk ? drive : NULL;
+}
+
+void ide_channel_update_interrupt(struct ide_channel *channel)
+{
+    const struct ide_drive *drive = ide_channel_selected(channel);
+    bool level = drive && drive->interrupt && !(channel->registers.control & CONTROL_NIEN);
+
+    if (level == channel->level)
+        return;
+    channel->level = level;
+    if (level)
+        channel->master.status |= IDE_BUS_MASTER_INTERRUPT;
+    interrupt_line_set(&channel->line, level);
+}
+
+static void end_command(struct ide_channel *channel, struct ide_drive *drive, uint8_t status, uint8_t error)
+{
+    channel->phase = IDE_PHASE_IDLE;
+    drive->status = status;
+    drive->error = error;
+    drive->interrupt = true;
+    ide_channel_update_interrupt(channel);
+}
+
+void ide_channel_complete(struct ide_channel *channel, struct ide_drive *drive)
+{
+    end_command(channel, drive, STATUS_READY, 0);
+}
+
+void ide_channel_fail(struct ide_channel *channel, struct ide_drive *drive, uint8_t status, uint8_t error)
+{
+    end_command(channel, drive, STATUS_READY | status, error);
+}
+
+/* The signature of an ATA drive (ATA-6, clause 9). */
+static void set_signature(struct ide_channel *channel)
+{
+    struct ide_task_file *registers = &channel->registers;
+
+    registers->count[0] = 1;
+    registers->lba_low[0] = 1;
+    registers->lba_middle[0] = 0;
+    registers->lba_high[0] = 0;
+    registers->device = 0;
+}
+
+/* Both drives have come through a reset or a diagnosis. */
+static void set_passed(struct ide_channel *channel)
+{
+    set_signature(channel);
+    for (unsigned i = 0; i < 2; i++) {
+        channel->drives[i].status = STATUS_READY;
+        channel->drives[i].error = DIAGNOSTIC_PASSED;
+    }
+}
+
+static void set_busy(struct ide_channel *channel)
+{
+    for (unsigned i = 0; i < 2; i++)
+        channel->drives[i].status = IDE_STATUS_BSY;
+}
+
+/* A reset ends when SRST is 0 and no request of the time before is left. */
+static void finish_reset(struct ide_channel *channel)
+{
+    if (!channel->abandoned && !(channel->registers.control & CONTROL_SRST))
+        set_passed(channel);
+}
+
+void ide_channel_reset(struct ide_channel *channel)
+{
+    memset(&channel->registers, 0, sizeof channel->registers);
+    memset(&channel->master, 0, sizeof channel->master);
+    ide_transfer_abandon(channel);
+    for (unsigned i = 0; i < 2; i++)
+        ide_drive_reset(&channel->drives[i]);
+    set_busy(channel);
+    ide_channel_update_interrupt(channel);
+    finish_reset(channel);
+}
+
+void ide_channel_request_abandoned(struct ide_channel *channel)
+{
+    channel->abandoned = false;
+    finish_reset(channel);
+}
+
+static void soft_reset(struct ide_channel *channel)
+{
+    ide_transfer_abandon(channel);
+    for (unsigned i = 0; i < 2; i++)
+        ide_drive_soft_reset(&channel->drives[i]);
+    set_busy(channel);
+    ide_channel_update_interrupt(channel);
+}
+
+static uint8_t current_status(struct ide_channel *channel)
+{
+    const struct ide_drive *drive = ide_channel_selected(channel);
+
+    if (drive)
+        return drive->status;
+    /* Drive 0 answers for an absent drive 1 (ATA-6, clause 9); nobody answers for an absent drive 0. */
+    return channel_empty(channel) ? FLOATING_BYTE : 0;
+}
+
+static uint8_t read_register(struct ide_channel *channel, unsigned offset)
+{
+    const struct ide_task_file *registers = &channel->registers;
+    struct ide_drive *drive = ide_channel_selected(channel);
+    unsigned level = registers->control & CONTROL_HOB ? 1 : 0;
+
+    if (offset == REGISTER_STATUS) {
+        if (drive) {
+            drive->interrupt = false;
+            ide_channel_update_interrupt(channel);
+        }
+        return current_status(channel);
+    }
+    if (channel_empty(channel))
+        return FLOATING_BYTE;
+    switch (offset) {
+    case REGISTER_ERROR:
+        return drive ? drive->error : channel->drives[0].error;
+    case REGISTER_COUNT:
+        return registers->count[level];
+    case REGISTER_LBA_LOW:
+        return registers->lba_low[level];
+    case REGISTER_LBA_MIDDLE:
+        return registers->lba_middle[level];
+    case REGISTER_LBA_HIGH:
+        return registers->lba_high[level];
+    default:
+        return registers->device | DEVICE_ONES;
+    }
+}
+
+static void push(uint8_t values[2], uint8_t value)
+{
+    values[1] = values[0];
+    values[0] = value;
+}
+
+static void write_command(struct ide_channel *channel, uint8_t code)
+{
+    struct ide_drive *drive = ide_channel_selected(channel);
+
+    /* Addressed to both drives whatever is selected; drive 0 reports (ATA-6, clause 8). */
+    if (code == IDE_COMMAND_EXECUTE_DEVICE_DIAGNOSTIC) {
+        set_passed(channel);
+        end_command(channel, &channel->drives[0], STATUS_READY, DIAGNOSTIC_PASSED);
+        return;
+    }
+    if (!drive || drive->power == IDE_POWER_SLEEP)
+        return;
+    drive->interrupt = false;
+    ide_channel_update_interrupt(channel);
+    drive->error = 0;
+    ide_command_execute(channel, drive, code);
+}
+
+static void write_register(struct ide_channel *channel, unsigned offset, uint8_t value)
+{
+    struct ide_task_file *registers = &channel->registers;
+
+    if (channel_empty(channel))
+        return;
+    registers->control &= (uint8_t)~CONTROL_HOB;
+    /* A command in progress cannot be disturbed but by a reset. */
+    if (channel->phase != IDE_PHASE_IDLE || channel->abandoned || registers->control & CONTROL_SRST)
+        return;
+    switch (offset) {
+    case REGISTER_ERROR:
+        push(registers->features, value);
+        break;
+    case REGISTER_COUNT:
+        push(registers->count, value);
+        break;
+    case REGISTER_LBA_LOW:
+        push(registers->lba_low, value);
+        break;
+    case REGISTER_LBA_MIDDLE:
+        push(registers->lba_middle, value);
+        break;
+    case REGISTER_LBA_HIGH:
+        push(registers->lba_high, value);
+        break;
+    case REGISTER_DEVICE:
+        registers->device = value;
+        ide_channel_update_interrupt(channel);
+        break;
+    case REGISTER_STATUS:
+        write_command(channel, value);
+        break;
+    }
+}
+
+static void write_control(struct ide_channel *channel, uint8_t value)
+{
+    uint8_t before = channel->registers.control;
+
+    if (channel_empty(channel))
+        return;
+    channel->registers.control = value & (CONTROL_HOB | CONTROL_SRST | CONTROL_NIEN);
+    if (value & ~before & CONTROL_SRST)
+        soft_reset(channel);
+    else if (before & ~value & CONTROL_SRST)
+        finish_reset(channel);
+    ide_channel_update_interrupt(channel);
+}
+
+/* Data that nobody offers: the bus floats. */
+static size_t read_data(struct ide_channel *channel, uint8_t *data, size_t length)
+{
+    size_t moved = ide_transfer_data_in(channel, data, length);
+
+    memset(data + moved, 0xff, length - moved);
+    return moved;
+}
+
+static uint64_t command_block_read(void *device, uint64_t offset, unsigned size)
+{
+    uint64_t value = 0;
+
+    if (offset == REGISTER_DATA && size > 1) {
+        read_data(device, (uint8_t *)&value, size);
+        return value;
+    }
+    for (unsigned i = 0; i < size; i++) {
+        uint8_t byte;
+
+        if (offset + i == REGISTER_DATA)
+            read_data(device, &byte, 1);
+        else
+            byte = read_register(device, (unsigned)offset + i);
+        value |= (uint64_t)byte << (8 * i);
+    }
+    return value;
+}
+
+static void command_block_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    if (offset == REGISTER_DATA) {
+        ide_transfer_data_out(device, (const uint8_t *)&value, size);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++)
+        write_register(device, (unsigned)offset + i, value >> (8 * i) & 0xff);
+}
+
+static size_t command_block_in(void *device, uint64_t offset, unsigned size, void *items, size_t count)
+{
+    size_t moved;
+
+    if (offset != REGISTER_DATA) {
+        uint64_t value = command_block_read(device, offset, size);
+
+        memcpy(items, &value, size);
+        return 1;
+    }
+    moved = ide_transfer_data_in(device, items, size * count);
+    if (moved == 0) {
+        memset(items, 0xff, size * count);
+        return count;
+    }
+    if (moved % size)
+        memset((uint8_t *)items + moved, 0xff, size - moved % size);
+    return (moved + size - 1) / size;
+}
+
+static size_t command_block_out(void *device, uint64_t offset, unsigned size, const void *items, size_t count)
+{
+    size_t moved;
+
+    if (offset != REGISTER_DATA) {
+        uint64_t value = 0;
+
+        memcpy(&value, items, size);
+        command_block_write(device, offset, size, value);
+        return 1;
+    }
+    moved = ide_transfer_data_out(device, items, size * count);
+    return moved == 0 ? count : (moved + size - 1) / size;
+}
+
+const struct bus_operations ide_command_block_operations = {
+    .read = command_block_read,
+    .write = command_block_write,
+    .block_in = command_block_in,
+    .block_out = command_block_out,
+};
+
+static uint64_t control_block_read(void *device, uint64_t offset, unsigned size)
+{
+    (void)offset;
+    (void)size;
+    return current_status(device); /* does not acknowledge the interrupt */
+}
+
+static void control_block_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)offset;
+    (void)size;
+    write_control(device, value & 0xff);
+}
+
+const struct bus_operations ide_control_block_operations = {
+    .read = control_block_read,
+    .write = control_block_write,
+};
+
+uint8_t ide_channel_master_read(struct ide_channel *channel, unsigned offset)
+{
+    return ide_bus_master_read(&channel->master, offset);
+}
+
+void ide_channel_master_write(struct ide_channel *channel, unsigned offset, uint8_t value)
+{
+    if (ide_bus_master_write(&channel->master, offset, value))
+        ide_transfer_bus_master(channel);
+}
+
+void ide_channel_master_enabled(struct ide_channel *channel)
+{
+    ide_transfer_bus_master(channel);
+}
+
+void ide_channel_resume(struct ide_channel *channel)
+{
+    ide_transfer_retry(channel);
+}

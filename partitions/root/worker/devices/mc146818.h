@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Real-time clock and CMOS memory (MC146818 datasheet): ports 70h-71h, IRQ 8. The clock runs with virtual
+ * time from the real time given at power-on; what the guest sets stays until the machine is created anew.
+ * Nothing ticks while nobody waits for an interrupt: flags are computed when they are read.
+ */
+#ifndef WORKER_DEVICES_MC146818_H
+#define WORKER_DEVICES_MC146818_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "partitions/root/worker/bus.h"
+#include "partitions/root/worker/interrupt_line.h"
+#include "partitions/root/worker/timer.h"
+
+#define MC146818_MEMORY_SIZE 128
+
+struct mc146818 {
+    struct timer_queue *timers;
+    struct timer timer; /* next event that interrupts */
+    struct interrupt_line line;
+    uint8_t index;
+    uint8_t memory[MC146818_MEMORY_SIZE]; /* date and time are valid here only while the clock stands */
+
+    /*
+     * The divider chain: seconds end when virtual time + phase is a multiple of a second. The clock shows
+     * base + (virtual time + phase) / 1 s, in seconds of the calendar (mc146818.c).
+     */
+    uint64_t phase; /* nanoseconds, less than a second */
+    int64_t base;
+    unsigned weekday_shift; /* days by which the guest's day of the week differs from the calendar's */
+
+    uint64_t checked_second; /* of the divider chain, up to which the update and alarm flags are computed */
+    uint64_t checked_period; /* the same for the periodic flag, in periods */
+};
+
+/* Claims the ports. `unix_time`: real time in nanoseconds since 1970, at virtual time zero. */
+bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_queue *timers,
+                         struct interrupt_line line, uint64_t unix_time);
+
+/* Interrupts off, as the RESET# pin does; clock and memory go on, as they do on a battery. */
+void mc146818_reset(struct mc146818 *rtc);
+
+/* Memory as the firmware of a PC records it (15h-18h, 30h-31h, 34h-35h, 5Bh-5Dh and the checksum); bytes. */
+void mc146818_set_memory_size(struct mc146818 *rtc, uint64_t below_4g, uint64_t above_4g);
+
+#endif

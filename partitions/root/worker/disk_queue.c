@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/worker/disk_queue.h"
+
+/* As disk_set_queue wants it; under the device lock. */
+static void submit(void *context, struct disk_request *request)
+{
+    struct disk_queue *queue = context;
+
+    pthread_mutex_lock(&queue->lock);
+    if (queue->first)
+        queue->last->next = request;
+    else
+        queue->first = request;
+    queue->last = request;
+    pthread_cond_signal(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* The next request; NULL: the thread is to end. */
+static struct disk_request *take(struct disk_queue *queue)
+{
+    struct disk_request *request;
+
+    pthread_mutex_lock(&queue->lock);
+    while (!queue->first && !queue->ending)
+        pthread_cond_wait(&queue->changed, &queue->lock);
+    request = queue->first;
+    if (request)
+        queue->first = request->next;
+    pthread_mutex_unlock(&queue->lock);
+    return request;
+}
+
+static void *queue_thread(void *context)
+{
+    struct disk_queue *queue = context;
+    struct disk_request *request;
+
+    while ((request = take(queue))) {
+        disk_execute(queue->disk, request);
+        pthread_mutex_lock(queue->device_lock);
+        request->done(request);
+        pthread_mutex_unlock(queue->device_lock);
+    }
+    return NULL;
+}
+
+int disk_queue_start(struct disk_queue *queue, struct disk *disk, pthread_mutex_t *device_lock)
+{
+    int error;
+
+    *queue = (struct disk_queue){.disk = disk, .device_lock = device_lock};
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->changed, NULL);
+    disk_set_queue(disk, submit, queue);
+    error = pthread_create(&queue->thread, NULL, queue_thread, queue);
+    if (!error)
+        pthread_setname_np(queue->thread, "disk");
+    return error;
+}
+
+void disk_queue_end(struct disk_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->ending = true;
+    pthread_cond_signal(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+    pthread_join(queue->thread, NULL);
+    pthread_cond_destroy(&queue->changed);
+    pthread_mutex_destroy(&queue->lock);
+}

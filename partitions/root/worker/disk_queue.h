@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A thread that executes the requests of one disk, so that neither a VP nor the machine waits for the host's storage.
+ * A request's `done` is called on it with the device lock held.
+ */
+#ifndef WORKER_DISK_QUEUE_H
+#define WORKER_DISK_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include "partitions/root/disk/disk.h"
+
+struct disk_queue {
+    struct disk *disk;
+    pthread_mutex_t *device_lock;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* taken after the device lock; none is taken under it */
+    pthread_cond_t changed;
+    struct disk_request *first, *last;
+    bool ending;
+};
+
+/* Puts itself in front of the disk. 0 or an errno. */
+int disk_queue_start(struct disk_queue *queue, struct disk *disk, pthread_mutex_t *device_lock);
+
+/* Executes what is there and ends the thread; without the device lock. The disk stays the caller's. */
+void disk_queue_end(struct disk_queue *queue);
+
+#endif

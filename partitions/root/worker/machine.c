@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/worker/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "partitions/root/disk/open.h"
+#include "partitions/root/worker/cpuid_topology.h"
+#include "partitions/root/worker/linux_boot.h"
+#include "partitions/root/worker/devices/acpi_tables.h"
+#include "partitions/root/worker/devices/firmware_setup.h"
+
+/* In the BIOS area, where systems that are not told look for the tables. */
+#define ACPI_TABLES_ADDRESS 0xE0000u
+
+#define FIRST_NIC_SLOT (PIIX4_SLOT + 1u)
+
+#define DRIVES_PER_CHANNEL 2u
+
+static bool __attribute__((format(printf, 2, 3))) report(char error[MACHINE_ERROR_SIZE], const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error, MACHINE_ERROR_SIZE, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* For functions that return a negative errno or a positive HV_STATUS. */
+static bool report_result(char error[MACHINE_ERROR_SIZE], const char *step, int result)
+{
+    if (result < 0)
+        return report(error, "cannot %s: %s", step, strerror(-result));
+    return report(error, "cannot %s: the hypervisor refused (status %#x)", step, (unsigned)result);
+}
+
+/* ---- What the devices ask of the machine ---- */
+
+static void shadow_changed(void *context, const struct host_bridge_segment *segment)
+{
+    struct machine *machine = context;
+
+    if (guest_ram_set_shadow(&machine->ram, segment))
+        machine->shadow_errors++;
+}
+
+/* As in every processor of today, address line 20 is always there. */
+static void a20_changed(void *context, bool enabled)
+{
+    (void)context;
+    (void)enabled;
+}
+
+static void interrupt_requested(void *context, bool level)
+{
+    interrupts_set_request(&((struct machine *)context)->interrupts, level);
+}
+
+static void interrupt_delivered(void *context, const struct ioapic_message *message)
+{
+    interrupts_deliver(&((struct machine *)context)->interrupts, message);
+}
+
+static void reset_requested(void *context)
+{
+    struct machine *machine = context;
+
+    machine->events.reset(machine->events.context);
+}
+
+static void power_off_requested(void *context)
+{
+    struct machine *machine = context;
+
+    machine->events.power_off(machine->events.context);
+}
+
+static void no_space(void *context, struct disk *disk)
+{
+    struct machine *machine = context;
+
+    machine->events.no_space(machine->events.context, disk);
+}
+
+/* The boot VP's thread shall look at the 8259As. */
+static void attract_boot_vp(void *context)
+{
+    struct machine *machine = context;
+
+    if (machine->vps.count)
+        vp_attract(&machine->vps.vps[0], VP_ATTENTION_INTERRUPT);
+}
+
+static uint8_t *find_ram(void *context, uint64_t gpa, enum memory_intent intent)
+{
+    return guest_ram_page(&((struct machine *)context)->ram, gpa, intent);
+}
+
+/* COM2 has no plug: what is sent is gone. */
+static size_t discard(void *context, const uint8_t *characters, size_t length)
+{
+    (void)context;
+    (void)characters;
+    return length;
+}
+
+/* ---- Building ---- */
+
+static int open_file(const struct configuration_file *file, int flags, char error[MACHINE_ERROR_SIZE])
+{
+    int descriptor = file->descriptor;
+
+    if (descriptor < 0)
+        descriptor = open(file->path, flags | O_CLOEXEC, 0640);
+    if (descriptor < 0)
+        report(error, "%s: cannot be opened: %s", configuration_file_name(file), strerror(errno));
+    return descriptor;
+}
+
+static bool open_kernel(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    const struct configuration *configuration = machine->configuration;
+
+    machine->kernel = open_file(&configuration->kernel, O_RDONLY, error);
+    if (machine->kernel < 0)
+        return false;
+    if (!configuration_file_given(&configuration->initrd))
+        return true;
+    machine->initrd = open_file(&configuration->initrd, O_RDONLY, error);
+    return machine->initrd >= 0;
+}
+
+static bool create_partition(struct machine *machine, struct hypervisor *hypervisor, char error[MACHINE_ERROR_SIZE])
+{
+    const char *step;
+    int result = partition_create(&machine->partition, hypervisor, &step);
+
+    if (result)
+        return report_result(error, step, result);
+    if (!guest_ram_allocate(&machine->ram, machine->configuration->memory))
+        return report(error, "cannot reserve %llu MiB of memory: %s",
+                      (unsigned long long)(machine->configuration->memory >> 20), strerror(errno));
+    result = guest_ram_map(&machine->ram, hypervisor);
+    if (result)
+        return report_result(error, "give the virtual machine its memory", result);
+    return true;
+}
+
+static bool register_topology(struct machine *machine, uint32_t vp, char error[MACHINE_ERROR_SIZE])
+{
+    struct cpuid_leaf leaves[CPUID_TOPOLOGY_LEAVES];
+    size_t count = cpuid_topology(vp, machine->configuration->processors, cpuid_of_host, NULL, leaves);
+
+    for (size_t i = 0; i < count; i++) {
+        unsigned status = partition_register_cpuid(&machine->partition, vp, &leaves[i]);
+
+        if (status != HV_STATUS_SUCCESS)
+            return report_result(error, "describe the processors", (int)status);
+    }
+    return true;
+}
+
+static void vp_triple_fault(void *context, uint32_t vp)
+{
+    struct machine *machine = context;
+
+    machine->events.triple_fault(machine->events.context, vp);
+}
+
+static void vp_failed(void *context, const char *reason)
+{
+    struct machine *machine = context;
+
+    machine->events.failed(machine->events.context, reason);
+}
+
+static bool create_vps(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    unsigned count = machine->configuration->processors;
+    const struct vp_group_configuration configuration = {
+        .partition = &machine->partition,
+        .bus = &machine->bus,
+        .device_lock = &machine->device_lock,
+        .interrupts = &machine->interrupts,
+        .ram = find_ram,
+        .ram_context = machine,
+        .triple_fault = vp_triple_fault,
+        .failed = vp_failed,
+        .context = machine,
+    };
+    char reason[VP_REASON_SIZE];
+
+    if (!vp_group_initialize(&machine->vps, count, &configuration, reason))
+        return report(error, "%s", reason);
+    machine->vp_states = calloc(count, sizeof *machine->vp_states);
+    if (!machine->vp_states)
+        return report(error, "no memory");
+    for (uint32_t i = 0; i < count; i++) {
+        int result;
+
+        if (!register_topology(machine, i, error))
+            return false;
+        result = vp_state_save(&machine->vp_states[i], &machine->partition, i);
+        if (result)
+            return report_result(error, "read a new VP's state", result);
+    }
+    return true;
+}
+
+static bool create_console(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    const struct configuration *configuration = machine->configuration;
+    int log = -1, previous_log = -1;
+    int result;
+
+    if (configuration_file_given(&configuration->log)) {
+        log = open_file(&configuration->log, O_RDWR | O_CREAT, error);
+        if (log < 0)
+            return false;
+    }
+    if (log >= 0 && configuration_file_given(&configuration->previous_log)) {
+        previous_log = open_file(&configuration->previous_log, O_RDWR | O_CREAT, error);
+        if (previous_log < 0) {
+            close(log);
+            return false;
+        }
+    }
+    result = console_initialize(&machine->console, &machine->device_lock, machine->loop, log, previous_log);
+    return !result || report(error, "cannot make the console: %s", strerror(result));
+}
+
+static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    const struct platform_outputs outputs = {
+        .interrupt_request = interrupt_requested,
+        .deliver = interrupt_delivered,
+        .shadow_changed = shadow_changed,
+        .a20 = a20_changed,
+        .reset = reset_requested,
+        .power_off = power_off_requested,
+        .context = machine,
+    };
+    struct platform_configuration configuration = {
+        .memory_below_4g = machine->ram.below_4g,
+        .memory_above_4g = machine->ram.above_4g,
+        .com = {console_backend(&machine->console), {.transmit = discard}},
+    };
+    struct timespec now;
+    int result;
+
+    result = host_timer_initialize(&machine->host_timer, &machine->timers, &machine->device_lock, machine->loop);
+    if (result)
+        return report(error, "cannot make a timer: %s", strerror(result));
+    clock_gettime(CLOCK_REALTIME, &now);
+    configuration.unix_time = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    machine->interrupts = (struct interrupts){
+        .partition = &machine->partition,
+        .device_lock = &machine->device_lock,
+        .ioapic = &machine->platform.ioapic,
+        .pic = &machine->platform.pic,
+        .attract = attract_boot_vp,
+        .context = machine,
+    };
+    bus_initialize(&machine->bus);
+    if (!platform_initialize(&machine->platform, &machine->bus, &machine->timers, &configuration, &outputs))
+        return report(error, "the bus has no room for the devices");
+    console_set_port(&machine->console, &machine->platform.com[0]);
+    return true;
+}
+
+static bool open_disk(struct machine *machine, const struct configuration_disk *configuration,
+                      char error[MACHINE_ERROR_SIZE])
+{
+    unsigned index = machine->disk_count;
+    struct machine_disk *disk = &machine->disks[index];
+    unsigned flags = (configuration->read_only ? DISK_OPEN_READ_ONLY : 0) |
+                     (configuration->format == CONFIGURATION_DISK_RAW ? DISK_OPEN_RAW : 0);
+    struct disk_error disk_error;
+    char serial[IDE_SERIAL_LENGTH + 1];
+
+    if (configuration->file.descriptor >= 0)
+        disk->disk = disk_open_descriptor(configuration->file.descriptor,
+                                          configuration_file_name(&configuration->file), flags, &disk_error);
+    else
+        disk->disk = disk_open(configuration->file.path, flags, &disk_error);
+    if (!disk->disk)
+        return report(error, "%.*s", MACHINE_ERROR_SIZE - 1, disk_error.text);
+    machine->disk_count++;
+    snprintf(serial, sizeof serial, "LOAM%04u", index);
+    if (!ide_attach(&machine->ide, index / DRIVES_PER_CHANNEL, index % DRIVES_PER_CHANNEL, disk->disk, serial))
+        return report(error, "%s: the IDE controller has no place for it",
+                      configuration_file_name(&configuration->file));
+    return true;
+}
+
+static bool create_disks(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    const struct ide_configuration configuration = {
+        .memory = &machine->ram.memory,
+        .lines = {irq_router_isa_line(&machine->platform.router, 14), irq_router_isa_line(&machine->platform.router, 15)},
+        .no_space = no_space,
+        .machine = machine,
+    };
+
+    if (!ide_initialize(&machine->ide, &machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &configuration))
+        return report(error, "the PCI bus has no place for the IDE controller");
+    for (unsigned i = 0; i < machine->configuration->disk_count; i++)
+        if (!open_disk(machine, &machine->configuration->disks[i], error))
+            return false;
+    return true;
+}
+
+static bool create_nic(struct machine *machine, unsigned index, char error[MACHINE_ERROR_SIZE])
+{
+    const struct configuration_nic *nic = &machine->configuration->nics[index];
+    struct dec21140 *card = calloc(1, sizeof *card);
+    struct network_port *port = card ? network_add_port(&machine->network, nic, card) : NULL;
+    struct dec21140_configuration configuration = {.memory = &machine->ram.memory, .timers = &machine->timers};
+
+    machine->cards[index] = card;
+    if (!port)
+        return report(error, "no memory");
+    memcpy(configuration.mac_address, nic->mac, sizeof nic->mac);
+    configuration.backend = network_backend(port);
+    if (!dec21140_initialize(card, &machine->platform.pci, FIRST_NIC_SLOT + index, &configuration))
+        return report(error, "the PCI bus has no place for network adapter %u", index);
+    return network_connect(port, error, MACHINE_ERROR_SIZE);
+}
+
+static bool create_nics(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    int result = network_initialize(&machine->network, machine->configuration->name, &machine->device_lock);
+
+    if (result)
+        return report(error, "cannot make the network: %s", strerror(result));
+    for (unsigned i = 0; i < machine->configuration->nic_count; i++)
+        if (!create_nic(machine, i, error))
+            return false;
+    return true;
+}
+
+struct machine *machine_create(const struct configuration *configuration, struct hypervisor *hypervisor,
+                               struct event_loop *loop, const struct machine_events *events,
+                               char error[MACHINE_ERROR_SIZE])
+{
+    struct machine *machine = calloc(1, sizeof *machine);
+    char ignored[MACHINE_ERROR_SIZE];
+
+    if (!machine) {
+        report(error, "no memory");
+        return NULL;
+    }
+    machine->configuration = configuration;
+    machine->events = *events;
+    machine->loop = loop;
+    machine->kernel = machine->initrd = -1;
+    pthread_mutex_init(&machine->device_lock, NULL);
+    if (open_kernel(machine, error) && create_partition(machine, hypervisor, error) &&
+        create_console(machine, error) && create_board(machine, error) && create_disks(machine, error) &&
+        create_nics(machine, error) && create_vps(machine, error))
+        return machine;
+    machine_destroy(machine, ignored);
+    return NULL;
+}
+
+bool machine_start_threads(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    int result;
+
+    for (unsigned i = 0; i < machine->disk_count; i++) {
+        struct machine_disk *disk = &machine->disks[i];
+
+        result = disk_queue_start(&disk->queue, disk->disk, &machine->device_lock);
+        if (result)
+            return report(error, "cannot start a disk's thread: %s", strerror(result));
+    }
+    result = network_start(&machine->network);
+    if (result)
+        return report(error, "cannot start the network's thread: %s", strerror(result));
+    result = vp_group_start(&machine->vps);
+    return !result || report(error, "cannot start a VP's thread: %s", strerror(-result));
+}
+
+/* ---- Firmware's part ---- */
+
+static bool set_chipset_up(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    bool ok;
+
+    pthread_mutex_lock(&machine->device_lock);
+    ok = firmware_setup(&machine->platform);
+    for (unsigned channel = 0; ok && channel < IDE_CHANNELS; channel++)
+        pci_config_write(&machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, IDE_PCI_TIMING(channel), 2,
+                         IDE_PCI_TIMING_DECODE);
+    pthread_mutex_unlock(&machine->device_lock);
+    if (!ok)
+        return report(error, "the PCI windows have no room for the devices' registers");
+    return !machine->shadow_errors || report(error, "cannot map shadow RAM: the hypervisor refused");
+}
+
+static bool load_kernel(struct machine *machine, struct linux_entry *entry, char error[MACHINE_ERROR_SIZE])
+{
+    const struct configuration *configuration = machine->configuration;
+    uint8_t tables[ACPI_TABLES_MAXIMUM_LENGTH];
+    size_t length = acpi_tables_build(tables, sizeof tables, ACPI_TABLES_ADDRESS, configuration->processors);
+    struct linux_boot boot = {
+        .kernel = machine->kernel,
+        .initrd = machine->initrd,
+        .command_line = configuration->command_line,
+        .memory = &machine->ram.memory,
+        .below_4g = machine->ram.below_4g,
+        .above_4g = machine->ram.above_4g,
+        .acpi_tables = ACPI_TABLES_ADDRESS,
+        .acpi_length = (uint32_t)length,
+    };
+    char kernel_name[256], boot_error[LINUX_BOOT_ERROR_SIZE];
+
+    /* Two calls of configuration_file_name share a buffer. */
+    snprintf(kernel_name, sizeof kernel_name, "%s", configuration_file_name(&configuration->kernel));
+    boot.kernel_name = kernel_name;
+    boot.initrd_name = configuration_file_name(&configuration->initrd);
+    if (!length || !guest_memory_write(&machine->ram.memory, ACPI_TABLES_ADDRESS, tables, length))
+        return report(error, "cannot place the ACPI tables");
+    return linux_boot_load(&boot, entry, boot_error) || report(error, "%s", boot_error);
+}
+
+bool machine_load_guest(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    struct hv_register_assoc registers[LINUX_ENTRY_REGISTERS];
+    struct linux_entry entry;
+    unsigned status;
+
+    if (!set_chipset_up(machine, error) || !load_kernel(machine, &entry, error))
+        return false;
+    for (uint32_t i = 0; i < machine->vps.count; i++) {
+        int result = vp_state_set_up(&machine->partition, i, PLATFORM_PCI_WINDOW);
+
+        if (result)
+            return report_result(error, "set a VP up", result);
+    }
+    status = partition_set_registers(&machine->partition, 0, registers, linux_entry_registers(&entry, registers));
+    return status == HV_STATUS_SUCCESS || report_result(error, "set the boot VP's registers", (int)status);
+}
+
+bool machine_reset(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    pthread_mutex_lock(&machine->device_lock);
+    platform_reset(&machine->platform);
+    interrupts_reset(&machine->interrupts);
+    pthread_mutex_unlock(&machine->device_lock);
+    for (uint32_t i = 0; i < machine->vps.count; i++) {
+        int result = vp_state_restore(&machine->vp_states[i], &machine->partition, i);
+
+        if (result)
+            return report_result(error, "reset a VP", result);
+    }
+    return true;
+}
+
+bool machine_is_quiet(struct machine *machine)
+{
+    bool quiet;
+
+    pthread_mutex_lock(&machine->device_lock);
+    quiet = ide_is_quiet(&machine->ide);
+    pthread_mutex_unlock(&machine->device_lock);
+    return quiet;
+}
+
+bool machine_freeze(struct machine *machine, bool frozen, char error[MACHINE_ERROR_SIZE])
+{
+    unsigned status = partition_set_property(&machine->partition, HV_PARTITION_PROPERTY_TIME_FREEZE, frozen);
+
+    if (status != HV_STATUS_SUCCESS)
+        return report_result(error, frozen ? "stop guest time" : "let guest time go on", (int)status);
+    pthread_mutex_lock(&machine->device_lock);
+    if (frozen)
+        timer_queue_freeze(&machine->timers);
+    else
+        timer_queue_thaw(&machine->timers);
+    pthread_mutex_unlock(&machine->device_lock);
+    return true;
+}
+
+const char *machine_disk_name(const struct machine *machine, const struct disk *disk)
+{
+    for (unsigned i = 0; i < machine->disk_count; i++)
+        if (machine->disks[i].disk == disk)
+            return configuration_file_name(&machine->configuration->disks[i].file);
+    return "unknown disk";
+}
+
+/* ---- Taking apart; also of what machine_create left half done ---- */
+
+static bool close_disks(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    bool ok = true;
+
+    for (unsigned i = 0; i < machine->disk_count; i++) {
+        int result;
+
+        if (machine->disks[i].queue.disk)
+            disk_queue_end(&machine->disks[i].queue);
+        result = disk_close(machine->disks[i].disk);
+        if (result)
+            ok = report(error, "%s: cannot be put in order: %s",
+                        configuration_file_name(&machine->configuration->disks[i].file), strerror(result));
+    }
+    return ok;
+}
+
+bool machine_destroy(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    bool ok;
+
+    if (machine->vps.vps)
+        vp_group_end(&machine->vps);
+    if (machine->network.name)
+        network_end(&machine->network);
+    ok = close_disks(machine, error);
+    if (machine->host_timer.queue)
+        host_timer_close(&machine->host_timer, machine->loop);
+    if (machine->console.replay)
+        console_close(&machine->console);
+    for (uint32_t i = 0; machine->vp_states && i < machine->configuration->processors; i++)
+        vp_state_free(&machine->vp_states[i]);
+    free(machine->vp_states);
+    for (unsigned i = 0; i < CONFIGURATION_NICS; i++)
+        free(machine->cards[i]);
+    guest_ram_free(&machine->ram);
+    if (machine->kernel >= 0)
+        close(machine->kernel);
+    if (machine->initrd >= 0)
+        close(machine->initrd);
+    pthread_mutex_destroy(&machine->device_lock);
+    free(machine);
+    return ok;
+}

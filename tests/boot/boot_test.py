@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stock Linux as the parent: boots, its processors go off and come back, it powers off and reboots."""
+import os
+import sys
+import tempfile
+
+from machine import BUILD, Machine, build_esp, expect
+from suite import Suite
+
+BARE = os.path.join(BUILD, "image/bare.img")
+suite = Suite(__file__)
+directory = tempfile.TemporaryDirectory()
+esp = build_esp(os.path.join(directory.name, "esp.img"), BARE)
+
+
+def boot(cycles=3, **options):
+    """Boots, checks that all processors are there, takes each off and on again, and powers off."""
+    processors = options.get("processors", 1)
+    with Machine(esp, **options) as machine:
+        machine.wait_for_shell()
+        expect(machine.run("grep -c ^processor /proc/cpuinfo") == str(processors), "not all processors came up")
+        for _ in range(cycles if processors > 1 else 0):
+            for processor in range(1, processors):
+                control = f"/sys/devices/system/cpu/cpu{processor}/online"
+                machine.run(f"echo 0 > {control} && echo 1 > {control}", 120)
+        expect(machine.run("cat /sys/devices/system/cpu/online") == ("0" if processors == 1 else f"0-{processors - 1}"),
+               "a processor did not come back")
+        expect(machine.run("grep -c svm /proc/cpuinfo || true") == "0", "the parent sees AMD-V")
+        machine.power_off()
+        log = machine.log()
+    expect("Loam on AMD-V" in log, "the hypervisor did not start")
+    for processor in range(processors):
+        expect(f"processor {processor} (APIC id" in log, f"processor {processor} was not taken over")
+    expect("panic" not in log, log)
+    return log
+
+
+@suite.test
+def one_processor():
+    boot()
+
+
+@suite.test
+def two_processors():
+    boot(processors=2)
+
+
+@suite.test
+def four_processors():
+    boot(processors=4, cycles=2)
+
+
+@suite.test
+def i440fx_machine_512_mib():
+    boot(machine="pc", memory=512, processors=2, cycles=1)
+
+
+@suite.test
+def firmware_2m_cpu_max():
+    boot(cpu="max", firmware="2M", processors=2, cycles=1)
+
+
+@suite.test
+def eight_gib_with_memory_above_4g():
+    boot(memory=8192)
+
+
+@suite.test
+def sparse_apic_ids():
+    # Three cores a socket leave every fourth APIC id out.
+    log = boot(processors=6, topology="sockets=2,cores=3", cycles=1)
+    expect("APIC id 6" in log, log)
+
+
+@suite.test
+def without_mp_services():
+    bare = build_esp(os.path.join(directory.name, "no-mp.img"), BARE, "mp-services = no\n")
+    with Machine(bare, processors=2) as machine:
+        machine.wait_for_shell()
+        expect(machine.run("grep -c ^processor /proc/cpuinfo") == "2", "the second processor did not come up")
+        machine.run("echo 0 > /sys/devices/system/cpu/cpu1/online && echo 1 > /sys/devices/system/cpu/cpu1/online")
+        machine.power_off()
+        expect("entered at its first SIPI" in machine.log(), machine.log())
+
+
+@suite.test
+def without_virtualization():
+    with Machine(esp, cpu="EPYC,-svm") as machine:
+        machine.wait_for(r"Loam: .*AMD-V.*starting without the hypervisor", 120)
+        machine.wait_for_shell()
+        machine.power_off()
+
+
+@suite.test
+def without_nested_paging():
+    with Machine(esp, cpu="EPYC,+svm,-npt") as machine:
+        machine.wait_for(r"Loam: .*nested paging.*starting without the hypervisor", 120)
+        machine.wait_for_shell()
+        machine.power_off()
+
+
+@suite.test
+def configuration_mistakes_are_reported():
+    wrong = build_esp(os.path.join(directory.name, "wrong.img"), BARE, "colour = blue\npanic = soon\n")
+    with Machine(wrong) as machine:
+        machine.wait_for(r"loam\.conf line 5: unknown key", 120)
+        machine.wait_for(r"loam\.conf line 6: panic must be", 120)
+        machine.wait_for_shell()
+        machine.power_off()
+
+
+@suite.test
+def hidden_memory_reads_as_zeros():
+    with Machine(esp) as machine:
+        machine.wait_for_shell()
+        region = machine.wait_log(r"KiB reserved at 0x([0-9a-f]+)")
+        # /dev/mem refuses RAM; the firmware's reservation is none to Linux, so it lets this be read.
+        data = machine.run(f"dd if=/dev/mem bs=4096 skip=$((0x{region} / 4096)) count=16 2>/dev/null | md5sum")
+        zeros = machine.run("dd if=/dev/zero bs=4096 count=16 2>/dev/null | md5sum")
+        expect(data == zeros, "the parent can read the hypervisor's memory")
+        status, _ = machine.try_run(f"dd if=/dev/zero of=/dev/mem bs=4096 seek=$((0x{region} / 4096)) count=1")
+        expect(status != 0, "a write to hidden memory went through")
+        machine.run("true")
+        expect("writes to hidden memory" in machine.log(), machine.log())
+        machine.power_off()
+
+
+@suite.test
+def reboot_by_the_parent():
+    with Machine(esp, processors=2, reboot=True) as machine:
+        for _ in range(2):
+            start = len(machine.output)
+            machine.wait_for_shell(start=start)
+            machine.send("reboot -f\n")
+        machine.wait_for_shell(start=len(machine.output))
+        machine.power_off()
+        expect(machine.log().count("Loam on AMD-V") == 3, machine.log())
+
+
+@suite.test
+def triple_fault_resets_the_machine():
+    fatal = build_esp(os.path.join(directory.name, "triple.img"), BARE, cmdline="reboot=triple")
+    with Machine(fatal) as machine:
+        machine.wait_for_shell()
+        machine.send("reboot -f\n")
+        machine.wait_for_end(120)
+        expect("triple fault" in machine.log(), machine.log())
+
+
+sys.exit(suite.run())

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A machine in QEMU that boots Loam, and the shell of its parent on the serial console."""
+import os
+import re
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
+OVMF = "/usr/share/OVMF"
+BOOT_SECONDS = 180  # an emulator on a loaded machine; nothing is judged by time but that something hangs
+COMMAND_SECONDS = 60
+
+
+class Failure(Exception):
+    """What a test says when it does not find what it expects."""
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def newest(pattern):
+    import glob
+    found = sorted(glob.glob(pattern))
+    if not found:
+        raise Failure(f"nothing matches {pattern}: run 'make packages'")
+    return found[-1]
+
+
+def cloud_kernel():
+    return newest("/boot/vmlinuz-*-cloud-amd64")
+
+
+def build_esp(output, initramfs, configuration="", kernel=None, loam=None, cmdline="", extra=(), size=64):
+    """An EFI system partition with loam.efi as its loader and a Linux parent."""
+    kernel = kernel or cloud_kernel()
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "loam.conf")
+        with open(path, "w", encoding="ascii") as stream:
+            stream.write("next = /vmlinuz\ninitrd = /initrd.img\n"
+                         f"cmdline = console=ttyS0 no_timer_check panic=1 {cmdline}\nserial = com2\n{configuration}")
+        loam = loam or os.path.join(BUILD, "loam.efi")
+        subprocess.run([os.path.join(TOP, "tools/esp"), output, str(size), f"EFI/BOOT/BOOTX64.EFI={loam}",
+                        f"EFI/loam/loam.conf={path}", f"vmlinuz={kernel}", f"initrd.img={initramfs}", *extra],
+                       check=True)
+    return output
+
+
+class Machine:
+    """`with Machine(esp) as machine:` starts it; machine.run(command) runs a command in the parent's shell."""
+
+    def __init__(self, esp, processors=1, memory=1024, machine="q35", cpu="EPYC,+svm,+npt", firmware="4M", extra=(),
+                 topology="", reboot=False, qemu="qemu-system-x86_64"):
+        self.directory = tempfile.mkdtemp(prefix="loam-test-")
+        code = f"{OVMF}/OVMF_CODE{'_4M' if firmware == '4M' else ''}.fd"
+        variables = os.path.join(self.directory, "vars.fd")
+        shutil.copy(f"{OVMF}/OVMF_VARS{'_4M' if firmware == '4M' else ''}.fd", variables)
+        self.log_path = os.path.join(self.directory, "loam.log")
+        self.command = [
+            qemu, "-machine", machine, "-m", str(memory), "-smp",
+            f"{processors},{topology}" if topology else str(processors), "-accel", "tcg,thread=multi", "-cpu",
+            cpu, "-display", "none", "-nodefaults", *([] if reboot else ["-no-reboot"]), "-nic", "none",
+            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+            "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
+            "-drive", f"if=none,id=esp,format=raw,file={esp},snapshot=on",
+            "-device", "virtio-blk-pci,drive=esp,bootindex=0",
+            "-serial", "stdio", "-serial", f"file:{self.log_path}", *extra]
+        self.output = b""
+        self.process = None
+        self.serial = 0
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _read(self, seconds):
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        if not ready:
+            return False
+        data = os.read(self.process.stdout.fileno(), 65536)
+        self.output += data
+        return bool(data)
+
+    def wait_for(self, pattern, seconds=COMMAND_SECONDS, start=0):
+        """The match of a regular expression in what the console has said since `start`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            match = re.compile(pattern.encode(), re.M).search(self.output, start)
+            if match:
+                return match
+            if time.monotonic() > deadline or (not self._read(1) and self.process.poll() is not None):
+                tail = self.output[-3000:].decode(errors="replace")
+                raise Failure(f"no {pattern!r} on the console; it ends with:\n{tail}\n--- hypervisor's log:\n"
+                              f"{self.log()[-2000:]}")
+
+    def wait_for_shell(self, seconds=BOOT_SECONDS, start=0):
+        self.wait_for(r"^/ # ", seconds, start)
+        self.run("stty -echo; dmesg -n 1; echo", BOOT_SECONDS)
+        return self
+
+    def send(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def try_run(self, command, seconds=COMMAND_SECONDS):
+        """(exit status, output) of a shell command in the parent."""
+        self.serial += 1
+        start = len(self.output)
+        marker = f"=={self.serial}"
+        self.send(f"{command}\necho {marker}'='$?'='\n")
+        match = self.wait_for(re.escape(marker) + r"=(\d+)=", seconds, start)
+        text = self.output[start:match.start()].decode(errors="replace").replace("\r", "")
+        return int(match.group(1)), "\n".join(
+            line[4:] if line.startswith("/ # ") else line for line in text.split("\n")).strip()
+
+    def run(self, command, seconds=COMMAND_SECONDS):
+        """Output of a command that has to succeed."""
+        status, output = self.try_run(command, seconds)
+        expect(status == 0, f"'{command}' ended with {status}: {output}")
+        return output
+
+    def wait_for_end(self, seconds=COMMAND_SECONDS):
+        """Waits until the machine has switched itself off (or, with -no-reboot, reset itself)."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            expect(time.monotonic() < deadline, "the machine did not stop")
+            self._read(1)
+        while self._read(0):
+            pass
+
+    def power_off(self):
+        self.send("poweroff -f\n")
+        self.wait_for_end()
+
+    def log(self):
+        """The hypervisor's log, as it came over the second serial port."""
+        try:
+            with open(self.log_path, "rb") as stream:
+                return stream.read().decode(errors="replace").replace("\r", "")
+        except FileNotFoundError:
+            return ""
+
+    def wait_log(self, pattern, seconds=COMMAND_SECONDS):
+        """The first group of a regular expression in the hypervisor's log."""
+        deadline = time.monotonic() + seconds
+        while True:
+            match = re.search(pattern, self.log())
+            if match:
+                return match.group(1)
+            expect(time.monotonic() < deadline, f"no {pattern!r} in the hypervisor's log:\n{self.log()}")
+            time.sleep(0.2)

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The worker's configuration: everything that can be said, and how mistakes are reported. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "partitions/root/worker/configuration.h"
+
+static void test_everything(void **state)
+{
+    char error[CONFIGURATION_ERROR_SIZE];
+    struct configuration *configuration = configuration_parse(
+        "{\"version\":1, \"name\":\"web1\", \"memory\":268435456, \"processors\":1,"
+        " \"kernel\":{\"path\":\"/boot/vmlinuz\", \"fd\":7}, \"initrd\":{\"path\":\"initrd\"},"
+        " \"command_line\":\"quiet\", \"reboot\":false,"
+        " \"disks\":[{\"path\":\"a.vhd\"}, {\"fd\":9, \"format\":\"raw\", \"read_only\":true}],"
+        " \"nics\":[{\"mac\":\"00-15-5D-0a-0B-0c\", \"switch\":{\"path\":\"/run/s\"}}, {\"mac\":\"02:00:00:00:00:01\"}],"
+        " \"control\":{\"fd\":3}, \"log\":{\"path\":\"web1.log\"}}",
+        "test", error);
+
+    (void)state;
+    assert_non_null(configuration);
+    assert_string_equal(configuration->name, "web1");
+    assert_int_equal(configuration->memory, 256 << 20);
+    assert_int_equal(configuration->processors, 1);
+    assert_string_equal(configuration->kernel.path, "/boot/vmlinuz");
+    assert_int_equal(configuration->kernel.descriptor, 7);
+    assert_string_equal(configuration->initrd.path, "initrd");
+    assert_int_equal(configuration->initrd.descriptor, -1);
+    assert_string_equal(configuration->command_line, "quiet");
+    assert_false(configuration->reboot);
+    assert_int_equal(configuration->disk_count, 2);
+    assert_int_equal(configuration->disks[0].format, CONFIGURATION_DISK_VHD);
+    assert_false(configuration->disks[0].read_only);
+    assert_int_equal(configuration->disks[1].file.descriptor, 9);
+    assert_null(configuration->disks[1].file.path);
+    assert_int_equal(configuration->disks[1].format, CONFIGURATION_DISK_RAW);
+    assert_true(configuration->disks[1].read_only);
+    assert_int_equal(configuration->nic_count, 2);
+    assert_memory_equal(configuration->nics[0].mac, "\x00\x15\x5D\x0A\x0B\x0C", 6);
+    assert_string_equal(configuration->nics[0].network.path, "/run/s");
+    assert_memory_equal(configuration->nics[1].mac, "\x02\0\0\0\0\1", 6);
+    assert_false(configuration_file_given(&configuration->nics[1].network));
+    assert_int_equal(configuration->control.descriptor, 3);
+    assert_string_equal(configuration->previous_log.path, "web1.log.1");
+    configuration_free(configuration);
+}
+
+static void test_defaults(void **state)
+{
+    char error[CONFIGURATION_ERROR_SIZE];
+    struct configuration *configuration = configuration_parse(
+        "{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":0}}", "test", error);
+
+    (void)state;
+    assert_non_null(configuration);
+    assert_int_equal(configuration->processors, 1);
+    assert_true(configuration->reboot);
+    assert_string_equal(configuration->command_line, "");
+    assert_false(configuration_file_given(&configuration->initrd));
+    assert_false(configuration_file_given(&configuration->control));
+    assert_false(configuration_file_given(&configuration->log));
+    assert_false(configuration_file_given(&configuration->previous_log));
+    assert_string_equal(configuration_file_name(&configuration->kernel), "descriptor 0");
+    configuration_free(configuration);
+}
+
+/* A configuration that is right but for one thing. */
+#define WITH(text) "{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":0}," text "}"
+
+static void test_mistakes(void **state)
+{
+    const struct {
+        const char *text;
+        const char *error;
+    } mistakes[] = {
+        {"", "test: line 1, column 0: '[' or '{' expected near end of file"},
+        {"[]", "test: must be an object, not a list"},
+        {"{\"version\":1,}", "test: line 1, column 14: string or '}' expected near '}'"},
+        {"{}", "test: \"version\" is missing"},
+        {"{\"version\":2}", "test: version: must be 1 to 1, not 2"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304}", "test: \"kernel\" is missing"},
+        {"{\"version\":1,\"name\":\"\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
+         "test: name: must have 1 to 63 characters, not 0"},
+        {"{\"version\":1,\"name\":\"a\\nb\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
+         "test: name: must not have control characters"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":1048576,\"kernel\":{\"fd\":0}}",
+         "test: memory: must be 4194304 to 1099511627776, not 1048576"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194305,\"kernel\":{\"fd\":0}}",
+         "test: memory: must be a multiple of 1 MiB (1048576), not 4194305"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":-1,\"kernel\":{\"fd\":0}}",
+         "test: memory: must be 4194304 to 1099511627776, not -1"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":\"4M\",\"kernel\":{\"fd\":0}}",
+         "test: memory: must be a whole number, not a string"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":\"vmlinuz\"}",
+         "test: kernel: must be an object, not a string"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{}}", "test: kernel: needs \"path\" or \"fd\""},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":-1}}",
+         "test: kernel.fd: must be 0 to 65535, not -1"},
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"path\":\"\"}}",
+         "test: kernel.path: must not be empty"},
+        {WITH("\"processors\":0"), "test: processors: must be 1 to 1, not 0"},
+        {WITH("\"memroy\":0"), "test: unknown key \"memroy\""},
+        {WITH("\"name\":\"b\""), "test: line 1, column 65: duplicate object key near '\"name\"'"},
+        {WITH("\"disks\":{}"), "test: disks: must be a list, not an object"},
+        {WITH("\"disks\":[{\"fd\":1},{\"fd\":1},{\"fd\":1},{\"fd\":1},{\"fd\":1}]"),
+         "test: disks: must have at most 4 entries, not 5"},
+        {WITH("\"disks\":[{\"path\":\"x\"},{\"format\":\"vhd\"}]"), "test: disks[1]: needs \"path\" or \"fd\""},
+        {WITH("\"disks\":[{\"path\":\"x\",\"format\":\"qcow2\"}]"),
+         "test: disks[0].format: must be \"vhd\" or \"raw\""},
+        {WITH("\"disks\":[{\"path\":\"x\",\"read_only\":1}]"),
+         "test: disks[0].read_only: must be true or false, not a number"},
+        {WITH("\"nics\":[{}]"), "test: nics[0]: \"mac\" is missing"},
+        {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02\"}]"),
+         "test: nics[0].mac: \"00-15-5D-01-02\" is not a MAC address such as 00-15-5D-01-02-03"},
+        {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02-0x\"}]"),
+         "test: nics[0].mac: \"00-15-5D-01-02-0x\" is not a MAC address such as 00-15-5D-01-02-03"},
+        {WITH("\"nics\":[{\"mac\":\"+1-15-5D-01-02-03\"}]"),
+         "test: nics[0].mac: \"+1-15-5D-01-02-03\" is not a MAC address such as 00-15-5D-01-02-03"},
+        {WITH("\"nics\":[{\"mac\":\"01-15-5D-01-02-03\"}]"),
+         "test: nics[0].mac: \"01-15-5D-01-02-03\" is a group address; a network adapter needs one of its own"},
+        {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02-03\"},{\"mac\":\"00:15:5d:01:02:03\"}]"),
+         "test: nics[0] and nics[1] have the same MAC address"},
+        {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02-03\",\"switch\":{\"paht\":\"x\"}}]"),
+         "test: nics[0].switch: unknown key \"paht\""},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+        char error[CONFIGURATION_ERROR_SIZE] = "";
+
+        assert_null(configuration_parse(mistakes[i].text, "test", error));
+        assert_string_equal(error, mistakes[i].error);
+    }
+}
+
+static void test_read_from_a_pipe(void **state)
+{
+    const char text[] = "{\"version\":1,\"name\":\"p\",\"memory\":4194304,\"kernel\":{\"fd\":0}}";
+    char error[CONFIGURATION_ERROR_SIZE];
+    struct configuration *configuration;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], text, sizeof text - 1), sizeof text - 1);
+    close(ends[1]);
+    configuration = configuration_read(ends[0], "pipe", error);
+    close(ends[0]);
+    assert_non_null(configuration);
+    assert_string_equal(configuration->name, "p");
+    configuration_free(configuration);
+
+    assert_null(configuration_read(ends[0], "closed", error));
+    assert_string_equal(error, "closed: cannot be read: Bad file descriptor");
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "{\0}", 3), 3);
+    close(ends[1]);
+    assert_null(configuration_read(ends[0], "binary", error));
+    assert_string_equal(error, "binary: is not text");
+    close(ends[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_read_from_a_pipe),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

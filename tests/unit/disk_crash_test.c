@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Power failures. Random work is done on an image whose file logs its changes. For each change, a failure
+ * right after it is played: what was synchronized is on the medium, and of the changes since (writes in
+ * pieces of a sector) any subset; all subsets when they are few, otherwise some of them from a fixed seed.
+ * Each such medium must open, hold for each sector the last flushed content or one written since, and pass
+ * the check when it is closed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "partitions/root/disk/check.h"
+#include "partitions/root/disk/create.h"
+#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/vhd.h"
+#include "tests/unit/memory_file.h"
+
+#define MOST_SECTORS    512u
+#define MOST_VERSIONS   64u
+#define MOST_FLUSHES    256u
+#define MOST_PIECES     16384u
+#define EXHAUSTIVE      7u
+#define RANDOM_SUBSETS  24u
+#define LARGEST_REQUEST 24u
+#define GENERATIONS     3u
+
+static uint64_t random_state;
+
+static uint64_t next_random(void)
+{
+    random_state += 0x9e3779b97f4a7c15u;
+    uint64_t z = random_state;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint32_t below(uint32_t limit)
+{
+    return (uint32_t)(next_random() % limit);
+}
+
+/* What was written to a sector, and how long the log was when it began. */
+struct version {
+    uint64_t value;
+    size_t began;
+};
+
+struct model {
+    uint32_t sectors;
+    struct version versions[MOST_SECTORS][MOST_VERSIONS];
+    uint32_t count[MOST_SECTORS]; /* at least 1: what the sector had at first */
+    struct {
+        size_t completed; /* length of the log */
+        uint32_t count[MOST_SECTORS];
+    } flushes[MOST_FLUSHES];
+    uint32_t flush_count;
+};
+
+static struct model model;
+
+/* A value fills its sector in a way that shows any mixing. 0 is a sector of zeros. */
+static void fill_sector(uint8_t *bytes, uint64_t value)
+{
+    for (uint64_t i = 0; i < DISK_SECTOR_SIZE / 8; i++) {
+        uint64_t word = value ? value * 0x100000001b3u + i : 0;
+        memcpy(bytes + i * 8, &word, 8);
+    }
+}
+
+static bool holds(const uint8_t *bytes, uint64_t value)
+{
+    uint8_t expected[DISK_SECTOR_SIZE];
+    fill_sector(expected, value);
+    return memcmp(bytes, expected, sizeof(expected)) == 0;
+}
+
+static void note_flush(size_t completed)
+{
+    assert_true(model.flush_count < MOST_FLUSHES);
+    model.flushes[model.flush_count].completed = completed;
+    memcpy(model.flushes[model.flush_count++].count, model.count, sizeof(model.count));
+}
+
+static void begin_model(uint32_t sectors, const uint64_t *values)
+{
+    model.sectors = sectors;
+    model.flush_count = 0;
+    for (uint32_t i = 0; i < sectors; i++) {
+        model.versions[i][0] = (struct version){.value = values ? values[i] : 0};
+        model.count[i] = 1;
+    }
+    note_flush(0);
+}
+
+/* The value that the sector may have after a failure at `point`, or a failed assertion. */
+static uint64_t expect_allowed(const uint8_t *bytes, uint32_t sector, size_t point)
+{
+    uint32_t flush = model.flush_count - 1;
+    while (model.flushes[flush].completed > point)
+        flush--;
+    for (uint32_t i = model.flushes[flush].count[sector] - 1; i < model.count[sector]; i++) {
+        const struct version *version = &model.versions[sector][i];
+        bool flushed = i == model.flushes[flush].count[sector] - 1;
+        if ((flushed || version->began < point) && holds(bytes, version->value))
+            return version->value;
+    }
+    print_error("sector %u after change %zu: neither flushed nor written\n", sector, point);
+    fail();
+    return 0;
+}
+
+static void print_finding(void *context, enum disk_check_level level, const char *text)
+{
+    (void)context;
+    if (level == DISK_CHECK_ERROR)
+        print_error("%s\n", text);
+}
+
+static void expect_sound(struct memory_file *memory, bool mended)
+{
+    struct disk_check_result result;
+    struct disk_error error;
+    assert_true(disk_check_file(&memory->file, print_finding, NULL, &result, &error));
+    assert_int_equal(result.count[DISK_CHECK_ERROR], 0);
+    if (mended)
+        assert_int_equal(result.count[DISK_CHECK_WARNING], 0);
+}
+
+static struct disk *must_open(struct memory_file *memory)
+{
+    struct disk_error error;
+    struct disk *disk = disk_open_file(&memory->file, 0, &error);
+    if (!disk)
+        print_error("%s\n", error.text);
+    assert_non_null(disk);
+    return disk;
+}
+
+/* Opens a medium after a failure and compares it with the model; `values`, unless NULL, gets what it holds.
+ */
+static void expect_survived(struct memory_file *medium, size_t point, uint64_t *values)
+{
+    static uint8_t bytes[MOST_SECTORS * DISK_SECTOR_SIZE];
+    expect_sound(medium, false);
+    struct disk *disk = must_open(medium);
+    assert_int_equal(disk_sectors(disk), model.sectors);
+    assert_int_equal(disk_transfer(disk, DISK_READ, bytes, 0, model.sectors), 0);
+    for (uint32_t sector = 0; sector < model.sectors; sector++) {
+        uint64_t value = expect_allowed(bytes + (size_t)sector * DISK_SECTOR_SIZE, sector, point);
+        if (values)
+            values[sector] = value;
+    }
+    assert_int_equal(disk_close(disk), 0);
+    expect_sound(medium, true);
+}
+
+/* What may or may not have reached the medium by itself: a sector of a write, or a truncation. */
+struct piece {
+    const struct memory_change *change;
+    size_t skip, length;
+};
+
+static struct piece pieces[MOST_PIECES];
+static bool chosen[MOST_PIECES];
+static uint32_t piece_count;
+
+static void add_pieces(const struct memory_change *change)
+{
+    size_t skip = 0;
+    do {
+        size_t length = DISK_SECTOR_SIZE - (change->offset + skip) % DISK_SECTOR_SIZE;
+        if (change->kind != MEMORY_WRITE || length > change->length - skip)
+            length = change->length - skip;
+        assert_true(piece_count < MOST_PIECES);
+        pieces[piece_count++] = (struct piece){change, skip, length};
+        skip += length;
+    } while (skip < change->length);
+}
+
+static uint64_t media_played;
+
+/* The medium with what is synchronized, `base`, and the chosen pieces. */
+static void compose(struct memory_file *medium, const struct memory_file *base)
+{
+    memory_file_set(medium, base->bytes, base->size);
+    for (uint32_t i = 0; i < piece_count; i++)
+        if (chosen[i])
+            memory_file_apply(medium, pieces[i].change, pieces[i].skip, pieces[i].length);
+}
+
+static void play(struct memory_file *medium, const struct memory_file *base, size_t point)
+{
+    compose(medium, base);
+    expect_survived(medium, point, NULL);
+    media_played++;
+}
+
+/*
+ * The failures right after change `point - 1`. Subsets without any of its pieces were played with the changes
+ * before it, so `fresh` is the first piece that is new.
+ */
+static void play_subsets(struct memory_file *medium, const struct memory_file *base, size_t point,
+                         uint32_t fresh)
+{
+    if (piece_count <= EXHAUSTIVE) {
+        for (uint32_t subset = 0; subset < 1u << piece_count; subset++) {
+            if (subset && !(subset >> fresh))
+                continue;
+            for (uint32_t i = 0; i < piece_count; i++)
+                chosen[i] = subset >> i & 1;
+            play(medium, base, point);
+        }
+        return;
+    }
+    for (uint32_t subset = 0; subset < RANDOM_SUBSETS; subset++) {
+        uint32_t density = below(5); /* of 4; 4 is everything */
+        for (uint32_t i = 0; i < piece_count; i++)
+            chosen[i] = below(4) < density;
+        chosen[fresh + below(piece_count - fresh)] ^= subset & 1;
+        play(medium, base, point);
+    }
+}
+
+/*
+ * Plays all failures of the log. `base` is what the medium had at first, and then what is synchronized at the
+ * end; the pieces since then remain too.
+ */
+static void play_log(const struct memory_file *logged, struct memory_file *base)
+{
+    struct memory_file medium;
+    memory_file_initialize(&medium);
+    piece_count = 0;
+    for (size_t i = 0; i < logged->log_count; i++) {
+        const struct memory_change *change = &logged->log[i];
+        if (change->kind == MEMORY_SYNCHRONIZE) {
+            for (uint32_t j = 0; j < piece_count; j++)
+                memory_file_apply(base, pieces[j].change, pieces[j].skip, pieces[j].length);
+            piece_count = 0;
+            continue;
+        }
+        uint32_t fresh = piece_count;
+        add_pieces(change);
+        play_subsets(&medium, base, i + 1, fresh);
+    }
+    memory_file_release(&medium);
+}
+
+static uint64_t last_value;
+
+static void write_some(struct disk *disk, const struct memory_file *memory)
+{
+    static uint8_t bytes[LARGEST_REQUEST * DISK_SECTOR_SIZE];
+    uint32_t sectors = 1 + below(LARGEST_REQUEST);
+    if (sectors > model.sectors)
+        sectors = model.sectors;
+    uint32_t first = below(model.sectors - sectors + 1);
+    for (uint32_t i = 0; i < sectors; i++) {
+        uint32_t sector = first + i;
+        uint64_t value = ++last_value;
+        fill_sector(bytes + (size_t)i * DISK_SECTOR_SIZE, value);
+        assert_true(model.count[sector] < MOST_VERSIONS);
+        model.versions[sector][model.count[sector]++] = (struct version){value, memory->log_count};
+    }
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, first, sectors), 0);
+}
+
+static void flush(struct disk *disk, const struct memory_file *memory)
+{
+    assert_int_equal(disk_transfer(disk, DISK_FLUSH, NULL, 0, 0), 0);
+    note_flush(memory->log_count);
+}
+
+/* Random work of `steps` requests on the image, which is open at the end; a power failure is what ends it. */
+static struct disk *work(struct memory_file *memory, unsigned steps)
+{
+    struct disk *disk = must_open(memory);
+    for (unsigned i = 0; i < steps; i++) {
+        uint32_t dice = below(16);
+        if (dice < 3) {
+            flush(disk, memory);
+        } else if (dice == 3) {
+            assert_int_equal(disk_close(disk), 0);
+            note_flush(memory->log_count);
+            disk = must_open(memory);
+        } else {
+            write_some(disk, memory);
+        }
+    }
+    return disk;
+}
+
+/*
+ * Works on the image that `memory` holds, plays every failure, takes one of the media that a failure at the
+ * end leaves, and goes on from there, several times over. `values` is what the image holds.
+ */
+static void live_and_fail(struct memory_file *memory, uint64_t *values, uint32_t sectors, unsigned steps)
+{
+    struct memory_file base, medium;
+    memory_file_initialize(&base);
+    memory_file_initialize(&medium);
+    for (unsigned generation = 0; generation < GENERATIONS; generation++) {
+        begin_model(sectors, values);
+        memory_file_set(&base, memory->bytes, memory->size);
+        memory->logging = true;
+        struct disk *disk = work(memory, steps);
+        play_log(memory, &base);
+
+        for (uint32_t i = 0; i < piece_count; i++)
+            chosen[i] = below(2);
+        compose(&medium, &base);
+        memory_file_set(&base, medium.bytes, medium.size);
+        expect_survived(&medium, memory->log_count, values);
+        disk_close(disk);
+        memory_file_set(memory, base.bytes, base.size);
+    }
+    memory_file_release(&base);
+    memory_file_release(&medium);
+}
+
+static void make_image(struct memory_file *memory, uint32_t sectors, uint32_t block_size)
+{
+    memory_file_initialize(memory);
+    assert_int_equal(
+        disk_create_in(&memory->file, (uint64_t)sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DYNAMIC, block_size),
+        0);
+    memory->file.dirty = false;
+    random_state = sectors + block_size;
+    media_played = 0;
+}
+
+static void live_on_new_image(uint32_t sectors, uint32_t block_size, unsigned steps)
+{
+    static uint64_t values[MOST_SECTORS];
+    struct memory_file memory;
+    memset(values, 0, sizeof(values));
+    make_image(&memory, sectors, block_size);
+    live_and_fail(&memory, values, sectors, steps);
+    memory_file_release(&memory);
+    print_message("%llu media played\n", (unsigned long long)media_played);
+}
+
+static void small_blocks(void **state)
+{
+    (void)state;
+    live_on_new_image(100, 4096, 48);
+}
+
+static void blocks_of_one_sector(void **state)
+{
+    (void)state;
+    live_on_new_image(40, 512, 32);
+}
+
+/* Their places are aligned to the host's pages. */
+static void aligned_blocks(void **state)
+{
+    (void)state;
+    live_on_new_image(500, 64 << 10, 40);
+}
+
+/* A fixed image has nothing but its sectors to lose. */
+static void fixed_image(void **state)
+{
+    (void)state;
+    static uint64_t values[MOST_SECTORS];
+    struct memory_file memory;
+    memory_file_initialize(&memory);
+    memset(values, 0, sizeof(values));
+    assert_int_equal(disk_create_in(&memory.file, 64 * DISK_SECTOR_SIZE, DISK_FORMAT_FIXED, 0), 0);
+    live_and_fail(&memory, values, 64, 24);
+    memory_file_release(&memory);
+}
+
+/*
+ * An image as others make it: bits are set only for sectors that were written, and the other sectors hold
+ * anything. Behind the last block is the like, and no footer.
+ */
+static void image_of_others(void **state)
+{
+    (void)state;
+    enum { SECTORS = 64, BLOCK_SECTORS = 8, TAIL = 3000 };
+    static uint64_t values[MOST_SECTORS];
+    static uint8_t bytes[SECTORS * DISK_SECTOR_SIZE];
+    struct memory_file memory;
+    make_image(&memory, SECTORS, BLOCK_SECTORS * DISK_SECTOR_SIZE);
+    for (uint32_t i = 0; i < SECTORS; i++)
+        fill_sector(bytes + (size_t)i * DISK_SECTOR_SIZE, values[i] = ++last_value);
+    struct disk *disk = must_open(&memory);
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, 0, SECTORS), 0);
+    assert_int_equal(disk_close(disk), 0);
+
+    /* The table starts at byte 1536. */
+    for (uint32_t block = 0; block < SECTORS / BLOCK_SECTORS; block++) {
+        size_t bitmap = (size_t)vhd_load_entry(memory.bytes + 1536 + block * 4) * DISK_SECTOR_SIZE;
+        uint8_t bits = (uint8_t)below(256);
+        memory.bytes[bitmap] = bits;
+        for (uint32_t i = 0; i < BLOCK_SECTORS; i++) {
+            if (bits & 0x80 >> i)
+                continue;
+            values[block * BLOCK_SECTORS + i] = 0;
+            fill_sector(memory.bytes + bitmap + (1 + i) * DISK_SECTOR_SIZE, ++last_value);
+        }
+    }
+    memory_file_resize(&memory, memory.size + TAIL);
+    memset(memory.bytes + memory.size - TAIL - DISK_SECTOR_SIZE, 0x5a, TAIL + DISK_SECTOR_SIZE);
+    live_and_fail(&memory, values, SECTORS, 24);
+    memory_file_release(&memory);
+    print_message("%llu media played\n", (unsigned long long)media_played);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_blocks),    cmocka_unit_test(blocks_of_one_sector),
+        cmocka_unit_test(aligned_blocks),  cmocka_unit_test(fixed_image),
+        cmocka_unit_test(image_of_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

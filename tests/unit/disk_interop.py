@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VHD images between Loam's disk engine, QEMU and libvhdi.
+
+usage: disk_interop.py DISK_TOOL
+
+What the engine writes is read by qemu-img, qemu-io, vhdiinfo and libvhdi's Python binding; what qemu-img and qemu-io
+write is read by the engine; both write the same image in turn. Contents are compared byte for byte. Prints a line for
+each case and "N passed, N failed"; the exit status is 1 if a case failed or a program is missing.
+
+Debian: qemu-utils libvhdi-utils python3-libvhdi
+"""
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+SECTOR = 512
+DEBIAN_PYTHON = "/usr/bin/python3"
+
+
+class Failure(Exception):
+    pass
+
+
+def run(*command, data=None):
+    result = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+    if result.returncode:
+        raise Failure("%s: %s" % (" ".join(command[:4]), (result.stderr or result.stdout).decode(errors="replace").strip()))
+    return result.stdout
+
+
+def expect(what, got, wanted):
+    if got != wanted:
+        raise Failure("%s is %r, not %r" % (what, got, wanted))
+
+
+class Tool:
+    """The engine, through its test program."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, *arguments, data=None):
+        return run(self.path, *[str(a) for a in arguments], data=data)
+
+    def info(self, path):
+        lines = self("info", path).decode().splitlines()
+        return dict(line.partition(" ")[::2] for line in lines)
+
+
+def qemu_size(path):
+    return json.loads(run("qemu-img", "info", "-f", "vpc", "--output=json", path))["virtual-size"]
+
+
+def qemu_raw(path, raw):
+    run("qemu-img", "convert", "-f", "vpc", "-O", "raw", path, raw)
+
+
+def qemu_write(path, content, sector):
+    """Writes with qemu-io; `-s` takes the bytes from a file."""
+    with tempfile.NamedTemporaryFile(dir=".") as pattern:
+        pattern.write(content)
+        pattern.flush()
+        output = run("qemu-io", "-f", "vpc", "-c",
+                     "write -s %s %d %d" % (pattern.name, sector * SECTOR, len(content)), path).decode()
+    if "wrote %d/%d" % (len(content), len(content)) not in output:
+        raise Failure("qemu-io: " + output.strip())
+
+
+def qemu_read(path, offset, length):
+    """A window of the disk, through QEMU's raw driver above its VHD driver."""
+    options = "driver=raw,offset=%d,size=%d,file.driver=vpc,file.file.driver=file,file.file.filename=%s"
+    run("qemu-img", "convert", "--image-opts", "-O", "raw", options % (offset, length, path), "window")
+    with open("window", "rb") as window:
+        return window.read()
+
+
+def vhdi_size(path):
+    match = re.search(r"Media size\s*:.*?\(?(\d+) bytes\)?", run("vhdiinfo", path).decode())
+    if not match:
+        raise Failure("vhdiinfo gives no size")
+    return int(match.group(1))
+
+
+def vhdi_read(path, offset, length):
+    import pyvhdi
+    image = pyvhdi.file()
+    image.open(path)
+    try:
+        return image.read_buffer_at_offset(length, offset)
+    finally:
+        image.close()
+
+
+class Disk:
+    """What a disk should hold: written stretches, zeros elsewhere."""
+
+    def __init__(self, size, seed):
+        self.size = size
+        self.random = random.Random(seed)
+        self.writes = []
+
+    def stretches(self, count):
+        """Stretches to be written: at the start, at the end, over block boundaries, and at random."""
+        sectors = self.size // SECTOR
+        places = [(0, 3), (sectors - 5, 5), (4090, 20), (sectors // 2, 300)]
+        places += [(self.random.randrange(sectors), self.random.randrange(1, 200)) for _ in range(count)]
+        for sector, length in places:
+            if sector < 0 or sector >= sectors:
+                continue
+            content = self.random.randbytes(min(length, sectors - sector) * SECTOR)
+            self.writes.append((sector, content))
+            yield sector, content
+
+    def expected(self, sector, sectors):
+        content = bytearray(sectors * SECTOR)
+        for start, written in self.writes:
+            first = max(sector, start)
+            last = min(sector + sectors, start + len(written) // SECTOR)
+            if first < last:
+                content[(first - sector) * SECTOR:(last - sector) * SECTOR] = \
+                    written[(first - start) * SECTOR:(last - start) * SECTOR]
+        return bytes(content)
+
+    def expect_raw(self, path):
+        expect("size of " + path, os.path.getsize(path), self.size)
+        step = 32768
+        with open(path, "rb") as raw:
+            for sector in range(0, self.size // SECTOR, step):
+                sectors = min(step, self.size // SECTOR - sector)
+                if raw.read(sectors * SECTOR) != self.expected(sector, sectors):
+                    raise Failure("%s differs within sectors %d to %d" % (path, sector, sector + sectors - 1))
+
+    def windows(self):
+        """Stretches to read of a disk that is too large to be read as a whole: around what was written."""
+        for start, written in self.writes:
+            first = max(0, start - 9)
+            last = min(self.size // SECTOR, start + len(written) // SECTOR + 9)
+            yield first, last - first
+
+
+SMALL = [("10 MiB", 10 * MIB), ("100 MiB", 100 * MIB), ("33 MiB and 3 sectors", 33 * MIB + 3 * SECTOR)]
+LARGE = [("127 GiB", 127 * GIB), ("130 GiB and a sector", 130 * GIB + SECTOR), ("2040 GiB", 2040 * GIB)]
+
+
+def written_by_loam(tool, size, kind, block):
+    disk = Disk(size, size + block)
+    tool("create", "a.vhd", size, kind, *([block] if block else []))
+    for sector, content in disk.stretches(12):
+        tool("write", "a.vhd", sector, data=content)
+    tool("check", "a.vhd")
+    expect("qemu-img's size", qemu_size("a.vhd"), size)
+    expect("vhdiinfo's size", vhdi_size("a.vhd"), size)
+    if size <= GIB:
+        qemu_raw("a.vhd", "a.raw")
+        disk.expect_raw("a.raw")
+        tool("convert", "a.vhd", "b.raw", "raw")
+        disk.expect_raw("b.raw")
+    for sector, sectors in disk.windows():
+        wanted = disk.expected(sector, sectors)
+        if vhdi_read("a.vhd", sector * SECTOR, sectors * SECTOR) != wanted:
+            raise Failure("libvhdi reads sector %d differently" % sector)
+        if qemu_read("a.vhd", sector * SECTOR, sectors * SECTOR) != wanted:
+            raise Failure("qemu-img reads sector %d differently" % sector)
+
+
+def written_by_qemu(tool, size, kind, force_size):
+    run("qemu-img", "create", "-q", "-f", "vpc", "-o", "subformat=%s,force_size=%s" % (kind, force_size), "a.vhd", str(size))
+    virtual = qemu_size("a.vhd")
+    if force_size == "on":
+        expect("qemu-img's size", virtual, size)
+    disk = Disk(virtual, size)
+    for sector, content in disk.stretches(8):
+        qemu_write("a.vhd", content, sector)
+    info = tool.info("a.vhd")
+    expect("size", int(info["size"]), virtual)
+    expect("format", info["format"], kind)
+    tool("check", "a.vhd")
+    if virtual <= GIB:
+        tool("convert", "a.vhd", "a.raw", "raw")
+        disk.expect_raw("a.raw")
+    for sector, sectors in disk.windows():
+        if tool("read", "a.vhd", sector, sectors) != disk.expected(sector, sectors):
+            raise Failure("sector %d is read differently" % sector)
+
+
+def written_in_turn(tool, kind, creator):
+    size = 70 * MIB + 7 * SECTOR
+    if creator == "qemu":
+        run("qemu-img", "create", "-q", "-f", "vpc", "-o", "subformat=%s,force_size=on" % kind, "a.vhd", str(size))
+    else:
+        tool("create", "a.vhd", size, kind)
+    disk = Disk(size, creator + kind)
+    for number, (sector, content) in enumerate(disk.stretches(30)):
+        if number % 2:
+            qemu_write("a.vhd", content, sector)
+        else:
+            tool("write", "a.vhd", sector, *(["crash"] if number % 4 == 0 else []), data=content)
+        tool("check", "a.vhd")
+    qemu_raw("a.vhd", "a.raw")
+    disk.expect_raw("a.raw")
+    tool("convert", "a.vhd", "b.raw", "raw")
+    disk.expect_raw("b.raw")
+
+
+def killed(tool):
+    """A process that ends without closing leaves an image that others read and write."""
+    size = 64 * MIB
+    disk = Disk(size, "killed")
+    tool("create", "a.vhd", size, "dynamic", 64 * KIB)
+    for sector, content in disk.stretches(30):
+        tool("write", "a.vhd", sector, "crash", data=content)
+        tool("check", "a.vhd")
+    qemu_raw("a.vhd", "a.raw")
+    disk.expect_raw("a.raw")
+    expect("vhdiinfo's size", vhdi_size("a.vhd"), size)
+    for sector, content in disk.stretches(10):
+        qemu_write("a.vhd", content, sector)
+    tool("convert", "a.vhd", "b.raw", "raw")
+    disk.expect_raw("b.raw")
+
+
+def converted(tool, size, kind):
+    """Both programs make an image of the same raw one, and turn the other's back."""
+    disk = Disk(size, "converted")
+    with open("source.raw", "wb") as raw:
+        raw.truncate(size)
+        for sector, content in disk.stretches(20):
+            raw.seek(sector * SECTOR)
+            raw.write(content)
+    tool("convert", "source.raw", "loam.vhd", kind)
+    run("qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o", "subformat=%s,force_size=on" % kind, "source.raw", "qemu.vhd")
+    run("qemu-img", "compare", "-f", "vpc", "-F", "vpc", "loam.vhd", "qemu.vhd")
+    run("qemu-img", "compare", "-f", "raw", "-F", "vpc", "source.raw", "loam.vhd")
+    expect("qemu-img's size", qemu_size("loam.vhd"), size)
+    tool("convert", "qemu.vhd", "back.raw", "raw")
+    disk.expect_raw("back.raw")
+    for other in ("fixed", "dynamic"):
+        tool("convert", "qemu.vhd", other + ".vhd", other)
+        run("qemu-img", "compare", "-f", "raw", "-F", "vpc", "source.raw", other + ".vhd")
+        expect("qemu-img's size", qemu_size(other + ".vhd"), size)
+
+
+def refused(tool):
+    """A differencing image, which qemu-img takes for an empty dynamic one."""
+    run("qemu-img", "create", "-q", "-f", "vpc", "a.vhd", "10M")
+    with open("a.vhd", "r+b") as image:
+        for place in (0, os.path.getsize("a.vhd") - SECTOR):
+            image.seek(place)
+            footer = bytearray(image.read(SECTOR))
+            footer[60:64] = (4).to_bytes(4, "big")
+            footer[64:68] = bytes(4)
+            footer[64:68] = (~sum(footer) & 0xffffffff).to_bytes(4, "big")
+            image.seek(place)
+            image.write(footer)
+    try:
+        tool("info", "a.vhd")
+    except Failure as failure:
+        if "a differencing VHD" in str(failure):
+            return
+        raise
+    raise Failure("it was not refused")
+
+
+def cases():
+    for kind in ("fixed", "dynamic"):
+        for name, size in SMALL + LARGE:
+            yield "loam writes %s, %s" % (kind, name), written_by_loam, (size, kind, 0)
+    for block in (4 * KIB, 64 * KIB, 512 * KIB, 4 * MIB, 16 * MIB):
+        yield "loam writes dynamic, 33 MiB, blocks of %d KiB" % (block // KIB), written_by_loam, \
+            (33 * MIB + SECTOR, "dynamic", block)
+    for kind in ("fixed", "dynamic"):
+        for force_size in ("on", "off"):
+            for name, size in SMALL + LARGE:
+                yield "qemu writes %s, %s, force_size=%s" % (kind, name, force_size), written_by_qemu, \
+                    (size, kind, force_size)
+        for creator in ("qemu", "loam"):
+            yield "both write %s made by %s" % (kind, creator), written_in_turn, (kind, creator)
+        for name, size in SMALL:
+            yield "both convert to %s, %s" % (kind, name), converted, (size, kind)
+    yield "a killed writer's image", killed, ()
+    yield "a differencing image is refused", refused, ()
+
+
+def check_programs():
+    missing = [name for name in ("qemu-img", "qemu-io", "vhdiinfo") if not shutil.which(name)]
+    try:
+        import pyvhdi
+        del pyvhdi
+    except ImportError:
+        # The package belongs to Debian's own interpreter.
+        if os.path.exists(DEBIAN_PYTHON) and not os.path.samefile(sys.executable, DEBIAN_PYTHON):
+            os.execv(DEBIAN_PYTHON, [DEBIAN_PYTHON] + sys.argv)
+        missing.append("pyvhdi")
+    if missing:
+        sys.exit("missing: %s (Debian: qemu-utils libvhdi-utils python3-libvhdi)" % ", ".join(missing))
+
+
+def main():
+    tool = Tool(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else
+                                os.path.join(os.environ.get("BUILD", "build"), "unit/helper/disk_tool")))
+    passed = failed = 0
+    for name, function, arguments in cases():
+        with tempfile.TemporaryDirectory(prefix="loam-interop-") as directory:
+            os.chdir(directory)
+            try:
+                function(tool, *arguments)
+                print("ok      %s" % name, flush=True)
+                passed += 1
+            except Failure as failure:
+                print("FAILED  %s: %s" % (name, failure), flush=True)
+                failed += 1
+            except Exception:
+                print("FAILED  %s: %s" % (name, traceback.format_exc()), flush=True)
+                failed += 1
+            os.chdir("/")
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+sys.exit(main())

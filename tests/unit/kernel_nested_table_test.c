@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Nested page tables by themselves, against a plain list of what is mapped. */
+#include <stdlib.h>
+
+#include "kernel/nested_table.h"
+#include "tests/unit/kernel_fixture.h"
+
+#define RWX (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE)
+
+/* A pool of pages for tables; counts what is unmapped. */
+static uint64_t pool[4096];
+static unsigned pool_left, unmapped_pages;
+
+static uint64_t allocate(void *owner)
+{
+    (void)owner;
+    if (pool_left == 0)
+        return 0;
+    memset(physical_pointer(pool[pool_left - 1]), 0, HV_PAGE_SIZE);
+    return pool[--pool_left];
+}
+
+static void release(void *owner, uint64_t spa)
+{
+    (void)owner;
+    pool[pool_left++] = spa;
+}
+
+static void unmapped(void *owner, uint64_t spa, unsigned page_shift)
+{
+    (void)owner;
+    assert_int_equal(spa & ((1ull << page_shift) - 1), 0);
+    unmapped_pages += 1u << (page_shift - HV_PAGE_SHIFT);
+}
+
+static struct nested_table make_table(unsigned pages)
+{
+    for (pool_left = 0; pool_left < pages; pool_left++)
+        pool[pool_left] = (FIXTURE_FREE_PFN + pool_left) << HV_PAGE_SHIFT;
+    unmapped_pages = 0;
+    return (struct nested_table){.allocate = allocate, .release = release, .unmapped = unmapped};
+}
+
+static void map(struct nested_table *table, uint64_t gpa, uint64_t spa, unsigned shift, uint32_t access)
+{
+    nested_replaced replaced;
+
+    assert_int_equal(nested_map(table, gpa, spa, shift, access, false, &replaced), HV_STATUS_SUCCESS);
+    nested_settle(table, replaced);
+}
+
+static void unmap(struct nested_table *table, uint64_t gpa, unsigned shift)
+{
+    nested_replaced replaced;
+    uint64_t next;
+
+    assert_int_equal(nested_unmap(table, gpa, shift, &replaced, &next), HV_STATUS_SUCCESS);
+    assert_true(next > gpa);
+    nested_settle(table, replaced);
+}
+
+static void lookup(void **state)
+{
+    struct nested_table table = make_table(64);
+    struct nested_translation translation;
+
+    (void)state;
+    assert_false(nested_lookup(&table, 0x1000, &translation));
+    assert_int_equal(translation.page_shift, 39);
+    map(&table, 0x123000, 0x700000, HV_PAGE_SHIFT, HV_MAP_GPA_READABLE);
+    assert_true(nested_lookup(&table, 0x123456, &translation));
+    assert_int_equal(translation.spa, 0x700456);
+    assert_int_equal(translation.access, HV_MAP_GPA_READABLE);
+    assert_int_equal(translation.page_shift, 12);
+    assert_false(nested_lookup(&table, 0x124000, &translation));
+    assert_int_equal(translation.page_shift, 12);
+    assert_false(nested_lookup(&table, 0x400000, &translation));
+    assert_int_equal(translation.page_shift, 21);
+    assert_false(nested_lookup(&table, 1ull << NESTED_ADDRESS_BITS, &translation));
+    map(&table, 0xFFFFFFE00000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    assert_true(nested_lookup(&table, 0xFFFFFFFFFFFF, &translation));
+    assert_int_equal(translation.spa, 0x9FFFFF);
+    assert_int_equal(translation.page_shift, 21);
+}
+
+static void uncached_pages(void **state)
+{
+    struct nested_table table = make_table(64);
+    struct nested_translation translation;
+    nested_replaced replaced;
+
+    (void)state;
+    assert_int_equal(nested_map(&table, 0, 0x400000, HV_LARGE_PAGE_SHIFT, RWX, true, &replaced), HV_STATUS_SUCCESS);
+    unmap(&table, 0x5000, HV_PAGE_SHIFT);
+    /* Attributes survive the split. */
+    assert_true(nested_lookup(&table, 0x6000, &translation));
+    assert_int_equal(translation.spa, 0x406000);
+    assert_int_equal(translation.access, RWX);
+}
+
+static void no_access(void **state)
+{
+    struct nested_table table = make_table(64);
+    struct nested_translation translation;
+    nested_replaced replaced;
+
+    (void)state;
+    assert_int_equal(nested_map_no_access(&table, 0x200000, HV_LARGE_PAGE_SHIFT, &replaced), HV_STATUS_SUCCESS);
+    assert_int_equal(replaced, 0);
+    assert_true(nested_lookup(&table, 0x234567, &translation));
+    assert_true(translation.no_access);
+    assert_int_equal(translation.access, 0);
+    /* A page in the middle: the others stay without access. */
+    map(&table, 0x210000, 0x700000, HV_PAGE_SHIFT, RWX);
+    assert_true(nested_lookup(&table, 0x20F000, &translation) && translation.no_access);
+    assert_true(nested_lookup(&table, 0x210000, &translation) && !translation.no_access);
+    assert_true(nested_lookup(&table, 0x211000, &translation) && translation.no_access);
+    unmap(&table, 0x20F000, HV_PAGE_SHIFT);
+    assert_false(nested_lookup(&table, 0x20F000, &translation));
+    assert_int_equal(unmapped_pages, 0);
+    assert_int_equal(nested_map_no_access(&table, 0x210000, HV_PAGE_SHIFT, &replaced), HV_STATUS_SUCCESS);
+    assert_int_equal(replaced, 0x700000 | NESTED_REPLACED_PAGE);
+}
+
+static void replaced_tables(void **state)
+{
+    struct nested_table table = make_table(64);
+    nested_replaced replaced;
+    unsigned left;
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        map(&table, 0x400000 + i * 0x1000, 0x700000 + i * 0x1000, HV_PAGE_SHIFT, RWX);
+    left = pool_left;
+    assert_int_equal(nested_map(&table, 0x400000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX, false, &replaced),
+                     HV_STATUS_SUCCESS);
+    assert_int_equal(replaced % HV_PAGE_SIZE, NESTED_REPLACED_TABLE);
+    assert_int_equal(unmapped_pages, 0); /* not before the shoot-down */
+    assert_int_equal(pool_left, left);
+    assert_int_equal(nested_settle(&table, replaced), 10);
+    assert_int_equal(unmapped_pages, 10);
+    assert_int_equal(pool_left, left + 1);
+    unmap(&table, 0x400000, HV_LARGE_PAGE_SHIFT);
+    assert_int_equal(unmapped_pages, 10 + 512);
+}
+
+static void holes_are_skipped(void **state)
+{
+    struct nested_table table = make_table(64);
+    nested_replaced replaced;
+    uint64_t next;
+
+    (void)state;
+    assert_int_equal(nested_unmap(&table, 0x5000, HV_PAGE_SHIFT, &replaced, &next), HV_STATUS_SUCCESS);
+    assert_int_equal(next, 1ull << NESTED_ADDRESS_BITS);
+    map(&table, 0, 0x700000, HV_PAGE_SHIFT, RWX);
+    nested_unmap(&table, 0x5000, HV_PAGE_SHIFT, &replaced, &next);
+    assert_int_equal(next, 0x6000);
+    nested_unmap(&table, 0x205000, HV_PAGE_SHIFT, &replaced, &next);
+    assert_int_equal(next, 0x400000);
+    nested_unmap(&table, 0x40005000, HV_PAGE_SHIFT, &replaced, &next);
+    assert_int_equal(next, 0x80000000);
+    nested_unmap(&table, 0x8000005000, HV_LARGE_PAGE_SHIFT, &replaced, &next);
+    assert_int_equal(next, 0x10000000000);
+}
+
+static void no_memory(void **state)
+{
+    struct nested_translation translation;
+    nested_replaced replaced;
+    uint64_t next;
+
+    (void)state;
+    for (unsigned pages = 0; pages < 4; pages++) {
+        struct nested_table table = make_table(pages);
+
+        assert_int_equal(nested_map(&table, 0x5000, 0x700000, HV_PAGE_SHIFT, RWX, false, &replaced),
+                         HV_STATUS_INSUFFICIENT_MEMORY);
+        assert_false(nested_lookup(&table, 0x5000, &translation));
+    }
+    struct nested_table table = make_table(3);
+
+    map(&table, 0, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    assert_int_equal(nested_unmap(&table, 0x5000, HV_PAGE_SHIFT, &replaced, &next), HV_STATUS_INSUFFICIENT_MEMORY);
+    assert_true(nested_lookup(&table, 0x5000, &translation));
+    assert_int_equal(translation.spa, 0x805000);
+}
+
+static void destroy_in_steps(void **state)
+{
+    struct nested_table table = make_table(200);
+    unsigned steps = 0;
+    uint32_t budget;
+
+    (void)state;
+    for (unsigned i = 0; i < 3000; i++)
+        map(&table, i * 0x3000ull, 0x700000, HV_PAGE_SHIFT, RWX);
+    map(&table, 0x40000000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    map(&table, 0xFFFF00000000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    do {
+        budget = 700;
+        steps++;
+    } while (!nested_destroy(&table, &budget));
+    assert_true(steps > 10);
+    assert_int_equal(unmapped_pages, 3000 + 1024);
+    assert_int_equal(pool_left, 200);
+    assert_int_equal(table.root, 0);
+    budget = 0;
+    assert_true(nested_destroy(&table, &budget));
+}
+
+/* Random changes of a 16 MiB space, compared page by page with a list. */
+static void random_changes(void **state)
+{
+    enum { PAGES = 4096, NONE = 0, NO_ACCESS = 1 };
+    static uint64_t model[PAGES];
+    struct nested_table table = make_table(100);
+    unsigned mapped = 0;
+    uint32_t budget = ~0u;
+
+    (void)state;
+    srandom(7);
+    memset(model, 0, sizeof(model));
+    for (unsigned round = 0; round < 20000; round++) {
+        bool large = random() % 8 == 0;
+        unsigned pages = large ? 512 : 1, shift = large ? HV_LARGE_PAGE_SHIFT : HV_PAGE_SHIFT;
+        unsigned first = (unsigned)random() % PAGES / pages * pages;
+        uint64_t spa = (1 + (uint64_t)random() % 1000) << 21, next;
+        unsigned kind = (unsigned)random() % 4;
+        nested_replaced replaced;
+
+        for (unsigned i = 0; i < pages; i++) {
+            mapped -= model[first + i] > NO_ACCESS;
+            model[first + i] = kind == 0 ? NONE : kind == 1 ? NO_ACCESS : spa + i * HV_PAGE_SIZE;
+            mapped += model[first + i] > NO_ACCESS;
+        }
+        if (kind == 0)
+            assert_int_equal(nested_unmap(&table, (uint64_t)first << 12, shift, &replaced, &next), HV_STATUS_SUCCESS);
+        else if (kind == 1)
+            assert_int_equal(nested_map_no_access(&table, (uint64_t)first << 12, shift, &replaced), HV_STATUS_SUCCESS);
+        else
+            assert_int_equal(nested_map(&table, (uint64_t)first << 12, spa, shift, RWX, false, &replaced),
+                             HV_STATUS_SUCCESS);
+        nested_settle(&table, replaced);
+        if (round % 100)
+            continue;
+        for (unsigned i = 0; i < PAGES; i++) {
+            struct nested_translation translation;
+            bool found = nested_lookup(&table, (uint64_t)i << 12, &translation);
+
+            assert_int_equal(found, model[i] != NONE);
+            assert_int_equal(translation.no_access, model[i] == NO_ACCESS);
+            if (model[i] > NO_ACCESS)
+                assert_int_equal(translation.spa, model[i]);
+        }
+    }
+    unmapped_pages = 0;
+    assert_true(nested_destroy(&table, &budget));
+    assert_int_equal(unmapped_pages, mapped);
+    assert_int_equal(pool_left, 100);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_start, fixture_stop)
+    const struct CMUnitTest tests[] = {
+        TEST(lookup),    TEST(uncached_pages),   TEST(no_access),      TEST(replaced_tables), TEST(holes_are_skipped),
+        TEST(no_memory), TEST(destroy_in_steps), TEST(random_changes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The adapter's end of a port, with the test as the switch. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "partitions/root/net/nic_port.h"
+#include "partitions/root/net/port_protocol.h"
+
+static struct nic_port port;
+static struct nic_backend backend;
+static int far_end;
+
+/* A card with room for so many frames. */
+static unsigned room, received, lost;
+static uint8_t newest[NIC_MAXIMUM_FRAME];
+static size_t newest_length;
+
+static bool receive(void *card, const uint8_t *frame, size_t length)
+{
+    assert_ptr_equal(card, &room);
+    if (!room)
+        return false;
+    room--;
+    received++;
+    memcpy(newest, frame, length);
+    newest_length = length;
+    return true;
+}
+
+static void count_lost(void *context)
+{
+    assert_ptr_equal(context, &lost);
+    lost++;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+    far_end = pair[1];
+    room = 1000000;
+    received = lost = 0;
+    nic_port_initialize(&port, receive, &room, count_lost, &lost);
+    assert_int_equal(nic_port_descriptor(&port), -1);
+    nic_port_attach(&port, pair[0]);
+    backend = nic_port_backend(&port);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    nic_port_disconnect(&port);
+    if (far_end >= 0)
+        close(far_end);
+    return 0;
+}
+
+static void deliver(uint32_t number)
+{
+    uint8_t frame[60] = {0};
+    memcpy(frame + 14, &number, sizeof(number));
+    assert_int_equal(send(far_end, frame, sizeof(frame), 0), sizeof(frame));
+}
+
+static void test_send(void **state)
+{
+    (void)state;
+    const struct iovec parts[] = {
+        {"destination", 6},
+        {"source",      6},
+        {"\x08\0",      2},
+        {"payload",     7}
+    };
+    char frame[100];
+    assert_true(backend.send(backend.port, parts, 4));
+    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), 21);
+    assert_memory_equal(frame, "destinsource\x08\0payload", 21);
+    /* The switch does not read: refused and counted, and works again later. */
+    uint8_t data[1500] = {0};
+    const struct iovec big = {data, sizeof(data)};
+    unsigned sent = 0;
+    while (backend.send(backend.port, &big, 1))
+        sent++;
+    assert_true(sent >= 60 && port.dropped == 1);
+    while (recv(far_end, data, sizeof(data), 0) > 0)
+        continue;
+    assert_true(backend.send(backend.port, &big, 1));
+}
+
+static void test_receive(void **state)
+{
+    (void)state;
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+    for (uint32_t i = 0; i < 50; i++)
+        deliver(i);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+    assert_int_equal(received, 50);
+    assert_memory_equal(newest + 14, &(uint32_t){49}, 4);
+    /* Too short and too long ones are left out. */
+    uint8_t frame[1600] = {0};
+    send(far_end, frame, 13, 0);
+    send(far_end, frame, 1519, 0);
+    send(far_end, frame, 1518, 0);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+    assert_int_equal(received, 51);
+    assert_int_equal(newest_length, 1518);
+}
+
+/* A full card is given the frame that it refused, and all others in order, when it is ready. */
+static void test_held(void **state)
+{
+    (void)state;
+    room = 10;
+    for (uint32_t i = 0; i < 70; i++)
+        deliver(i);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
+    assert_int_equal(received, 10);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
+    for (uint32_t i = 11; i <= 70; i++) {
+        room = 1;
+        backend.ready(backend.port);
+        assert_int_equal(received, i);
+        assert_memory_equal(newest + 14, &(uint32_t){i - 1}, 4);
+    }
+    room = 5;
+    backend.ready(backend.port);
+    assert_int_equal(received, 70);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+}
+
+static void test_more(void **state)
+{
+    (void)state;
+    unsigned sent = 0;
+    while (sent < NIC_PORT_BATCH * (NIC_PORT_BATCHES + 1)) {
+        uint8_t frame[14] = {0};
+        if (send(far_end, frame, sizeof(frame), 0) < 0)
+            break;
+        sent++;
+    }
+    assert_true(sent > NIC_PORT_BATCH * NIC_PORT_BATCHES - NIC_PORT_BATCH);
+    enum nic_port_result result = nic_port_receive(&port);
+    assert_in_range(received, 1, NIC_PORT_BATCH * NIC_PORT_BATCHES);
+    while (result == NIC_PORT_MORE)
+        result = nic_port_receive(&port);
+    assert_int_equal(result, NIC_PORT_DRAINED);
+    assert_int_equal(received, sent);
+}
+
+static void close_far_end(void)
+{
+    close(far_end);
+    far_end = -1;
+}
+
+static void test_gone(void **state)
+{
+    (void)state;
+    deliver(1);
+    close_far_end();
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_GONE);
+    assert_int_equal(received, 1); /* what came before is delivered */
+    assert_int_equal(lost, 1);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_GONE);
+    assert_int_equal(lost, 1); /* said once */
+    const struct iovec part = {(uint8_t[20]){0}, 20};
+    assert_false(backend.send(backend.port, &part, 1));
+    nic_port_disconnect(&port);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_GONE);
+    assert_false(backend.send(backend.port, &part, 1));
+    /* And connected again. */
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+    far_end = pair[1];
+    nic_port_attach(&port, pair[0]);
+    deliver(2);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+    assert_int_equal(received, 2);
+}
+
+/* The switch goes while the card is full: that is noticed when the card is ready, not lost. */
+static void test_gone_while_held(void **state)
+{
+    (void)state;
+    room = 1;
+    deliver(1);
+    deliver(2);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
+    close_far_end();
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
+    assert_int_equal(lost, 0);
+    room = 5;
+    backend.ready(backend.port);
+    assert_int_equal(received, 2);
+    assert_int_equal(lost, 1);
+}
+
+static int listener;
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static uint32_t answer_magic, answer_status;
+
+/* A switch of one connection. */
+static void *serve(void *context)
+{
+    struct port_hello *hello = context;
+    int connection = accept(listener, NULL, NULL);
+    recv(connection, hello, sizeof(*hello), 0);
+    const struct port_welcome welcome = {answer_magic, PORT_PROTOCOL_VERSION, answer_status, 1500};
+    send(connection, &welcome, sizeof(welcome), 0);
+    close(connection);
+    return NULL;
+}
+
+static int try_connect(const char *name, struct port_hello *hello, char error[200])
+{
+    static const uint8_t mac[6] = {0, 0x15, 0x5D, 1, 2, 3};
+    pthread_t thread;
+    pthread_create(&thread, NULL, serve, hello);
+    int descriptor = nic_port_connect(address.sun_path, mac, name, error, 200);
+    pthread_join(thread, NULL);
+    return descriptor;
+}
+
+static void test_connect(void **state)
+{
+    (void)state;
+    char error[200], long_name[200], path[] = "/tmp/nic-port-XXXXXX";
+    struct port_hello hello;
+    close(mkstemp(path));
+    unlink(path);
+    strcpy(address.sun_path, path);
+    listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+
+    answer_magic = PORT_PROTOCOL_MAGIC;
+    answer_status = PORT_CONNECTED;
+    int descriptor = try_connect("web1", &hello, error);
+    assert_true(descriptor >= 0);
+    assert_true(fcntl(descriptor, F_GETFL) & O_NONBLOCK);
+    assert_int_equal(hello.version, PORT_PROTOCOL_VERSION);
+    assert_memory_equal(hello.mac, "\0\x15\x5D\1\2\3", 6);
+    assert_string_equal(hello.name, "web1");
+    close(descriptor);
+
+    memset(long_name, 'x', sizeof(long_name) - 1);
+    long_name[199] = '\0';
+    descriptor = try_connect(long_name, &hello, error);
+    assert_true(descriptor >= 0);
+    assert_int_equal(strlen(hello.name), PORT_NAME_SIZE - 1);
+    close(descriptor);
+
+    for (answer_status = 1; answer_status <= PORT_STATUS_COUNT; answer_status++) {
+        error[0] = '\0';
+        assert_int_equal(try_connect("web1", &hello, error), -1);
+        assert_true(error[0]);
+    }
+    answer_status = PORT_CONNECTED;
+    answer_magic = 1;
+    assert_int_equal(try_connect("web1", &hello, error), -1);
+    close(listener);
+    unlink(path);
+    assert_int_equal(nic_port_connect(path, hello.mac, "web1", error, sizeof(error)), -1);
+    assert_non_null(strstr(error, path));
+    assert_int_equal(nic_port_connect(long_name, hello.mac, "web1", error, sizeof(error)), -1);
+}
+
+#define PORT_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PORT_TEST(test_send),           PORT_TEST(test_receive), PORT_TEST(test_held),
+        PORT_TEST(test_more),           PORT_TEST(test_gone),    PORT_TEST(test_gone_while_held),
+        cmocka_unit_test(test_connect),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The sandbox: what a worker does all day still works in it, from the first instruction of the guest to the closing of
+ * the last disk; what it never does ends the process. Each case is a process of its own.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "partitions/root/worker/control.h"
+#include "partitions/root/worker/life_cycle.h"
+#include "partitions/root/worker/machine.h"
+#include "partitions/root/worker/sandbox.h"
+#include "tests/unit/fake_hypervisor.h"
+#include "tests/unit/worker_loop.h"
+
+/* The sanitizer's own system calls at a thread's end are not the worker's. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "use_sigaltstack=0:detect_leaks=0";
+}
+
+/* Without the sanitizer's farewell, which the sandbox does not allow either. */
+static void leave(int status)
+{
+    syscall(SYS_exit_group, status);
+}
+
+/* Runs `function` in the sandbox in another process; returns its wait status. */
+static int in_sandbox(void (*function)(void))
+{
+    const struct sandbox_user nobody = {0};
+    char error[SANDBOX_ERROR_SIZE];
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        if (!sandbox_enter(&nobody, error)) {
+            fprintf(stderr, "%s\n", error);
+            leave(99);
+        }
+        function();
+        leave(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void do_nothing(void)
+{
+}
+
+static void open_file(void)
+{
+    open("/etc/passwd", O_RDONLY);
+}
+
+static void run_program(void)
+{
+    execl("/bin/true", "true", (char *)NULL);
+}
+
+static void make_process(void)
+{
+    fork();
+}
+
+static void open_network(void)
+{
+    socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void map_code(void)
+{
+    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void other_ioctl(void)
+{
+    int size;
+
+    ioctl(0, FIONREAD, &size);
+}
+
+static void change_user(void)
+{
+    setuid(0);
+}
+
+static void test_what_is_forbidden_ends_the_process(void **state)
+{
+    void (*const forbidden[])(void) = {open_file,    run_program, make_process, open_network,
+                                       map_code,     other_ioctl, change_user};
+
+    (void)state;
+    assert_int_equal(in_sandbox(do_nothing), 0);
+    for (unsigned i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++) {
+        int status = in_sandbox(forbidden[i]);
+
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+            fail_msg("case %u: status %#x", i, status);
+    }
+}
+
+static void test_user_is_left(void **state)
+{
+    struct sandbox_user user = {0};
+    char error[SANDBOX_ERROR_SIZE];
+    int status;
+    pid_t child;
+
+    (void)state;
+    if (getuid() != 0)
+        skip();
+    assert_true(sandbox_parse_user("65534:65533", &user, error));
+    assert_int_equal(user.uid, 65534);
+    assert_int_equal(user.gid, 65533);
+    child = fork();
+    if (child == 0) {
+        gid_t groups[4];
+
+        if (setgroups(1, (const gid_t[]){7}) != 0)
+            leave(98);
+        if (!sandbox_drop(&user, error))
+            leave(99);
+        leave(getuid() == 65534 && geteuid() == 65534 && getgid() == 65533 && getgroups(4, groups) == 0 &&
+                      setuid(0) != 0
+                  ? 0
+                  : 97);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_user_names(void **state)
+{
+    struct sandbox_user user = {0};
+    char error[SANDBOX_ERROR_SIZE];
+
+    (void)state;
+    assert_true(sandbox_parse_user("root", &user, error));
+    assert_int_equal(user.uid, 0);
+    assert_false(sandbox_parse_user("no-such-user", &user, error));
+    assert_string_equal(error, "there is no user \"no-such-user\"");
+    assert_false(sandbox_parse_user("root:no-such-group", &user, error));
+    assert_string_equal(error, "there is no group \"no-such-group\"");
+    assert_false(sandbox_parse_user("", &user, error));
+}
+
+/* ---- A day in the life of a worker ---- */
+
+static struct {
+    char directory[64];
+    struct fake_hypervisor fake;
+    struct event_loop loop;
+    struct life_cycle life_cycle;
+    struct control control;
+    struct machine *machine;
+} day;
+
+static void state_changed(void *context)
+{
+    (void)context;
+    if (day.control.life_cycle)
+        control_announce(&day.control);
+}
+
+static void make_file(const char *name, const void *begin, size_t begin_size, size_t size)
+{
+    char path[128];
+    int file;
+
+    snprintf(path, sizeof path, "%s/%s", day.directory, name);
+    file = open(path, O_RDWR | O_CREAT, 0600);
+    if (file < 0 || write(file, begin, begin_size) != (ssize_t)begin_size || ftruncate(file, (off_t)size) != 0)
+        leave(90);
+    close(file);
+}
+
+static void make_files(void)
+{
+    uint8_t kernel[0x280] = {0};
+
+    kernel[0x1F1] = 4;
+    memcpy(kernel + 0x1F4, &(uint32_t){0x400}, 4);
+    memcpy(kernel + 0x1FE, "\x55\xAA\xEB\x6C"
+                           "HdrS\x06\x02",
+           10);
+    kernel[0x211] = 1;
+    memcpy(kernel + 0x22C, &(uint32_t){0x7FFFFFFF}, 4);
+    memcpy(kernel + 0x238, &(uint32_t){255}, 4);
+    make_file("kernel", kernel, sizeof kernel, 5 * 512 + 0x4000);
+    make_file("disk", "", 0, 65536);
+}
+
+static struct configuration *make_configuration(void)
+{
+    char text[1024], error[CONFIGURATION_ERROR_SIZE];
+    struct configuration *configuration;
+
+    snprintf(text, sizeof text,
+             "{\"version\":1, \"name\":\"day\", \"memory\":8388608, \"kernel\":{\"path\":\"%s/kernel\"},"
+             " \"disks\":[{\"path\":\"%s/disk\", \"format\":\"raw\"}],"
+             " \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s/log\"}}",
+             day.directory, day.directory, day.directory);
+    configuration = configuration_parse(text, "day", error);
+    if (!configuration)
+        leave(91);
+    return configuration;
+}
+
+static void out(uint16_t port, unsigned size, uint32_t value)
+{
+    pthread_mutex_lock(&day.machine->device_lock);
+    bus_write(&day.machine->bus, BUS_PORTS, port, size, value);
+    pthread_mutex_unlock(&day.machine->device_lock);
+}
+
+static uint64_t in(uint16_t port, unsigned size)
+{
+    uint64_t value;
+
+    pthread_mutex_lock(&day.machine->device_lock);
+    value = bus_read(&day.machine->bus, BUS_PORTS, port, size);
+    pthread_mutex_unlock(&day.machine->device_lock);
+    return value;
+}
+
+static void write_sector_and_flush(void)
+{
+    const uint8_t task_file[] = {1, 3, 0, 0, 0xE0, 0x30};
+
+    for (unsigned i = 0; i < sizeof task_file; i++)
+        out((uint16_t)(0x1F2 + i), 1, task_file[i]);
+    while (!(in(0x1F7, 1) & 8))
+        continue;
+    for (unsigned i = 0; i < 256; i++)
+        out(0x1F0, 2, 0x3C3C);
+    while (in(0x1F7, 1) & 0x80)
+        continue;
+    out(0x1F7, 1, 0xE7); /* FLUSH CACHE */
+    while (in(0x1F7, 1) & 0x80)
+        continue;
+    if (in(0x1F7, 1) & 1)
+        leave(92);
+}
+
+/* As loamd talks to it: status and the console. */
+static void talk(int client)
+{
+    const char *const requests = "{\"request\":\"status\"}\n{\"request\":\"counters\"}\n{\"request\":\"events\"}\n"
+                                 "{\"request\":\"console\"}\n";
+    char answer[65536];
+
+    worker_loop_settle(&day.loop);
+    if (send(client, requests, strlen(requests), 0) < 0)
+        leave(93);
+    worker_loop_settle(&day.loop);
+    if (recv(client, answer, sizeof answer, 0) <= 0)
+        leave(94);
+    out(0x3F8, 1, 'x');
+    worker_loop_settle(&day.loop);
+    if (send(client, "y", 1, 0) != 1)
+        leave(95);
+    worker_loop_settle(&day.loop);
+}
+
+static void run_until(enum machine_state state)
+{
+    while (day.life_cycle.state != state) {
+        event_loop_wait(&day.loop, -1);
+        event_loop_dispatch(&day.loop);
+    }
+}
+
+static void live(int client)
+{
+    char error[MACHINE_ERROR_SIZE];
+
+    if (!life_cycle_start(&day.life_cycle, day.machine))
+        leave(80);
+    out(0x43, 1, 0x34); /* the timer runs */
+    out(0x40, 1, 0xFF);
+    out(0x40, 1, 0xFF);
+    talk(client);
+    write_sector_and_flush();
+    if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) || life_cycle_reset(&day.life_cycle))
+        leave(81);
+    run_until(MACHINE_RUNNING);
+    pthread_mutex_lock(&day.fake.lock);
+    day.fake.vps[0].page.gp_registers[0] = 1 << 13;
+    pthread_mutex_unlock(&day.fake.lock);
+    fake_port(&day.fake, 0, true, PLATFORM_PM_BASE + PIIX4_PM1_CONTROL, 2);
+    run_until(MACHINE_OFF);
+    control_close(&day.control);
+    if (!machine_destroy(day.machine, error))
+        leave(82);
+    life_cycle_close(&day.life_cycle);
+}
+
+/* The state letter of a thread, 0 if it is gone. */
+static char thread_state(const char *id)
+{
+    char path[64], text[128] = "";
+    const char *end;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%.16s/stat", id);
+    file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (!fgets(text, sizeof text, file))
+        text[0] = 0;
+    fclose(file);
+    end = strrchr(text, ')');
+    return end && end[1] ? end[2] : 0;
+}
+
+/* A thread that starts makes the sanitizer look around, which is not allowed later: waits until all have. */
+static void wait_for_threads(void)
+{
+    unsigned running;
+
+    do {
+        DIR *directory = opendir("/proc/self/task");
+        const struct dirent *entry;
+
+        running = 0;
+        while ((entry = readdir(directory)) != NULL)
+            running += entry->d_name[0] != '.' && thread_state(entry->d_name) == 'R';
+        closedir(directory);
+    } while (running > 1); /* this one */
+}
+
+static void spend_a_day(void)
+{
+    struct configuration *configuration = make_configuration();
+    const struct sandbox_user nobody = {0};
+    char error[MACHINE_ERROR_SIZE], path[108];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener, client;
+
+    fake_hypervisor_initialize(&day.fake);
+    if (event_loop_initialize(&day.loop) ||
+        life_cycle_initialize(&day.life_cycle, &day.loop, true, state_changed, NULL))
+        leave(70);
+    const struct machine_events events = life_cycle_events(&day.life_cycle);
+    day.machine = machine_create(configuration, &day.fake.hypervisor, &day.loop, &events, error);
+    snprintf(path, sizeof path, "%.80s/control", day.directory);
+    listener = control_listen(path, error);
+    if (!day.machine || listener < 0 || control_initialize(&day.control, &day.loop, listener))
+        leave(71);
+    control_set_machine(&day.control, &day.life_cycle, day.machine);
+    client = socket(AF_UNIX, SOCK_STREAM, 0);
+    strcpy(address.sun_path, path);
+    if (connect(client, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        !machine_start_threads(day.machine, error))
+        leave(72);
+    wait_for_threads();
+    if (!sandbox_enter(&nobody, error))
+        leave(73);
+    live(client);
+    leave(0);
+}
+
+static void test_a_worker_lives_in_it(void **state)
+{
+    static const char *const names[] = {"kernel", "disk", "log", "log.1", "control"};
+    int status;
+    pid_t child;
+
+    (void)state;
+    strcpy(day.directory, "/tmp/sandbox_test.XXXXXX");
+    assert_non_null(mkdtemp(day.directory));
+    make_files();
+    child = fork();
+    if (child == 0)
+        spend_a_day();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[128];
+
+        snprintf(path, sizeof path, "%s/%s", day.directory, names[i]);
+        unlink(path);
+    }
+    rmdir(day.directory);
+    if (status)
+        fail_msg("status %#x", status);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_forbidden_ends_the_process),
+        cmocka_unit_test(test_user_is_left),
+        cmocka_unit_test(test_user_names),
+        cmocka_unit_test(test_a_worker_lives_in_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
