@@ -32,22 +32,26 @@ static struct cpuid_result *result_at(const struct vp *vp, uint32_t index)
 /* The last result with this key or a smaller one; NULL: there is none. */
 static const struct cpuid_result *find_last(const struct vp *vp, uint64_t key)
 {
-    uint32_t left = vp->cpuid_results, page = 0, low = 0, high;
+    uint32_t left = vp->cpuid_results, page = 0;
+    const struct cpuid_result *first;
 
     while (left > VP_CPUID_RESULTS_PER_PAGE && vp->cpuid_page[page + 1]->key <= key) {
         left -= VP_CPUID_RESULTS_PER_PAGE;
         page++;
     }
-    high = left < VP_CPUID_RESULTS_PER_PAGE ? left : VP_CPUID_RESULTS_PER_PAGE;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
+    if (left > VP_CPUID_RESULTS_PER_PAGE)
+        left = VP_CPUID_RESULTS_PER_PAGE;
+    first = vp->cpuid_page[page];
+    if (left == 0 || first->key > key)
+        return NULL;
+    while (left > 1) {
+        uint32_t half = left / 2;
 
-        if (vp->cpuid_page[page][middle].key <= key)
-            low = middle + 1;
-        else
-            high = middle;
+        if (first[half].key <= key)
+            first += half;
+        left -= half;
     }
-    return low > 0 ? &vp->cpuid_page[page][low - 1] : NULL;
+    return first;
 }
 
 /* A result for this very subleaf goes before one for all. */
@@ -70,10 +74,16 @@ static void get_default(const struct vp *vp, uint32_t leaf, uint32_t subleaf, ui
     processor_features_apply(vp->partition, leaf, subleaf, values);
 }
 
-void cpuid_get(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4])
+void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4])
 {
-    const struct cpuid_result *result = find_result(vp, leaf, subleaf);
+    const struct cpuid_result *result = vp->cpuid_hint;
+    uint64_t key = (uint64_t)leaf << 32 | subleaf;
 
+    if (!result || vp->cpuid_hint_key != key) {
+        result = find_result(vp, leaf, subleaf);
+        vp->cpuid_hint = result;
+        vp->cpuid_hint_key = key;
+    }
     if (result && (result->mask[0] & result->mask[1] & result->mask[2] & result->mask[3]) == ~0u) {
         memcpy(values, result->value, sizeof(result->value));
     } else {
@@ -118,6 +128,7 @@ enum hv_status hypercall_register_intercept_result(struct hypercall *call)
         if (!result)
             return HV_STATUS_INSUFFICIENT_MEMORY;
     }
+    vp->cpuid_hint = NULL;
     result->key = key;
     for (unsigned i = 0; i < 4; i++) {
         result->value[i] = input->result[i].value;

@@ -8,6 +8,6 @@
 struct vp;
 
 /* EAX, EBX, ECX, EDX of CPUID with these EAX and ECX. Under the VP's claim. */
-void cpuid_get(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
+void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 
 #endif

@@ -66,7 +66,7 @@ enum hv_status hypercall_deposit_memory(struct hypercall *call)
     return status;
 }
 
-/* Hides nothing any more: reveals pages of the pool until `maximum` will be the parent's. Returns how many it took. */
+/* Reveals pages of the pool, then tables, until `maximum` will be the parent's. Returns how many; `taken` lists them. */
 static uint32_t reveal_pages(struct partition *partition, uint32_t maximum, uint64_t *taken, uint32_t *budget)
 {
     uint32_t count = 0, promised = 0;
@@ -80,6 +80,14 @@ static uint32_t reveal_pages(struct partition *partition, uint32_t maximum, uint
         *budget -= PAGE_COST;
         if (given != 1)
             *budget -= *budget < TABLE_COST ? *budget : TABLE_COST;
+    }
+    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && !partition->free_page && *budget >= TABLE_COST) {
+        taken[count] = parent_map_reveal_lone(partition->slot, budget);
+        if (!taken[count])
+            break;
+        count++;
+        promised++;
+        *budget -= *budget < TABLE_COST ? *budget : TABLE_COST;
     }
     return count;
 }
@@ -117,13 +125,18 @@ uint32_t deposit_return(struct partition *partition, uint64_t *pages, uint32_t m
     return returned;
 }
 
+bool deposit_left(const struct partition *partition)
+{
+    return partition->free_page || partition->returned_pfn || parent_map_lone_tables(partition->slot) > 0;
+}
+
 enum hv_status hypercall_withdraw_memory(struct hypercall *call)
 {
     struct partition *partition = call->partition;
     uint64_t *pages = (uint64_t *)call->output + call->rep_start;
 
     call->reps_done += deposit_return(partition, pages, call->rep_count - call->rep_start, call->input, &call->budget);
-    if (call->reps_done < call->rep_count && !partition->free_page && !partition->returned_pfn)
+    if (call->reps_done < call->rep_count && !deposit_left(partition))
         return HV_STATUS_NO_RESOURCES;
     return HV_STATUS_SUCCESS;
 }

@@ -15,4 +15,7 @@ struct partition;
 uint32_t deposit_return(struct partition *partition, uint64_t *pages, uint32_t maximum, uint64_t *scratch,
                         uint32_t *budget);
 
+/* There is something that deposit_return could give back. Under the partition's lock. */
+bool deposit_left(const struct partition *partition);
+
 #endif

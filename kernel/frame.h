@@ -14,13 +14,14 @@ enum frame_state {
     FRAME_LOAM,      /* taken by Loam at boot; hidden from the parent for ever */
     FRAME_DEPOSITED, /* in a partition's pool or in use for it; hidden from the parent */
     FRAME_SPLIT,     /* holds the parent's nested table for the 2 MiB region that a deposit split; hidden */
+    FRAME_LONE,      /* the same, and nothing else of the region is hidden */
 };
 
 /* Changes as a whole, by compare and exchange. State changes other than `maps` are made under parent_map's lock. */
 struct frame {
-    uint16_t owner; /* FRAME_DEPOSITED: partition slot. FRAME_SPLIT: hidden pages of its region, itself included */
+    uint16_t owner; /* DEPOSITED, LONE: partition slot. SPLIT: hidden pages of its region, itself included */
     uint8_t state;  /* enum frame_state */
-    uint8_t maps;   /* FRAME_PARENT: uses by children, state pages and hypercalls that run; see frame_map */
+    uint8_t maps;   /* FRAME_PARENT: uses by children and state pages; see frame_map */
 } __attribute__((aligned(4)));
 HV_ASSERT_SIZE(struct frame, 4);
 #define FRAME_MAPS_MAXIMUM 255u
@@ -38,8 +39,8 @@ struct frame *frame_find(uint64_t pfn);
 bool frame_change(struct frame *frame, enum frame_state from, enum frame_state to, uint16_t owner);
 
 /*
- * Counts a use of the parent's page: a mapping into a child, a state page, or a hypercall that reads or writes it. As
- * long as it is counted the page stays the parent's. False: the page is not the parent's, or its count is at
+ * Counts a use of the parent's page: a mapping into a child, a state page, or VP state on its way. As long as it is
+ * counted the page stays the parent's. False: the page is not the parent's, or its count is at
  * FRAME_MAPS_MAXIMUM. Atomic; no lock needed.
  */
 bool frame_map(uint64_t pfn);

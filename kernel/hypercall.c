@@ -9,6 +9,7 @@
 #include "kernel/lp.h"
 #include "kernel/partition.h"
 #include "kernel/register_page.h"
+#include "kernel/shoot_down.h"
 #include "kernel/vp.h"
 
 #define FAST_INPUT_SIZE 16u
@@ -32,9 +33,18 @@ void hypercall_initialize(struct lp *lp)
     lp->hypercall_output = physical_pointer(boot_allocate(1));
 }
 
-static bool is_within_page(uint64_t gpa, uint32_t size)
+/*
+ * The caller's memory at `gpa`: aligned, within a page, RAM, and the parent's. It stays the parent's as long as the
+ * caller is between guest_memory_begin and guest_memory_end: a deposit waits for that before it uses the page.
+ */
+static void *caller_memory(uint64_t gpa, uint32_t size)
 {
-    return gpa % 8 == 0 && gpa % HV_PAGE_SIZE + size <= HV_PAGE_SIZE;
+    const struct frame *frame;
+
+    if (gpa % 8 || gpa % HV_PAGE_SIZE + size > HV_PAGE_SIZE)
+        return NULL;
+    frame = frame_find(gpa >> HV_PAGE_SHIFT);
+    return frame && __atomic_load_n(&frame->state, __ATOMIC_ACQUIRE) == FRAME_PARENT ? physical_pointer(gpa) : NULL;
 }
 
 /* The control word against what the table says about the call (TLFS 3.7). */
@@ -47,6 +57,11 @@ static enum hv_status check_control(const struct hypercall_entry *entry, struct 
     call->rep_count = HV_CONTROL_REP_COUNT(control);
     call->rep_start = call->reps_done = HV_CONTROL_REP_START(control);
     invocation->fast = control & HV_CONTROL_FAST;
+    invocation->input_size = invocation->input_total = entry->input;
+    invocation->output_total = entry->output;
+    call->wants_output = entry->output && !(entry->optional_output && invocation->output_gpa == 0);
+    if (control >> HV_CONTROL_CODE_BITS == 0 && !entry->rep)
+        return HV_STATUS_SUCCESS;
 
     if ((control & (HV_CONTROL_RESERVED | HV_CONTROL_NESTED)) || (call->variable_size && !entry->variable))
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
@@ -56,18 +71,16 @@ static enum hv_status check_control(const struct hypercall_entry *entry, struct 
                              (entry->output && !entry->optional_output)))
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
 
-    invocation->input_size = entry->input + call->variable_size;
+    invocation->input_size += call->variable_size;
     invocation->input_total = invocation->input_size + entry->rep_input * call->rep_count;
-    invocation->output_total = entry->output + entry->rep_output * call->rep_count;
-    call->wants_output = invocation->output_total && !invocation->fast &&
-                         !(entry->optional_output && invocation->output_gpa == 0);
+    invocation->output_total += entry->rep_output * call->rep_count;
+    call->wants_output = (call->wants_output || entry->rep_output) && !invocation->fast;
     return HV_STATUS_SUCCESS;
 }
 
 static enum hv_status copy_input(const struct hypercall_entry *entry, const struct invocation *invocation,
                                  struct hypercall *call)
 {
-    uint64_t gpa = invocation->input_gpa;
     uint32_t elements = invocation->input_size + entry->rep_input * call->rep_start;
     const uint8_t *source;
 
@@ -79,29 +92,35 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
     }
     if (invocation->input_total == 0)
         return HV_STATUS_SUCCESS;
-    /* Counted as a use meanwhile, so that no other processor can make Loam's memory of it. */
-    if (!is_within_page(gpa, invocation->input_total) || !frame_map(gpa >> HV_PAGE_SHIFT))
-        return HV_STATUS_INVALID_ALIGNMENT;
-    source = physical_pointer(gpa);
-    memcpy(call->input, source, invocation->input_size);
-    if (entry->rep_input)
-        memcpy((uint8_t *)call->input + elements, source + elements, invocation->input_total - elements);
-    frame_unmap(gpa >> HV_PAGE_SHIFT);
-    return HV_STATUS_SUCCESS;
+    guest_memory_begin(call->caller);
+    source = caller_memory(invocation->input_gpa, invocation->input_total);
+    if (source) {
+        memcpy(call->input, source, invocation->input_size);
+        if (entry->rep_input)
+            memcpy((uint8_t *)call->input + elements, source + elements, invocation->input_total - elements);
+    }
+    guest_memory_end();
+    return source ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_ALIGNMENT;
 }
 
-/* The fixed part only of a call that succeeded; of elements those that this invocation completed. */
+/*
+ * The fixed part only of a call that succeeded; of elements those that this invocation completed. The parent may have
+ * deposited the page since the call began: then nobody is there to read the output.
+ */
 static void copy_output(const struct hypercall_entry *entry, const struct invocation *invocation,
                         const struct hypercall *call, enum hv_status status)
 {
-    uint8_t *target = physical_pointer(invocation->output_gpa);
     uint32_t elements = entry->output + entry->rep_output * call->rep_start;
+    uint8_t *target;
 
-    if (entry->output && status == HV_STATUS_SUCCESS && !call->repeat)
+    guest_memory_begin(call->caller);
+    target = caller_memory(invocation->output_gpa, invocation->output_total);
+    if (target && entry->output && status == HV_STATUS_SUCCESS && !call->repeat)
         memcpy(target, call->output, entry->output);
-    if (entry->rep_output)
+    if (target && entry->rep_output)
         memcpy(target + elements, (const uint8_t *)call->output + elements,
                entry->rep_output * (call->reps_done - call->rep_start));
+    guest_memory_end();
 }
 
 static enum hv_status call_with_vp(const struct hypercall_entry *entry, struct hypercall *call)
@@ -157,16 +176,15 @@ static enum hv_status call_with_target(const struct hypercall_entry *entry, stru
 static enum hv_status call_with_output(const struct hypercall_entry *entry, const struct invocation *invocation,
                                        struct hypercall *call)
 {
-    uint64_t gpa = invocation->output_gpa;
     enum hv_status status;
 
     if (!call->wants_output)
         return call_with_target(entry, call);
-    if (!is_within_page(gpa, invocation->output_total) || !frame_map(gpa >> HV_PAGE_SHIFT))
+    /* Before the call has any effect. */
+    if (!caller_memory(invocation->output_gpa, invocation->output_total))
         return HV_STATUS_INVALID_ALIGNMENT;
     status = call_with_target(entry, call);
     copy_output(entry, invocation, call, status);
-    frame_unmap(gpa >> HV_PAGE_SHIFT);
     return status;
 }
 

@@ -24,9 +24,13 @@ static void *begin(struct vp *vp, uint8_t payload_size)
     return message->payload;
 }
 
+HV_ASSERT_OFFSET(struct hv_message, header.message_type, 0);
+
 static void end(struct vp *vp, enum hv_message_type type)
 {
-    __atomic_store_n(&vp->intercept_page->header.message_type, type, __ATOMIC_RELEASE);
+    uint32_t *message_type = (void *)vp->intercept_page; /* aligned, which a packed structure's member need not be */
+
+    __atomic_store_n(message_type, type, __ATOMIC_RELEASE);
 }
 
 static uint16_t execution_state(const struct vp *vp)

@@ -20,6 +20,8 @@
  * that is to become the region's table or has been it.
  */
 #define PENDING (1ull << 10)
+/* About what a look at one 2 MiB region costs, in instructions. */
+#define SEARCH_COST 40u
 
 /* Held for a whole session; processors that wait for it serve kicks. Everything below is under it once built. */
 static struct spinlock map_lock;
@@ -40,6 +42,9 @@ static unsigned pool_next;
 
 static uint64_t hidden_writes; /* atomic */
 static uint64_t deposited_pages;
+/* FRAME_LONE pages of each partition, and where the search for one goes on. */
+static uint16_t lone_tables[PARTITION_MAXIMUM];
+static uint64_t lone_cursor;
 
 static uint64_t *table_at(uint64_t entry)
 {
@@ -175,6 +180,8 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
     pool_next = 0;
     hidden_writes = 0;
     deposited_pages = 0;
+    memset(lone_tables, 0, sizeof(lone_tables));
+    lone_cursor = 0;
     width = address_bits > 48 ? 48 : address_bits;
     filled_on_demand = !has_1g_pages;
     zero_page = table_allocate();
@@ -341,41 +348,55 @@ static struct frame *table_frame(uint64_t entry)
     return frame_find((entry & NESTED_ADDRESS_MASK) >> HV_PAGE_SHIFT);
 }
 
-/* Adds to the hidden pages of a split region; returns how many there are now. Changes only under the map's lock. */
-static unsigned count_hidden(struct frame *table, int change)
+/* The frames of tables change only under the map's lock. */
+static void set_table_frame(struct frame *table, enum frame_state state, unsigned owner)
 {
-    struct frame new = *table;
+    struct frame new = {(uint16_t)owner, state, 0};
 
-    new.owner = (uint16_t)(new.owner + change);
     __atomic_store(table, &new, __ATOMIC_RELAXED);
-    return new.owner;
+}
+
+/* One more page of the region is hidden. Returns how many; 0: its table is one of Loam's own and stays for ever. */
+static unsigned count_hidden(struct frame *table)
+{
+    unsigned count = 0;
+
+    if (table && table->state == FRAME_LONE) {
+        __atomic_store_n(&lone_tables[table->owner], lone_tables[table->owner] - 1, __ATOMIC_RELAXED);
+        count = 2;
+    } else if (table && table->state == FRAME_SPLIT) {
+        count = table->owner + 1u;
+    }
+    if (count)
+        set_table_frame(table, FRAME_SPLIT, count);
+    return count;
 }
 
 bool parent_map_hide(uint64_t pfn, uint16_t slot, bool *split)
 {
-    struct frame *frame = frame_find(pfn), *table;
+    struct frame *frame = frame_find(pfn);
     uint64_t *entry, old;
 
     *split = false;
-    if (!frame || !frame_change(frame, FRAME_PARENT, FRAME_DEPOSITED, slot))
+    /* Page 0 stays the parent's: pools and tables know its address as "none". */
+    if (pfn == 0 || !frame || !frame_change(frame, FRAME_PARENT, FRAME_DEPOSITED, slot))
         return false;
     __atomic_store_n(&deposited_pages, deposited_pages + 1, __ATOMIC_RELAXED);
     entry = directory_entry(pfn);
     old = *entry;
     if (old & PENDING) {
-        count_hidden(table_frame(old), 1);
+        count_hidden(table_frame(old));
         return true;
     }
     if (old & vendor->nested.large) {
-        ASSERT(frame_change(frame, FRAME_DEPOSITED, FRAME_SPLIT, 1));
+        set_table_frame(frame, FRAME_LONE, slot);
+        __atomic_store_n(&lone_tables[slot], lone_tables[slot] + 1, __ATOMIC_RELAXED);
         set_entry(entry, pfn << HV_PAGE_SHIFT | PENDING);
         *split = true;
         return true;
     }
     set_entry(&table_at(old)[pfn % NESTED_ENTRIES], hidden_entry());
-    table = table_frame(old);
-    /* Not counted: the tables of regions that Loam's own memory shares. They stay. */
-    if (table && table->state == FRAME_SPLIT && count_hidden(table, 1) == NESTED_ENTRIES)
+    if (count_hidden(table_frame(old)) == NESTED_ENTRIES)
         set_entry(entry, (old & NESTED_ADDRESS_MASK) | PENDING);
     return true;
 }
@@ -391,8 +412,8 @@ unsigned parent_map_settle_hidden(uint64_t pfn, uint16_t slot, uint64_t pages[2]
     if (*entry & PENDING) {
         uint64_t table = *entry & NESTED_ADDRESS_MASK;
 
-        if (table_frame(table)->owner == NESTED_ENTRIES) {
-            ASSERT(frame_change(table_frame(table), FRAME_SPLIT, FRAME_DEPOSITED, slot));
+        if (table_frame(table)->state == FRAME_SPLIT && table_frame(table)->owner == NESTED_ENTRIES) {
+            set_table_frame(table_frame(table), FRAME_DEPOSITED, slot);
             set_entry(entry, vendor->nested.table(shared_table));
             pages[count++] = table >> HV_PAGE_SHIFT;
         } else {
@@ -410,7 +431,7 @@ unsigned parent_map_reveal(uint64_t pfn)
     uint64_t old = *entry;
 
     if ((old & NESTED_ADDRESS_MASK) == shared_table) {
-        ASSERT(frame_change(frame, FRAME_DEPOSITED, FRAME_SPLIT, NESTED_ENTRIES));
+        set_table_frame(frame, FRAME_SPLIT, NESTED_ENTRIES);
         memcpy(physical_pointer(pfn << HV_PAGE_SHIFT), physical_pointer(shared_table), HV_PAGE_SIZE);
         set_entry(entry, vendor->nested.table(pfn << HV_PAGE_SHIFT));
         return 0;
@@ -419,11 +440,40 @@ unsigned parent_map_reveal(uint64_t pfn)
     __atomic_store_n(&deposited_pages, deposited_pages - 1, __ATOMIC_RELAXED);
     set_entry(&table_at(old)[pfn % NESTED_ENTRIES], identity_entry(pfn, false));
     table = table_frame(old);
-    if (!table || table->state != FRAME_SPLIT || count_hidden(table, -1) > 1)
+    if (!table || table->state != FRAME_SPLIT)
+        return 1;
+    set_table_frame(table, FRAME_SPLIT, table->owner - 1u);
+    if (table->owner > 1)
         return 1;
     /* Only the table itself is left. Processors may still walk it, so it is not the parent's before the flush. */
     set_entry(entry, (old & NESTED_ADDRESS_MASK) | PENDING);
     return 2;
+}
+
+uint32_t parent_map_lone_tables(uint16_t slot)
+{
+    return __atomic_load_n(&lone_tables[slot], __ATOMIC_RELAXED);
+}
+
+uint64_t parent_map_reveal_lone(uint16_t slot, uint32_t *budget)
+{
+    while (lone_tables[slot] > 0 && *budget >= SEARCH_COST) {
+        uint64_t *entry = directory_entry(lone_cursor);
+        const struct frame *table = NULL;
+
+        *budget -= SEARCH_COST;
+        if (entry && !(*entry & (PENDING | vendor->nested.large)))
+            table = table_frame(*entry);
+        if (table && table->state == FRAME_LONE && table->owner == slot) {
+            set_entry(entry, (*entry & NESTED_ADDRESS_MASK) | PENDING);
+            __atomic_store_n(&lone_tables[slot], lone_tables[slot] - 1, __ATOMIC_RELAXED);
+            return (*entry & NESTED_ADDRESS_MASK) >> HV_PAGE_SHIFT;
+        }
+        lone_cursor += HV_PAGES_PER_LARGE_PAGE;
+        if (lone_cursor >= frame_end())
+            lone_cursor = 0;
+    }
+    return 0;
 }
 
 unsigned parent_map_settle_revealed(uint64_t pfn, uint64_t pages[2])
@@ -437,7 +487,7 @@ unsigned parent_map_settle_revealed(uint64_t pfn, uint64_t pages[2])
         uint64_t table = *entry & NESTED_ADDRESS_MASK;
 
         memset(physical_pointer(table), 0, HV_PAGE_SIZE);
-        ASSERT(frame_change(table_frame(table), FRAME_SPLIT, FRAME_PARENT, 0));
+        set_table_frame(table_frame(table), FRAME_PARENT, 0);
         __atomic_store_n(&deposited_pages, deposited_pages - 1, __ATOMIC_RELAXED);
         set_entry(entry, identity_entry(pfn & ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1), true));
         pages[count++] = table >> HV_PAGE_SHIFT;

@@ -66,9 +66,9 @@ void parent_map_begin(void);
 void parent_map_end(void);
 
 /*
- * Takes `pfn` from the parent: FRAME_PARENT without uses becomes FRAME_DEPOSITED, owned by `slot`, or FRAME_SPLIT;
- * then *split is true and settling it costs PARENT_MAP_SPLIT_COST instructions. False: not RAM, not the parent's, or
- * in use. At most PARENT_MAP_SESSION_PAGES are hidden or revealed in a session.
+ * Takes `pfn` from the parent: FRAME_PARENT without uses becomes FRAME_DEPOSITED, owned by `slot`, or FRAME_LONE;
+ * then *split is true and settling it costs PARENT_MAP_SPLIT_COST instructions. False: not RAM, not the parent's, in use,
+ * or page 0. At most PARENT_MAP_SESSION_PAGES are hidden or revealed in a session.
  */
 bool parent_map_hide(uint64_t pfn, uint16_t slot, bool *split);
 #define PARENT_MAP_SESSION_PAGES 511u
@@ -79,6 +79,13 @@ bool parent_map_hide(uint64_t pfn, uint16_t slot, bool *split);
  * pages will be the parent's again through it after parent_map_settle: 0 to 2.
  */
 unsigned parent_map_reveal(uint64_t pfn);
+
+/*
+ * The same for a table that a deposit of `slot` became (FRAME_LONE) and that is needed for nothing else; there are
+ * parent_map_lone_tables(slot) of them. Looks for one as long as *budget (in instructions) lasts. 0: not found yet.
+ */
+uint64_t parent_map_reveal_lone(uint16_t slot, uint32_t *budget);
+uint32_t parent_map_lone_tables(uint16_t slot);
 
 /* Returns when no processor can use an old translation of the parent's map any more. */
 void parent_map_flush(void);

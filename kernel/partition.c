@@ -115,7 +115,7 @@ enum hv_status partition_delete(struct partition *partition, bool *busy)
         return HV_STATUS_SUCCESS;
     /* Nobody else has it or can get it, so that what is seen now stays. */
     if ((partition->state != PARTITION_CREATED && partition->state != PARTITION_FINALIZED) ||
-        partition->deposited_pages || partition->returned_pfn) {
+        partition->deposited_pages || deposit_left(partition)) {
         __atomic_store_n(references, SLOT_LIVE | 1, __ATOMIC_SEQ_CST);
         return HV_STATUS_INVALID_PARTITION_STATE;
     }

@@ -19,11 +19,6 @@ static void return_pages(struct hypercall *call, struct partition *partition)
     lock_release(&partition->lock);
 }
 
-static bool has_pages(const struct partition *partition)
-{
-    return partition->free_page || partition->returned_pfn;
-}
-
 /* A step towards the end of one child. True: it is gone. The reference is given back. */
 static bool reclaim_child(struct hypercall *call, struct partition *partition)
 {
@@ -34,7 +29,7 @@ static bool reclaim_child(struct hypercall *call, struct partition *partition)
         return false;
     }
     return_pages(call, partition);
-    if (has_pages(partition) || partition_delete(partition, &busy) != HV_STATUS_SUCCESS || busy) {
+    if (deposit_left(partition) || partition_delete(partition, &busy) != HV_STATUS_SUCCESS || busy) {
         partition_put(partition);
         return false;
     }
@@ -53,7 +48,7 @@ static bool reclaim(struct hypercall *call)
         }
     }
     return_pages(call, &parent_partition);
-    return !has_pages(&parent_partition);
+    return !deposit_left(&parent_partition);
 }
 
 enum hv_status hypercall_reclaim_children(struct hypercall *call)

@@ -17,7 +17,7 @@ void register_page_load(struct vp *vp)
 
     if (!page || !page->isvalid)
         return;
-    dirty = __atomic_load_n(&page->dirty, __ATOMIC_RELAXED);
+    dirty = ((const volatile struct hv_vp_register_page *)page)->dirty;
     if (dirty & HV_REGISTER_PAGE_DIRTY_GP)
         memcpy(vp->gpr, page->gp_registers, sizeof(vp->gpr));
     if (dirty & HV_REGISTER_PAGE_DIRTY_IP)

@@ -39,6 +39,7 @@ static void release_pages(struct vp *vp)
     vp->control = NULL;
     vp->extended_state = NULL;
     vp->cpuid_results = 0;
+    vp->cpuid_hint = NULL;
 }
 
 void vp_destroy(struct vp *vp)

@@ -85,6 +85,8 @@ struct vp {
     uint64_t *extended_state; /* pages of the VP: compacted or standard image, the architecture's business */
     struct cpuid_result *cpuid_page[VP_CPUID_PAGES]; /* see kernel/cpuid_result.c */
     uint32_t cpuid_results;
+    uint64_t cpuid_hint_key;                /* leaf << 32 | subleaf for which cpuid_hint was found last */
+    const struct cpuid_result *cpuid_hint; /* NULL: no hint */
 
     uint64_t told_deadline; /* what the last DISPATCH_VP said; the driver's timer fires then */
     uint64_t exits[LOAM_EXIT_REASON_COUNT];

@@ -44,6 +44,7 @@ enum hv_call_code {
 
 /* RCX at the call: the control word (TLFS 3.7). */
 #define HV_CONTROL_CODE(control) ((uint16_t)(control))
+#define HV_CONTROL_CODE_BITS 16
 #define HV_CONTROL_FAST (1ull << 16)
 #define HV_CONTROL_VARIABLE_HEADER_SHIFT 17
 #define HV_CONTROL_VARIABLE_HEADER(control) (((control) >> 17) & 0x3FF) /* 8-byte units */

@@ -159,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     guest_translate(vp, gva, access, &output);
     guest_read(vp, gva, buffer, sizeof(buffer), access);
     for (unsigned i = 0; i < 2; i++)
-        guest_read_code(vp, gva, buffer, 15);
+        guest_read_code(vp, *fake_register(vp, VP_EFER) & EFER_LMA ? gva : (uint32_t)gva, buffer, 15);
     if (fake_guest_memory_depth != 0)
         abort();
     return 0;

@@ -20,8 +20,9 @@ static void make_header(uint8_t header[HEADER_SIZE])
     memset(header, 0, HEADER_SIZE);
     header[0x1F1] = 1;
     header[0x1F4] = 16;
-    memcpy(header + 0x1FE, "\x55\xAA\xEB\x6C"
-                           "HdrS\x0F\x02",
+    memcpy(header + 0x1FE,
+           "\x55\xAA\xEB\x6C"
+           "HdrS\x0F\x02",
            10);
     header[0x211] = 1;
     memcpy(header + 0x22C, &(uint32_t){0x7FFFFFFF}, 4);
@@ -33,7 +34,8 @@ static void make_header(uint8_t header[HEADER_SIZE])
     memcpy(header + 0x260, &(uint32_t){0x8000}, 4);
 }
 
-/* data: a byte that says how, then pairs of (offset from 1F1h, value) for the header, then what follows it. */
+/* data: a byte that says how, then pairs of (offset from 1F1h, value) for the header, then what follows it.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t *host;
@@ -65,7 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     guest_memory_add(&memory, 0, 0xA0000, host);
     guest_memory_add(&memory, 0xC0000, boot.below_4g - 0xC0000, host + 0xC0000);
     if (ftruncate(kernel, 0) != 0 || pwrite(kernel, header, sizeof header, 0) < 0 ||
-        pwrite(kernel, data + used, size - used, sizeof header) < 0 || ftruncate(kernel, data[0] & 2 ? 0x2000 : 0x300))
+        pwrite(kernel, data + used, size - used, sizeof header) < 0 ||
+        ftruncate(kernel, data[0] & 2 ? 0x2000 : 0x300))
         return 0;
     if (ftruncate(initrd, (off_t)data[0] << (data[0] & 31)) != 0)
         return 0;

@@ -230,7 +230,7 @@ static void test_topology(void **state)
     for (unsigned i = 0; i < 4; i++) {
         vp = fake_vp(i);
         assert_int_equal(cpuid_of(1, 0, CPUID_EBX) >> 24, i);
-        assert_int_equal(cpuid_of(1, 0, CPUID_EBX) >> 16 & 0xFF, 1);
+        assert_int_equal(cpuid_of(1, 0, CPUID_EBX) & 0xFFFFFF, 0x01FFFF);
         for (uint32_t leaf = 0xB; leaf <= 0x1F; leaf += 0x14) {
             assert_int_equal(cpuid_of(leaf, 0, CPUID_EAX), 0);
             assert_int_equal(cpuid_of(leaf, 0, CPUID_EBX), 1);
@@ -253,6 +253,43 @@ static void test_topology(void **state)
     assert_int_equal(cpuid_of(1, 0, CPUID_ECX) & (1u << 21 | 1u << 24), 0);
 }
 
+/* Subleaves of leaf 7 follow EAX, and EAX the host, up to what the policy knows. */
+static void test_leaf_7_subleaves(void **state)
+{
+    (void)state;
+    for (uint32_t maximum = 0; maximum < 5; maximum++) {
+        uint32_t shown = maximum < 2 ? maximum : 2;
+        start(true);
+        fake_cpuid_set(7, 0, maximum, ONES, ONES, ONES);
+        child_policy_detect();
+        assert_int_equal(cpuid_of(7, 0, CPUID_EAX), shown);
+        assert_true(cpuid_of(7, 0, CPUID_EBX) != 0);
+        assert_int_equal(cpuid_of(7, 1, CPUID_EAX) != 0, shown >= 1);
+        assert_int_equal(cpuid_of(7, 2, CPUID_EDX), shown >= 2 ? 1u << 5 : 0);
+        fake_guest_stop();
+    }
+    start(true);
+    fake_cpuid_set(0, 0, 6, 0x756E6547, 0x6C65746E, 0x49656E69);
+    child_policy_detect();
+    expect_zeros(7, 0);
+    fake_guest_stop();
+    start(false); /* half an Intel is none */
+    fake_cpuid_set(0, 0, 0x28, 0x756E6547, 0x6C65746E, 0);
+    child_policy_detect();
+    assert_int_equal(child_processor_vendor(), PROCESSOR_AMD);
+    fake_cpuid_set(0, 0, 0x28, 0, 0x6C65746E, 0x49656E69);
+    child_policy_detect();
+    assert_int_equal(child_processor_vendor(), PROCESSOR_AMD);
+    fake_cpuid_set(0x80000000, 0, 0x8000001E, 0, 0, 0);
+    child_policy_detect();
+    assert_int_equal(cpuid_of(0x80000000, 0, CPUID_EAX), 0x8000001E);
+    assert_int_equal(cpuid_of(0x8000001E, 0, CPUID_EAX), 3);
+    assert_int_equal(cpuid_of(0x8000001E, 0, CPUID_ECX), 3);
+    fake_cpuid_set(0x80000000, 0, 0, 0, 0, 0); /* no extended leaves */
+    child_policy_detect();
+    expect_zeros(0x80000001, 0);
+}
+
 static void test_xsave_leaf(void **state)
 {
     (void)state;
@@ -263,6 +300,12 @@ static void test_xsave_leaf(void **state)
     assert_int_equal(cpuid_of(0xD, 1, CPUID_EAX), 0xF);
     assert_int_equal(cpuid_of(0xD, 7, CPUID_EAX), 1024);
     assert_int_equal(cpuid_of(0xD, 7, CPUID_EBX), 1664);
+    assert_int_equal(cpuid_of(0xD, 7, CPUID_ECX), 0);
+    fake_cpuid_set(0xD, 7, 1024, 1664, 2, 0);
+    child_policy_detect();
+    assert_int_equal(cpuid_of(0xD, 7, CPUID_ECX), 2);
+    fake_cpuid_set(0xD, 7, 1024, 1664, 0, 0);
+    child_policy_detect();
     expect_zeros(0xD, 3);
     expect_zeros(0xD, 17);
     expect_zeros(0xD, 18);
@@ -546,6 +589,9 @@ static void test_time_registers(void **state)
     assert_int_equal(read_msr(MSR_TSC), 50600);
     assert_int_equal(read_msr(MSR_TSC_ADJUST), 0);
     assert_int_equal(vp->apic.tsc_offset, 100);
+    assert_true(child_msr_write(vp, MSR_TSC_ADJUST, 7));
+    assert_int_equal(read_msr(MSR_TSC), 50607);
+    assert_true(child_msr_write(vp, MSR_TSC_ADJUST, 0));
     struct local_apic_effect effect;
     local_apic_write(&vp->apic, APIC_REGISTER_SVR, 0x1FF, 0, &effect);
     local_apic_write(&vp->apic, APIC_REGISTER_LVT_TIMER, 0x40040, 0, &effect);
@@ -560,6 +606,46 @@ static void test_time_registers(void **state)
     assert_true(child_msr_write(vp, MSR_TSC_AUX, 0x12345678));
     assert_false(child_msr_write(vp, MSR_TSC_AUX, 1ull << 32));
     assert_int_equal(read_msr(MSR_TSC_AUX), 0x12345678);
+    fake_cpuid_set(7, 0, 5, ONES & ~2u, ONES, ONES); /* no TSC_ADJUST */
+    child_policy_detect();
+    assert_false(child_msr_read(vp, MSR_TSC_ADJUST, &(uint64_t){0}));
+    assert_false(child_msr_write(vp, MSR_TSC_ADJUST, 0));
+}
+
+/* Power-up values, whatever was there before, and nothing else of the VP. */
+static void test_reset(void **state)
+{
+    (void)state;
+    start(true);
+    uint64_t rip = vp->rip, deadline = vp->apic.timer_deadline;
+    vp->tsc_aux = vp->xss = vp->spec_ctrl = vp->tsc_adjust = vp->misc_enable = vp->mtrr_def_type = 0xEE;
+    memset(vp->mtrr_phys_base, 0xEE, sizeof(vp->mtrr_phys_base));
+    memset(vp->mtrr_phys_mask, 0xEE, sizeof(vp->mtrr_phys_mask));
+    memset(vp->mtrr_fixed, 0xEE, sizeof(vp->mtrr_fixed));
+    *fake_register(vp, VP_PAT) = 0xEE;
+    vp->debug_registers[0] = 0x1234;
+    child_msr_reset(vp);
+    assert_int_equal(vp->tsc_aux | vp->xss | vp->spec_ctrl | vp->tsc_adjust, 0);
+    assert_int_equal(*fake_register(vp, VP_PAT), 0x0007040600070406);
+    assert_int_equal(vp->debug_registers[0], 0x1234);
+    assert_int_equal(vp->rip, rip);
+    assert_int_equal(vp->apic.timer_deadline, deadline);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(vp->mtrr_phys_base[i] | vp->mtrr_phys_mask[i], 0);
+    for (unsigned i = 0; i < 11; i++)
+        assert_int_equal(vp->mtrr_fixed[i], 0);
+    assert_int_equal(vp->mtrr_def_type, 0);
+    assert_int_equal(vp->misc_enable, 0x1801);
+}
+
+static void test_narrow_registers(void **state)
+{
+    (void)state;
+    start(true);
+    expect_bits(MSR_SFMASK, 0, 0xFFFFFFFF);
+    expect_bits(MSR_XSS, 0, 0);
+    expect_bits(MSR_MCG_STATUS, 0, 0);
+    expect_bits(MSR_STAR, 0, ~0ull);
 }
 
 static void test_apic_registers(void **state)
@@ -640,6 +726,7 @@ int main(void)
         TEST(test_features_that_pass),
         TEST(test_a_small_processor),
         TEST(test_topology),
+        TEST(test_leaf_7_subleaves),
         TEST(test_xsave_leaf),
         TEST(test_crystal),
         TEST(test_live_bits),
@@ -650,6 +737,8 @@ int main(void)
         TEST(test_segment_bases),
         TEST(test_memory_types),
         TEST(test_time_registers),
+        TEST(test_reset),
+        TEST(test_narrow_registers),
         TEST(test_apic_registers),
         TEST(test_mitigations),
         TEST(test_identities),

@@ -178,7 +178,7 @@ static void test_log_loses_nothing(void **state)
 
     (void)state;
     memset(text, 'x', sizeof text);
-    print(text, sizeof text); /* the main thread does not run meanwhile */
+    print(text, sizeof text);      /* the main thread does not run meanwhile */
     print("0123456789abcdef", 16); /* fills the port's own FIFO */
     assert_true(test.console.output_waits);
     worker_loop_settle(&test.loop);

@@ -107,6 +107,25 @@ static void test_sizes(void **state)
     assert_false(extended_state_set_xcr0(vp, 3));
 }
 
+static void test_components(void **state)
+{
+    (void)state;
+    invent_avx512();
+    assert_int_equal(extended_state_component(9)->offset, 2688);
+    assert_int_equal(extended_state_component(9)->size, 8);
+    assert_false(extended_state_component(9)->aligned);
+    assert_int_equal(extended_state_component(3)->size, 0);
+    assert_int_equal(extended_state_component(10)->size, 0);
+    assert_int_equal(extended_state_component(17)->size, 0);
+    fake_cpuid_set(0xD, 9, 8, 2688, 2, 0);
+    detect();
+    assert_true(extended_state_component(9)->aligned);
+    /* Components above 31 are none of ours, whatever is in EDX. */
+    fake_cpuid_set(0xD, 0, 0x7, 0, 0, 0x2E0);
+    detect();
+    assert_int_equal(extended_state_mask(), 0x7);
+}
+
 static void test_xcr0_rules(void **state)
 {
     (void)state;
@@ -205,11 +224,30 @@ static void test_some_components(void **state)
     assert_int_equal(extended_state_set(vp, 0x2E7, first, sizeof(first)), HV_STATUS_SUCCESS);
     assert_int_equal(extended_state_set(vp, 0x6, second, 832), HV_STATUS_SUCCESS);
     assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
+    assert_memory_equal(out + 24, second + 24, 4);
     assert_memory_equal(out + 32, first + 32, 128);           /* x87: the first's */
     assert_memory_equal(out + 160, second + 160, 256);        /* SSE and AVX: the second's */
     assert_memory_equal(out + 576, second + 576, 256);
     assert_memory_equal(out + 1408, first + 1408, 1024);      /* the rest: the first's */
     assert_int_equal(get_64(out + BV), 0x2E7);
+    random_image(first, 0x2E7, 0x2E7);
+    assert_int_equal(extended_state_set(vp, 0x200, first, sizeof(first)), HV_STATUS_SUCCESS); /* one of them alone */
+    assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
+    assert_memory_equal(out + 576, second + 576, 256);
+    assert_memory_equal(out + 2432, first + 2432, 8);
+    random_image(first, 0, 0x2E7);
+    assert_int_equal(extended_state_set(vp, 0x1, first, sizeof(first)), HV_STATUS_SUCCESS); /* SSE as it is */
+    assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
+    assert_memory_equal(out + 160, second + 160, 256);
+    assert_int_equal(get_64(out + BV), 0x2E6);
+    /* What is in its initial state reads as zeros, not as what lies in the page. */
+    random_image(first, 0x3, 0x2E7);
+    assert_int_equal(extended_state_set(vp, 0x2E7, first, sizeof(first)), HV_STATUS_SUCCESS);
+    assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
+    for (unsigned i = 576; i < 2440; i++)
+        assert_int_equal(out[i], 0);
+    random_image(first, 0x2E7, 0x2E7);
+    assert_int_equal(extended_state_set(vp, 0x2E7, first, sizeof(first)), HV_STATUS_SUCCESS);
     /* A smaller selection is a smaller image. */
     assert_int_equal(extended_state_get(vp, 0x203, out, 584), HV_STATUS_SUCCESS);
     assert_memory_equal(out + 576, first + 2432, 8);
@@ -260,6 +298,10 @@ static void test_invalid_images(void **state)
     random_image(image, 0x3, 0x2E7);
     put_32(image + 24, 0x10000);
     expect_refused(image, 0x2E7, 4096, HV_STATUS_INVALID_REGISTER_VALUE);
+    /* DAZ is this processor's since MXCSR_MASK says so; the smallest image is the legacy region and the header. */
+    random_image(image, 0x3, 0x3);
+    put_32(image + 24, 0x40);
+    assert_int_equal(extended_state_set(vp, 0x3, image, 576), HV_STATUS_SUCCESS);
 }
 
 static void test_legacy_region(void **state)
@@ -271,6 +313,8 @@ static void test_legacy_region(void **state)
     assert_int_equal(extended_state_set(vp, 0x2E7, image, sizeof(image)), HV_STATUS_SUCCESS);
     uint8_t *legacy = extended_state_legacy(vp);
     assert_int_equal(legacy[0] | legacy[1] << 8, 0x37F); /* what XSTATE_BV = 0 means stands there in full */
+    for (unsigned i = 2; i < 24; i++)
+        assert_int_equal(legacy[i], 0);
     legacy[160] = 0x99;
     assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
     assert_int_equal(get_64(out + BV), 3);
@@ -459,6 +503,45 @@ static void test_formats_against_the_processor(void **state)
 
 /* --- what goes with it --- */
 
+/* Which MSRs are touched, by the CPUID bits that promise them: one that is not there would fault. */
+static void check_msrs(uint32_t leaf_7_ecx, uint32_t extended_edx, uint32_t leaf_d_1_eax, uint32_t expected_msr)
+{
+    fake_cpuid_clear();
+    fake_msr_clear();
+    fake_cpuid_set(0, 0, 0xD, 0x68747541, 0, 0);
+    fake_cpuid_set(1, 0, 0, 0, host_has_xsave() ? 1u << 26 : 0, 0);
+    fake_cpuid_set(7, 0, 0, 0, leaf_7_ecx, 0);
+    fake_cpuid_set(0xD, 0, 3, 576, 576, 0);
+    fake_cpuid_set(0xD, 1, leaf_d_1_eax, 0, 0, 0);
+    fake_cpuid_set(0x80000000, 0, 0x80000001, 0, 0, 0);
+    fake_cpuid_set(0x80000001, 0, 0, 0, 0, extended_edx);
+    if (expected_msr != 0)
+        fake_msr_set(expected_msr, 0xAB);
+    fake_guest_start(1);
+    fake_xcr0 = 3;
+    vp = fake_vp(0);
+    detect();
+    extended_state_reset(vp);
+    extended_state_enter(vp);
+    if (expected_msr != 0)
+        assert_int_equal(fake_msr_get(expected_msr), 0);
+    extended_state_leave(vp);
+    if (expected_msr != 0)
+        assert_int_equal(fake_msr_get(expected_msr), 0xAB);
+    fake_guest_stop();
+}
+
+static void test_only_msrs_that_exist(void **state)
+{
+    (void)state;
+    check_msrs(0, 0, 0, 0);
+    check_msrs(1u << 22, 0, 0, MSR_TSC_AUX);          /* RDPID */
+    check_msrs(~(1u << 22), ~(1u << 27), ~8u & 0xF, 0);
+    check_msrs(0, 1u << 27, 0, MSR_TSC_AUX);          /* RDTSCP */
+    if (host_has_xsave())
+        check_msrs(0, 0, 8, MSR_XSS);                 /* XSAVES */
+}
+
 static void test_registers_that_are_switched(void **state)
 {
     (void)state;
@@ -544,6 +627,68 @@ static void test_parent_with_less_than_the_child(void **state)
     assert_int_equal(fake_xsetbvs, 0);
 }
 
+/* Each bit alone: what it means, and that no other is taken for it. */
+static void test_speculation_bits(void **state)
+{
+    static const struct {
+        unsigned leaf_7_edx, leaf_8_ebx, leaf_21_eax; /* bit numbers; 32: none */
+        uint64_t spec_ctrl, pred_cmd;
+        bool verw, flush;
+    } bits[] = {
+        {10, 32, 32, 0, 0, true, false},
+        {26, 32, 32, 1, 1, false, false},
+        {27, 32, 32, 2, 0, false, false},
+        {28, 32, 32, 0, 0, false, true},
+        {31, 32, 32, 4, 0, false, false},
+        {32, 12, 32, 0, 1, false, false},
+        {32, 14, 32, 1, 0, false, false},
+        {32, 15, 32, 2, 0, false, false},
+        {32, 24, 32, 4, 0, false, false},
+        {32, 28, 32, 0x80, 0, false, false},
+        {32, 32, 5, 0, 0, true, false},
+        {32, 32, 27, 0, 0x80, false, false},
+    };
+    (void)state;
+    fake_guest_start(1);
+    for (unsigned others = 0; others < 2; others++)
+        for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+            uint32_t leaf_7 = 0, leaf_8 = 0, leaf_21 = 0;
+            uint64_t spec_ctrl = 0, pred_cmd = 0;
+            bool verw = false, flush = false;
+            for (unsigned j = 0; j < sizeof(bits) / sizeof(bits[0]); j++) {
+                if ((i == j) == (others != 0)) /* this one only, or all but this one */
+                    continue;
+                leaf_7 |= bits[j].leaf_7_edx < 32 ? 1u << bits[j].leaf_7_edx : 0;
+                leaf_8 |= bits[j].leaf_8_ebx < 32 ? 1u << bits[j].leaf_8_ebx : 0;
+                leaf_21 |= bits[j].leaf_21_eax < 32 ? 1u << bits[j].leaf_21_eax : 0;
+                spec_ctrl |= bits[j].spec_ctrl;
+                pred_cmd |= bits[j].pred_cmd;
+                verw |= bits[j].verw;
+                flush |= bits[j].flush;
+            }
+            fake_cpuid_clear();
+            fake_msr_clear();
+            fake_cpuid_set(0, 0, 7, 0, 0, 0);
+            fake_cpuid_set(7, 0, 0, 0, 0, leaf_7);
+            fake_cpuid_set(0x80000000, 0, 0x80000021, 0, 0, 0);
+            fake_cpuid_set(0x80000008, 0, 0, leaf_8, 0, 0);
+            fake_cpuid_set(0x80000021, 0, leaf_21, 0, 0, 0);
+            if (flush)
+                fake_msr_set(MSR_FLUSH_CMD, 0);
+            if (pred_cmd & 1)
+                fake_msr_set(MSR_PRED_CMD, 0);
+            fake_verws = 0;
+            speculation_detect();
+            assert_int_equal(speculation_spec_ctrl_mask(), spec_ctrl);
+            assert_int_equal(speculation_pred_cmd_mask(), pred_cmd);
+            speculation_enter_child();
+            speculation_leave_child();
+            assert_int_equal(fake_verws, verw);
+            assert_int_equal(flush ? fake_msr_writes(MSR_FLUSH_CMD) : 1, 1);
+            assert_int_equal(pred_cmd & 1 ? fake_msr_writes(MSR_PRED_CMD) : 1, 1);
+        }
+}
+
 static void test_speculation(void **state)
 {
     (void)state;
@@ -595,6 +740,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_sizes),
+        TEST(test_components),
         TEST(test_xcr0_rules),
         TEST(test_reset),
         TEST(test_compacted_to_standard_and_back),
@@ -605,8 +751,10 @@ int main(void)
         TEST(test_switch_with_xsave),
         TEST(test_upper_halves_do_not_leak),
         TEST(test_formats_against_the_processor),
+        TEST(test_only_msrs_that_exist),
         TEST(test_registers_that_are_switched),
         TEST(test_parent_with_less_than_the_child),
+        TEST(test_speculation_bits),
         TEST(test_speculation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

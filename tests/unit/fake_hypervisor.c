@@ -57,7 +57,8 @@ static int unmap_memory(struct fake_hypervisor *fake, const struct mshv_user_mem
     for (unsigned i = 0; i < fake->region_count; i++) {
         if (fake->regions[i].guest_pfn != region->guest_pfn)
             continue;
-        if (fake->regions[i].size != region->size || fake->regions[i].userspace_addr != region->userspace_addr)
+        if (fake->regions[i].size != region->size ||
+            fake->regions[i].userspace_addr != region->userspace_addr)
             return -EINVAL;
         fake->regions[i] = fake->regions[--fake->region_count];
         return 0;
@@ -78,7 +79,8 @@ static uint16_t get_registers(struct fake_hypervisor *fake, struct mshv_root_hvc
     const struct hv_input_get_vp_registers *input = (const void *)(uintptr_t)call->in_ptr;
     union hv_register_value *output = (void *)(uintptr_t)call->out_ptr;
 
-    if (call->in_sz != sizeof *input + call->reps * sizeof(uint32_t) || call->out_sz != call->reps * sizeof *output)
+    if (call->in_sz != sizeof *input + call->reps * sizeof(uint32_t) ||
+        call->out_sz != call->reps * sizeof *output)
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
     for (unsigned i = 0; i < call->reps; i++) {
         struct fake_vp *vp = &fake->vps[input->vp_index];
@@ -112,8 +114,11 @@ static uint16_t translate(struct fake_hypervisor *fake, struct mshv_root_hvcall 
     fake->translations++;
     fake->last_translate_flags = input->control_flags;
     *output = (struct hv_output_translate_virtual_address){.gpa_page = input->gva_page};
-    if (fake->forbidden_page && input->gva_page == fake->forbidden_page)
+    if (fake->forbidden_page && input->gva_page == fake->forbidden_page) {
         output->result_code = fake->forbidden_result;
+        if (fake->forbidden_gpa_is_zero)
+            output->gpa_page = 0;
+    }
     return HV_STATUS_SUCCESS;
 }
 
@@ -223,13 +228,15 @@ static void kick_vp(struct hypervisor *hypervisor, uint32_t index, pthread_t thr
     pthread_mutex_unlock(&fake->lock);
 }
 
-static int get_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type, void *page)
+static int get_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type,
+                        void *page)
 {
     memcpy(page, as_fake(hypervisor)->vps[index].states[type], HV_PAGE_SIZE);
     return (uintptr_t)page % HV_PAGE_SIZE ? -EINVAL : 0;
 }
 
-static int set_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type, void *page)
+static int set_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type,
+                        void *page)
 {
     memcpy(as_fake(hypervisor)->vps[index].states[type], page, HV_PAGE_SIZE);
     return (uintptr_t)page % HV_PAGE_SIZE ? -EINVAL : 0;
@@ -262,8 +269,8 @@ void fake_hypervisor_destroy(struct fake_hypervisor *fake)
     pthread_mutex_destroy(&fake->lock);
 }
 
-void fake_send(struct fake_hypervisor *fake, uint32_t vp_index, enum hv_message_type type, const void *payload,
-               size_t size)
+void fake_send(struct fake_hypervisor *fake, uint32_t vp_index, enum hv_message_type type,
+               const void *payload, size_t size)
 {
     struct fake_vp *vp = &fake->vps[vp_index];
     struct hv_message *message;

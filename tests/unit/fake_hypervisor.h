@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hypervisor for tests of the worker: VPs that do what a script says, and a record of what was asked. Registers and
- * state pages hold what was set; translations are identity except for what a test forbids.
+ * A hypervisor for tests of the worker: VPs that do what a script says, and a record of what was asked.
+ * Registers and state pages hold what was set; translations are identity except for what a test forbids.
  */
 #ifndef TESTS_FAKE_HYPERVISOR_H
 #define TESTS_FAKE_HYPERVISOR_H
@@ -14,11 +14,11 @@
 #include "hv/registers.h"
 #include "partitions/root/worker/hypervisor.h"
 
-#define FAKE_VPS       4
-#define FAKE_REGISTERS 160
-#define FAKE_MESSAGES  64
-#define FAKE_REGIONS   32
-#define FAKE_ASSERTS   64
+#define FAKE_VPS        4
+#define FAKE_REGISTERS  160
+#define FAKE_MESSAGES   64
+#define FAKE_REGIONS    32
+#define FAKE_ASSERTS    64
 #define FAKE_PROPERTIES 32
 
 struct fake_vp {
@@ -60,7 +60,8 @@ struct fake_hypervisor {
     uint64_t last_translate_flags;
     uint64_t forbidden_page; /* translates to `forbidden_result` */
     uint32_t forbidden_result;
-    uint16_t refused_call; /* answered with `refused_status`; 0: none */
+    bool forbidden_gpa_is_zero; /* the result has no GPA */
+    uint16_t refused_call;      /* answered with `refused_status`; 0: none */
     uint16_t refused_status;
 };
 

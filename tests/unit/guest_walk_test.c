@@ -413,7 +413,7 @@ static void test_reads_across_pages(void **state)
         for (unsigned i = 0; i < 15; i++)
             assert_int_equal(buffer[i + 1], at + i);
         assert_int_equal(buffer[0], 0xEE);
-        assert_int_equal(buffer[16], 0xEE);
+        assert_int_equal(buffer[1 + GUEST_CODE_BYTES], 0xEE);
     }
     assert_int_equal(guest_read_code(vp, 0x8FFA, buffer, 15), 6);
     map_4_level(0xFFFFFFFF80007000, 0x10000); /* where kernels are */
@@ -431,7 +431,7 @@ static void test_reads_across_pages(void **state)
 /* The end of the 32-bit address space is followed by its beginning. */
 static void test_code_wraps_at_4_gib(void **state)
 {
-    uint8_t buffer[8];
+    uint8_t buffer[GUEST_CODE_BYTES];
     (void)state;
     fake_guest_start(1);
     vp = fake_vp(0);
@@ -441,12 +441,17 @@ static void test_code_wraps_at_4_gib(void **state)
     srand(3);
     build(&plan);
     assert_int_equal(guest_read_code(vp, 0xFFFFFFFC, buffer, 8), 4); /* page 0 is not mapped */
+    uint64_t entry = 0x42000 | PTE_PRESENT;
+    memcpy(fake_gpa(plan.entry[0].gpa - 3 * 8), &entry, 8); /* the first of the four pointers */
+    entry = 0x43000 | PTE_PRESENT;
+    memcpy(fake_gpa(0x42000), &entry, 8);
+    entry = 0x30000 | PTE_PRESENT;
+    memcpy(fake_gpa(0x43000), &entry, 8);
+    fake_gpa(0x30000)[3] = 0xF4;
+    assert_int_equal(guest_read_code(vp, 0xFFFFFFFC, buffer, 8), 8);
+    assert_int_equal(buffer[7], 0xF4);
     *fake_register(vp, VP_CR0) = CR0_PE;
-    fake_gpa(0)[0] = 0x90;
-    fake_gpa(0)[1] = 0xF4;
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFE, buffer, 8), 0); /* GPA 4 GiB - 1 is not there */
-    assert_int_equal(guest_read_code(vp, 0x100000000ull, buffer, 2), 2);
-    assert_int_equal(buffer[1], 0xF4);
+    assert_int_equal(guest_read_code(vp, 0xFFFFFFFE, buffer, 8), 0); /* GPA 4 GiB - 2 is not there */
     fake_guest_stop();
 }
 
@@ -465,7 +470,7 @@ static void put_entry(unsigned page, unsigned index, uint64_t value)
 /* A kept walk is used again, and never when anything that it rests on has changed. */
 static void test_kept_code_walk(void **state)
 {
-    uint8_t byte;
+    uint8_t code[GUEST_CODE_BYTES];
     (void)state;
     fake_guest_start(1);
     vp = fake_vp(0);
@@ -473,38 +478,38 @@ static void test_kept_code_walk(void **state)
     fake_gpa(0x10010)[0] = 1;
     fake_gpa(0x30010)[0] = 2;
     fake_gpa(0x50010)[0] = 3;
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
-    assert_int_equal(byte, 1);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(code[0], 1);
     fake_nested_lookups = 0;
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
     assert_int_equal(fake_nested_lookups, 0);
     fake_gpa(0x10010)[0] = 7; /* the bytes themselves are read each time */
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
-    assert_int_equal(byte, 7);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(code[0], 7);
     uint64_t cr3 = *fake_register(vp, VP_CR3);
     for (unsigned level = 0; level < 3; level++) { /* the guest changes its tables, at each level */
         uint64_t before = get_entry(64 + level, 0);
         put_entry(64 + level, 0, 0);
-        assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 0);
+        assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 0);
         put_entry(64 + level, 0, before);
-        assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
+        assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
     }
     put_entry(67, 7, (get_entry(67, 7) & 0xFFF) | 0x30000);
     assert_int_equal(*fake_register(vp, VP_CR3), cr3);
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
-    assert_int_equal(byte, 2);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(code[0], 2);
     fake_pages[0x30].spa = FAKE_GUEST_SPA + 0x50000; /* the parent changes the map */
     fake_partition.map_generation++;
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
-    assert_int_equal(byte, 3);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(code[0], 3);
     *fake_register(vp, VP_CR3) = 0x1000; /* another address space: nothing there */
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 0);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 0);
     map_4_level(0x7000, 0x10000);
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
     *fake_register(vp, VP_CR0) = 0; /* paging off */
     fake_gpa(0x7010)[0] = 9;
-    assert_int_equal(guest_read_code(vp, 0x7010, &byte, 1), 1);
-    assert_int_equal(byte, 9);
+    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(code[0], 9);
     fake_guest_stop();
 }
 

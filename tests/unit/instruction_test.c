@@ -150,6 +150,8 @@ static void test_fetch(void **state)
     expect_fetch(0x1234, 15);
     start(CODE_16, 0x1000, 0xFFFF, 0xFFFE); /* the limit ends it: no wrap to offset 0 */
     expect_fetch(0x10FFE, 2);
+    start(CODE_16, 0x1000, 0xFFFF, 0xFFFF);
+    expect_fetch(0x10FFF, 1);
     start(CODE_16, 0x1000, 0xFFFF, 0x10000);
     expect_fetch(0, 0);
     start(CODE_16, 0x1000, 0xFFFFFFFF, 0x10000); /* "unreal" mode */

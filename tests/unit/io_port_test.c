@@ -117,10 +117,12 @@ static void set_width(unsigned width)
     struct hv_vp_register_page *registers = &test.registers;
 
     for (unsigned i = 0; i < 6; i++)
-        registers->segment[i] = (struct hv_x64_segment_register){
-            .limit = width == 16 ? 0xFFFF : 0xFFFFFFFF, .attributes = 0x93 | (width == 32 ? HV_SEGMENT_DB : 0)};
-    registers->segment[SEGMENT_CS].attributes =
-        0x9B | (width == 64 ? HV_SEGMENT_L : width == 32 ? HV_SEGMENT_DB : 0);
+        registers->segment[i] =
+            (struct hv_x64_segment_register){.limit = width == 16 ? 0xFFFF : 0xFFFFFFFF,
+                                             .attributes = 0x93 | (width == 32 ? HV_SEGMENT_DB : 0)};
+    registers->segment[SEGMENT_CS].attributes = 0x9B | (width == 64   ? HV_SEGMENT_L
+                                                        : width == 32 ? HV_SEGMENT_DB
+                                                                      : 0);
     registers->efer = width == 64 ? EFER_LMA : 0;
     registers->cr0 = width == 16 ? 0 : CR0_PE;
 }

@@ -104,6 +104,7 @@ static void identity_after_boot(void **state)
     assert_false(parent_map_hide(FAKE_OWN_PFN, SLOT, &split));
     assert_false(parent_map_hide(0xFEE00, SLOT, &split));
     assert_false(parent_map_hide(0xA0, SLOT, &split));
+    assert_false(parent_map_hide(0, SLOT, &split));
     assert_false(parent_map_hide(1ull << 40, SLOT, &split));
 }
 
@@ -114,7 +115,8 @@ static void first_page_becomes_table(void **state)
 
     (void)state;
     assert_int_equal(hide(&pfn, 1, pages), 0);
-    assert_int_equal(frame_find(pfn)->state, FRAME_SPLIT);
+    assert_int_equal(frame_find(pfn)->state, FRAME_LONE);
+    assert_int_equal(parent_map_lone_tables(SLOT), 1);
     assert_true(is_hidden(pfn));
     assert_true(is_identity(0x1004));
     assert_true(is_identity(0x1006));
@@ -122,6 +124,8 @@ static void first_page_becomes_table(void **state)
 
     assert_int_equal(hide(&second, 1, pages), 1);
     assert_int_equal(pages[0], second);
+    assert_int_equal(frame_find(pfn)->state, FRAME_SPLIT);
+    assert_int_equal(parent_map_lone_tables(SLOT), 0);
     assert_true(is_hidden(second));
     assert_false(parent_map_hide(second, SLOT, &split));
 
@@ -132,6 +136,45 @@ static void first_page_becomes_table(void **state)
     assert_true(is_identity(pfn));
     assert_true(is_identity(second));
     assert_int_equal(frame_find(pfn)->state, FRAME_PARENT);
+}
+
+/* Gives one table back that stands alone in its region; returns its pfn. */
+static uint64_t reveal_lone(void)
+{
+    uint64_t found = 0, pages[2];
+
+    parent_map_begin();
+    for (unsigned i = 0; i < 100000 && !found; i++) {
+        uint32_t budget = 100;
+
+        found = parent_map_reveal_lone(SLOT, &budget);
+    }
+    parent_map_flush();
+    assert_int_equal(parent_map_settle_revealed(found, pages), 1);
+    parent_map_end();
+    assert_int_equal(pages[0], found);
+    return found;
+}
+
+/* A page that became a table for nothing else comes back as well. */
+static void lone_tables(void **state)
+{
+    uint64_t pages[2], pfns[3] = {0x1005, 0x1407, 0x1};
+    uint32_t budget = 1000000;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(hide(&pfns[i], 1, pages), 0);
+    assert_int_equal(parent_map_lone_tables(SLOT), 3);
+    assert_int_equal(parent_map_reveal_lone(SLOT + 1, &budget), 0);
+    for (unsigned i = 3; i > 0; i--) {
+        uint64_t found = reveal_lone();
+
+        assert_int_equal(frame_find(found)->state, FRAME_PARENT);
+        assert_true(is_identity(found));
+        assert_int_equal(parent_map_lone_tables(SLOT), i - 1);
+    }
+    assert_int_equal(parent_map_deposited_pages(), 0);
 }
 
 static void tables_come_back_scrubbed(void **state)
@@ -261,6 +304,8 @@ static void random_sessions_conserve_pages(void **state)
     }
     while (held > 0)
         outside -= reveal(&pool[--held], 1, pages);
+    for (; parent_map_lone_tables(SLOT) > 0; outside--)
+        reveal_lone();
     assert_int_equal(outside, 0);
     assert_int_equal(parent_map_deposited_pages(), 0);
     after = fake_parent_map_copy(&after_count);
@@ -418,6 +463,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(identity_after_boot, start, stop),
         cmocka_unit_test_setup_teardown(first_page_becomes_table, start, stop),
+        cmocka_unit_test_setup_teardown(lone_tables, start, stop),
         cmocka_unit_test_setup_teardown(tables_come_back_scrubbed, start, stop),
         cmocka_unit_test_setup_teardown(hidden_region_needs_no_table, start, stop),
         cmocka_unit_test_setup_teardown(region_shared_with_loam_keeps_its_table, start, stop),

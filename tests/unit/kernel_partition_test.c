@@ -280,6 +280,10 @@ static void deposits_continue(void **state)
     assert_true(continuations >= 3);
     assert_int_equal(parent_map_deposited_pages(), 19 + 2);
     assert_int_equal(statistic(id, LOAM_STATISTICS_PARTITION, 0, LOAM_PARTITION_FREE_PAGES), 0);
+    /* All of them became tables, and all come back. */
+    assert_int_equal(hypercall_fast(HVCALL_DELETE_PARTITION, id, 0), HV_STATUS_INVALID_PARTITION_STATE);
+    assert_int_equal(withdraw_all(id), 19);
+    assert_int_equal(hypercall_fast(HVCALL_DELETE_PARTITION, id, 0), HV_STATUS_SUCCESS);
 }
 
 static void withdrawals(void **state)

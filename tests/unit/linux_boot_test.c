@@ -282,8 +282,9 @@ static void test_initrd_does_not_fit(void **state)
     (void)state;
     test.boot.initrd = memfd_create("initrd", MFD_CLOEXEC);
     assert_int_equal(ftruncate(test.boot.initrd, 41 * MIB), 0);
-    assert_refused("initrd: does not fit: 42991616 bytes, and behind the kernel there are 41943040; give the virtual "
-                   "machine more memory");
+    assert_refused(
+        "initrd: does not fit: 42991616 bytes, and behind the kernel there are 41943040; give the virtual "
+        "machine more memory");
     assert_int_equal(ftruncate(test.boot.initrd, 1ll << 40), 0);
     assert_false(load());
     assert_int_equal(ftruncate(test.boot.initrd, 40 * MIB), 0);
@@ -309,10 +310,10 @@ static void test_what_is_no_kernel(void **state)
         const char *begin;
         const char *error;
     } files[] = {
-        {"\177ELF", "vmlinuz: is an ELF file (vmlinux?), not a Linux kernel (bzImage)"},
-        {"conectix", "vmlinuz: is a VHD, not a Linux kernel (bzImage)"},
-        {"070701", "vmlinuz: is a cpio archive (an initrd?), not a Linux kernel (bzImage)"},
-        {"hello", "vmlinuz: is not a Linux kernel (bzImage)"},
+        {"\177ELF",  "vmlinuz: is an ELF file (vmlinux?), not a Linux kernel (bzImage)"     },
+        {"conectix", "vmlinuz: is a VHD, not a Linux kernel (bzImage)"                      },
+        {"070701",   "vmlinuz: is a cpio archive (an initrd?), not a Linux kernel (bzImage)"},
+        {"hello",    "vmlinuz: is not a Linux kernel (bzImage)"                             },
     };
 
     (void)state;
@@ -336,15 +337,15 @@ static void test_bad_headers(void **state)
         uint64_t value;
         const char *error;
     } cases[] = {
-        {0x206, 2, 0x0205, "vmlinuz: boot protocol 2.05 is too old; 2.06 (Linux 2.6.22) is needed"},
-        {0x211, 1, 0, "vmlinuz: is a zImage, which loads below 1 MiB; a bzImage is needed"},
-        {0x1F1, 1, 255, "vmlinuz: is cut off: 35328 of 163840 bytes"},
-        {0x1F4, 4, PAYLOAD_SIZE / 16 + 1, "vmlinuz: is cut off: 35328 of 35344 bytes"},
-        {0x1F4, 4, 0xFFFFFFFF, "vmlinuz: is cut off: 35328 of 68719479280 bytes"},
-        {0x1F4, 4, 0, "vmlinuz: is cut off: 35328 of 2560 bytes"},
-        {0x258, 8, 0x1000, "vmlinuz: is damaged: wants to be loaded at 0x1000"},
-        {0x238, 4, 5, "vmlinuz: takes a command line of at most 5 characters; this one has 13"},
-        {0x260, 4, 0xFFFFFFFF, "vmlinuz: needs 4098 MiB of memory to start, the virtual machine has 64"},
+        {0x206, 2, 0x0205,                "vmlinuz: boot protocol 2.05 is too old; 2.06 (Linux 2.6.22) is needed" },
+        {0x211, 1, 0,                     "vmlinuz: is a zImage, which loads below 1 MiB; a bzImage is needed"    },
+        {0x1F1, 1, 255,                   "vmlinuz: is cut off: 35328 of 163840 bytes"                            },
+        {0x1F4, 4, PAYLOAD_SIZE / 16 + 1, "vmlinuz: is cut off: 35328 of 35344 bytes"                             },
+        {0x1F4, 4, 0xFFFFFFFF,            "vmlinuz: is cut off: 35328 of 68719479280 bytes"                       },
+        {0x1F4, 4, 0,                     "vmlinuz: is cut off: 35328 of 2560 bytes"                              },
+        {0x258, 8, 0x1000,                "vmlinuz: is damaged: wants to be loaded at 0x1000"                     },
+        {0x238, 4, 5,                     "vmlinuz: takes a command line of at most 5 characters; this one has 13"},
+        {0x260, 4, 0xFFFFFFFF,            "vmlinuz: needs 4098 MiB of memory to start, the virtual machine has 64"},
     };
 
     (void)state;

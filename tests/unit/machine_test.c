@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A whole machine over a scripted hypervisor: how it is put together, what firmware's part leaves behind, its life
- * from start to Off, and the control socket.
+ * A whole machine over a scripted hypervisor: how it is put together, what firmware's part leaves behind, its
+ * life from start to Off, and the control socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,8 +68,9 @@ static int make_kernel(void)
     memset(file + 5 * 512, 0x5A, 0x4000);
     file[0x1F1] = 4;
     memcpy(file + 0x1F4, &(uint32_t){0x400}, 4);
-    memcpy(file + 0x1FE, "\x55\xAA\xEB\x6C"
-                         "HdrS\x0F\x02",
+    memcpy(file + 0x1FE,
+           "\x55\xAA\xEB\x6C"
+           "HdrS\x0F\x02",
            10);
     file[0x211] = 1;
     memcpy(file + 0x22C, &(uint32_t){0x7FFFFFFF}, 4);
@@ -90,7 +91,8 @@ static struct configuration *make_configuration(bool reboot)
              "{\"version\":1, \"name\":\"web1\", \"memory\":%llu, \"kernel\":{\"fd\":%d},"
              " \"command_line\":\"quiet\", \"disks\":[{\"path\":\"%s\", \"format\":\"raw\"}],"
              " \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s\"}, \"reboot\":%s}",
-             (unsigned long long)MEMORY, dup(test.kernel), test.disk_path, test.log_path, reboot ? "true" : "false");
+             (unsigned long long)MEMORY, dup(test.kernel), test.disk_path, test.log_path,
+             reboot ? "true" : "false");
     configuration = configuration_parse(text, "test", error);
     if (!configuration)
         fail_msg("%s", error);
@@ -282,8 +284,8 @@ static void test_pci_devices_are_ready(void **state)
     start();
     assert_int_equal(pci_in(0, 0, 0), 0x12378086);
     assert_int_equal(pci_in(7, 1, 0), 0x71118086);
-    assert_int_equal(pci_in(7, 1, 4) & 5, 5);                  /* I/O and bus master */
-    assert_int_equal(pci_in(7, 1, 0x20) & 0xFFFF0001, 1);      /* bus master registers by ports */
+    assert_int_equal(pci_in(7, 1, 4) & 5, 5);             /* I/O and bus master */
+    assert_int_equal(pci_in(7, 1, 0x20) & 0xFFFF0001, 1); /* bus master registers by ports */
     assert_in_range(pci_in(7, 1, 0x20), PLATFORM_PCI_PORTS, 0xFFFF);
     assert_int_equal(pci_in(7, 1, 0x40) & 0x80008000, 0x80008000);
     assert_int_equal(pci_in(8, 0, 0), 0x00091011);
@@ -342,7 +344,8 @@ static void test_files_that_are_wrong(void **state)
     fake.refused_call = HVCALL_SET_PARTITION_PROPERTY;
     fake.refused_status = HV_STATUS_ACCESS_DENIED;
     assert_null(machine_create(test.configuration, &fake.hypervisor, &test.loop, &events, test.error));
-    assert_string_equal(test.error, "cannot set the partition's properties: the hypervisor refused (status 0x6)");
+    assert_string_equal(test.error,
+                        "cannot set the partition's properties: the hypervisor refused (status 0x6)");
     fake_hypervisor_destroy(&fake);
 }
 
@@ -391,7 +394,8 @@ static void test_guest_resets(void **state)
     assert_int_equal(host[LOAD_ADDRESS + 0x3FFF], 0x5A);
     assert_int_equal(host[20 * MIB], 0x77);
     assert_int_equal(port_in(0x21, 1), 0xFF); /* as firmware leaves it */
-    assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_RDX), 0); /* the kernel's protocol wants 0 */
+    assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_RDX),
+                     0); /* the kernel's protocol wants 0 */
     assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_PAT), 0);
     assert_int_equal(test.fake.vps[0].states[MSHV_VP_STATE_XSAVE][5], 0);
     assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_RIP), LOAD_ADDRESS + 0x200);
@@ -453,7 +457,8 @@ static void test_machine_that_cannot_go_on(void **state)
     fake_send(&test.fake, 0, HVMSG_INVALID_VP_REGISTER_VALUE, &message, sizeof message);
     run_until(MACHINE_OFF);
     assert_int_equal(test.life_cycle.off_reason, OFF_FAILED);
-    assert_string_equal(test.life_cycle.detail, "VP 0: its registers are not a state that the processor can run");
+    assert_string_equal(test.life_cycle.detail,
+                        "VP 0: its registers are not a state that the processor can run");
 }
 
 static uint64_t guest_time(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The MMIO emulator: first against the processor that runs this test, which executes the same bytes on its own
- * memory; then case by case for what cannot be executed here (other modes, faults, limits).
+ * The MMIO emulator: first against the processor that runs this test, which executes the same bytes on its
+ * own memory; then case by case for what cannot be executed here (other modes, faults, limits).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,7 +68,8 @@ static bool translate(void *context, const struct hv_vp_register_page *registers
 
     (void)context;
     test.translations++;
-    *exception = (struct exception){.vector = EXCEPTION_PAGE_FAULT, .has_error_code = true, .parameter = linear};
+    *exception =
+        (struct exception){.vector = EXCEPTION_PAGE_FAULT, .has_error_code = true, .parameter = linear};
     if (page == ABSENT) {
         exception->error_code = user | write | fetch;
         return false;
@@ -162,7 +163,8 @@ struct native_state {
     uint64_t rflags;
 };
 
-/* Loads everything but RSP from the state in RDI, runs the instruction at native_place, and stores it again. */
+/* Loads everything but RSP from the state in RDI, runs the instruction at native_place, and stores it again.
+ */
 void native_template(struct native_state *state);
 extern const uint8_t native_place[], native_end[];
 __asm__(".text\n"
@@ -194,7 +196,8 @@ static void native_run(struct native_state *state, const uint8_t *bytes, size_t 
     size_t place = (size_t)(native_place - (const uint8_t *)native_template);
 
     if (!code) {
-        code = mmap(NULL, CODE_CAPACITY, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        code =
+            mmap(NULL, CODE_CAPACITY, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         assert_ptr_not_equal(code, MAP_FAILED);
         memcpy(code, (const void *)native_template, (size_t)(native_end - (const uint8_t *)native_template));
     }
@@ -216,8 +219,20 @@ static uint64_t random_number(void)
 /* Numbers at the edges, where flags change, as often as any others. */
 static uint64_t interesting_number(void)
 {
-    static const uint64_t edges[] = {0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000,
-                                     0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, UINT64_MAX};
+    static const uint64_t edges[] = {0,
+                                     1,
+                                     0x7F,
+                                     0x80,
+                                     0xFF,
+                                     0x7FFF,
+                                     0x8000,
+                                     0xFFFF,
+                                     0x7FFFFFFF,
+                                     0x80000000,
+                                     0xFFFFFFFF,
+                                     0x7FFFFFFFFFFFFFFF,
+                                     0x8000000000000000,
+                                     UINT64_MAX};
     uint64_t number = random_number();
 
     return number & 1 ? edges[(number >> 8) % (sizeof edges / sizeof edges[0])] : random_number();
@@ -280,8 +295,8 @@ static void compare_states(const struct native_case *native, const struct native
                      (unsigned long long)before->gp[i], (unsigned long long)before->rflags);
     }
     if ((test.registers.rflags ^ state->rflags) & (STATUS_FLAGS | RFLAGS_DF))
-        fail_msg("%s: flags are %llx, should be %llx", native->name, (unsigned long long)test.registers.rflags,
-                 (unsigned long long)state->rflags);
+        fail_msg("%s: flags are %llx, should be %llx", native->name,
+                 (unsigned long long)test.registers.rflags, (unsigned long long)state->rflags);
     if (memcmp(test.device + DEVICE_SIZE / 2 - WINDOW, memory, 2 * WINDOW))
         fail_msg("%s: memory differs", native->name);
     assert_int_equal(test.registers.rip, 0x1000 + native->count);
@@ -313,7 +328,10 @@ static void compare_with_processor(const struct native_case *native)
     compare_states(native, &state, &before, memory, native_base, emulated_base);
 }
 
-#define CASE(name, preparation, ...) {name, {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__}), preparation}
+#define CASE(name, preparation, ...)                                                                         \
+    {                                                                                                        \
+        name, {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__}), preparation                                   \
+    }
 
 static const struct native_case native_cases[] = {
     CASE("mov m8, cl", ANY, 0x88, 0x0B),
@@ -545,8 +563,8 @@ static void test_16_bit_code(void **state)
     (void)state;
     set_mode(16);
     test.registers.cr0 = 0;
-    test.registers.segment[SEGMENT_DS] = (struct hv_x64_segment_register){
-        .base = DEVICE_BASE - 0x100, .limit = 0xFFFF, .attributes = 0x93};
+    test.registers.segment[SEGMENT_DS] =
+        (struct hv_x64_segment_register){.base = DEVICE_BASE - 0x100, .limit = 0xFFFF, .attributes = 0x93};
     GP(RBX) = 0xF0;
     GP(RSI) = 0xABCD0020; /* the upper half does not count */
     GP(RAX) = 0x5566;
@@ -623,7 +641,8 @@ static void test_page_fault_has_no_effects(void **state)
     GP(RSI) = DEVICE_BASE;
     GP(RDI) = READ_ONLY;
     assert_int_equal(RUN(0xA4), EMULATOR_EXCEPTION);
-    assert_int_equal(test.access.exception.error_code, PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE | PAGE_FAULT_USER);
+    assert_int_equal(test.access.exception.error_code,
+                     PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE | PAGE_FAULT_USER);
     assert_int_equal(GP(RSI), DEVICE_BASE);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kick of a VP's thread: whichever instruction of the way into RUN_VP the signal meets, the thread comes back with
- * EINTR or is inside the system call. Each instruction is tried, by single steps.
+ * The kick of a VP's thread: whichever instruction of the way into RUN_VP the signal meets, the thread comes
+ * back with EINTR or is inside the system call. Each instruction is tried, by single steps.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,9 +19,9 @@
 static struct {
     struct mshv mshv;
     struct hv_message message;
-    volatile unsigned steps;    /* instructions in run_vp's stub so far */
-    volatile unsigned kick_at;  /* the step at which the signal comes */
-    volatile bool inside;       /* the step was in the stub */
+    volatile unsigned steps;   /* instructions in run_vp's stub so far */
+    volatile unsigned kick_at; /* the step at which the signal comes */
+    volatile bool inside;      /* the step was in the stub */
     volatile uintptr_t kicked_rip;
 } test;
 

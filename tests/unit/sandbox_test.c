@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sandbox: what a worker does all day still works in it, from the first instruction of the guest to the closing of
- * the last disk; what it never does ends the process. Each case is a process of its own.
+ * The sandbox: what a worker does all day still works in it, from the first instruction of the guest to the
+ * closing of the last disk; what it never does ends the process. Each case is a process of its own.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -106,8 +106,8 @@ static void change_user(void)
 
 static void test_what_is_forbidden_ends_the_process(void **state)
 {
-    void (*const forbidden[])(void) = {open_file,    run_program, make_process, open_network,
-                                       map_code,     other_ioctl, change_user};
+    void (*const forbidden[])(void) = {open_file, run_program, make_process, open_network,
+                                       map_code,  other_ioctl, change_user};
 
     (void)state;
     assert_int_equal(in_sandbox(do_nothing), 0);
@@ -189,7 +189,8 @@ static void make_file(const char *name, const void *begin, size_t begin_size, si
 
     snprintf(path, sizeof path, "%s/%s", day.directory, name);
     file = open(path, O_RDWR | O_CREAT, 0600);
-    if (file < 0 || write(file, begin, begin_size) != (ssize_t)begin_size || ftruncate(file, (off_t)size) != 0)
+    if (file < 0 || write(file, begin, begin_size) != (ssize_t)begin_size ||
+        ftruncate(file, (off_t)size) != 0)
         leave(90);
     close(file);
 }
@@ -200,8 +201,9 @@ static void make_files(void)
 
     kernel[0x1F1] = 4;
     memcpy(kernel + 0x1F4, &(uint32_t){0x400}, 4);
-    memcpy(kernel + 0x1FE, "\x55\xAA\xEB\x6C"
-                           "HdrS\x06\x02",
+    memcpy(kernel + 0x1FE,
+           "\x55\xAA\xEB\x6C"
+           "HdrS\x06\x02",
            10);
     kernel[0x211] = 1;
     memcpy(kernel + 0x22C, &(uint32_t){0x7FFFFFFF}, 4);
@@ -265,8 +267,9 @@ static void write_sector_and_flush(void)
 /* As loamd talks to it: status and the console. */
 static void talk(int client)
 {
-    const char *const requests = "{\"request\":\"status\"}\n{\"request\":\"counters\"}\n{\"request\":\"events\"}\n"
-                                 "{\"request\":\"console\"}\n";
+    const char *const requests =
+        "{\"request\":\"status\"}\n{\"request\":\"counters\"}\n{\"request\":\"events\"}\n"
+        "{\"request\":\"console\"}\n";
     char answer[65536];
 
     worker_loop_settle(&day.loop);
@@ -301,7 +304,8 @@ static void live(int client)
     out(0x40, 1, 0xFF);
     talk(client);
     write_sector_and_flush();
-    if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) || life_cycle_reset(&day.life_cycle))
+    if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) ||
+        life_cycle_reset(&day.life_cycle))
         leave(81);
     run_until(MACHINE_RUNNING);
     pthread_mutex_lock(&day.fake.lock);

@@ -177,9 +177,11 @@ static void test_partition_is_made_as_intended(void **state)
     const struct {
         uint32_t code;
         uint64_t value;
-    } expected[] = {{HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES, 0},
-                    {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES, 1},
-                    {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_UNIMPLEMENTED_MSR_ACTION_FAULT}};
+    } expected[] = {
+        {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,  0                                },
+        {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,      1                                },
+        {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_UNIMPLEMENTED_MSR_ACTION_FAULT}
+    };
     bool found;
 
     (void)state;
@@ -278,12 +280,14 @@ static void test_page_fault_reaches_the_guest(void **state)
     test.fake.forbidden_result = HV_TRANSLATE_GVA_PAGE_NOT_PRESENT;
     dispatch(HVMSG_UNMAPPED_GPA, &message, sizeof message);
     event = fake_register_value(&test.fake, 0, HV_REGISTER_PENDING_EVENT0);
-    assert_int_equal(event.words[0], 1 | 0x100 | EXCEPTION_PAGE_FAULT << 16 | (uint64_t)PAGE_FAULT_WRITE << 32);
+    assert_int_equal(event.words[0],
+                     1 | 0x100 | EXCEPTION_PAGE_FAULT << 16 | (uint64_t)PAGE_FAULT_WRITE << 32);
     assert_int_equal(event.words[1], 0x3FFFF010);
     assert_int_equal(vp()->registers->rip, 0x1000);
     assert_int_equal(test.fake.last_translate_flags,
-                     HV_TRANSLATE_VALIDATE_READ | HV_TRANSLATE_VALIDATE_WRITE | HV_TRANSLATE_SET_PAGE_TABLE_BITS |
-                         HV_TRANSLATE_SUPERVISOR_ACCESS | HV_TRANSLATE_ENFORCE_SMAP);
+                     HV_TRANSLATE_VALIDATE_READ | HV_TRANSLATE_VALIDATE_WRITE |
+                         HV_TRANSLATE_SET_PAGE_TABLE_BITS | HV_TRANSLATE_SUPERVISOR_ACCESS |
+                         HV_TRANSLATE_ENFORCE_SMAP);
 
     test.fake.forbidden_result = HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION;
     vp()->registers->segment[SEGMENT_SS].attributes |= 3 << HV_SEGMENT_DPL_SHIFT;
@@ -291,6 +295,14 @@ static void test_page_fault_reaches_the_guest(void **state)
     event = fake_register_value(&test.fake, 0, HV_REGISTER_PENDING_EVENT0);
     assert_int_equal(event.words[0] >> 32, PAGE_FAULT_WRITE | PAGE_FAULT_PRESENT | PAGE_FAULT_USER);
     assert_true(test.fake.last_translate_flags & HV_TRANSLATE_USER_ACCESS);
+
+    /* Tables in memory that is not there read as all ones: reserved bits. */
+    test.fake.forbidden_result = HV_TRANSLATE_GVA_GPA_UNMAPPED;
+    test.fake.forbidden_gpa_is_zero = true;
+    dispatch(HVMSG_UNMAPPED_GPA, &message, sizeof message);
+    event = fake_register_value(&test.fake, 0, HV_REGISTER_PENDING_EVENT0);
+    assert_int_equal(event.words[0] >> 32,
+                     PAGE_FAULT_WRITE | PAGE_FAULT_PRESENT | PAGE_FAULT_USER | PAGE_FAULT_RESERVED);
 }
 
 static void test_jump_to_nowhere_is_an_invalid_opcode(void **state)
@@ -307,14 +319,16 @@ static void test_jump_to_nowhere_is_an_invalid_opcode(void **state)
 static void test_what_cannot_be_emulated_is_named(void **state)
 {
     const uint8_t lgdt[] = {0x0F, 0x01, 0x13};
-    struct hv_x64_memory_intercept_message message = memory_message(false, DEVICE_MEMORY + 8, lgdt, sizeof lgdt);
+    struct hv_x64_memory_intercept_message message =
+        memory_message(false, DEVICE_MEMORY + 8, lgdt, sizeof lgdt);
 
     (void)state;
     message.header.cs.selector = 0x10;
     vp()->registers->gp_registers[GP_RBX] = DEVICE_MEMORY + 8;
     dispatch(HVMSG_UNMAPPED_GPA, &message, sizeof message);
-    assert_string_equal(test.reason, "VP 0: cannot emulate the instruction 0f 01 13 at 0x10:0x1000 (64-bit code) on "
-                                     "device memory at 0xfeb00008");
+    assert_string_equal(test.reason,
+                        "VP 0: cannot emulate the instruction 0f 01 13 at 0x10:0x1000 (64-bit code) on "
+                        "device memory at 0xfeb00008");
     assert_int_equal(vp()->registers->rip, 0x1000);
 }
 
@@ -328,8 +342,9 @@ static void test_messages_without_an_answer_stop_the_machine(void **state)
     (void)state;
     delivery.header.execution_state |= HV_EXECUTION_INTERRUPTION_PENDING;
     dispatch(HVMSG_UNMAPPED_GPA, &delivery, sizeof delivery);
-    assert_string_equal(test.reason, "VP 0: cannot deliver an interrupt or exception: its stack or tables are in "
-                                     "device memory at 0xfeb00000");
+    assert_string_equal(test.reason,
+                        "VP 0: cannot deliver an interrupt or exception: its stack or tables are in "
+                        "device memory at 0xfeb00000");
     dispatch(HVMSG_UNSUPPORTED_FEATURE, &feature, sizeof feature);
     assert_string_equal(test.reason,
                         "VP 0: it did something that the hypervisor cannot do (code 20, parameter 0x7d)");
@@ -364,7 +379,8 @@ static void test_ioapic_message_is_asserted(void **state)
     ioapic_set(&test.ioapic, 16, true);
     assert_int_equal(test.fake.assert_count, 1);
     assert_int_equal(assert->interrupt_type, HV_X64_INTERRUPT_TYPE_FIXED);
-    assert_int_equal(assert->interrupt_flags, HV_INTERRUPT_LEVEL_TRIGGERED | HV_INTERRUPT_LOGICAL_DESTINATION);
+    assert_int_equal(assert->interrupt_flags,
+                     HV_INTERRUPT_LEVEL_TRIGGERED | HV_INTERRUPT_LOGICAL_DESTINATION);
     assert_int_equal(assert->destination, 2);
     assert_int_equal(assert->vector, 0x55);
 
@@ -381,13 +397,20 @@ static void test_ioapic_delivery_modes(void **state)
     const struct {
         unsigned mode;
         int type; /* -1: refused */
-    } modes[] = {{0, HV_X64_INTERRUPT_TYPE_FIXED}, {1, HV_X64_INTERRUPT_TYPE_LOWESTPRIORITY}, {2, -1},
-                 {4, HV_X64_INTERRUPT_TYPE_NMI},   {5, HV_X64_INTERRUPT_TYPE_INIT},           {7, -1}};
+    } modes[] = {
+        {0, HV_X64_INTERRUPT_TYPE_FIXED         },
+        {1, HV_X64_INTERRUPT_TYPE_LOWESTPRIORITY},
+        {2, -1                                  },
+        {4, HV_X64_INTERRUPT_TYPE_NMI           },
+        {5, HV_X64_INTERRUPT_TYPE_INIT          },
+        {7, -1                                  }
+    };
     unsigned refused = 0;
 
     (void)state;
     for (unsigned i = 0; i < 6; i++) {
-        const struct ioapic_message message = {.vector = 0x30, .delivery_mode = modes[i].mode, .destination = 0xFF};
+        const struct ioapic_message message = {
+            .vector = 0x30, .delivery_mode = modes[i].mode, .destination = 0xFF};
         unsigned before = test.fake.assert_count;
 
         interrupts_deliver(&test.interrupts, &message);
@@ -404,8 +427,18 @@ static void test_ioapic_delivery_modes(void **state)
 /* Both 8259As at 20h and 28h, nothing masked. */
 static void set_pic_up(void)
 {
-    const uint16_t writes[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 0x04}, {0x21, 0x01}, {0xA0, 0x11},
-                                  {0xA1, 0x28}, {0xA1, 0x02}, {0xA1, 0x01}, {0x21, 0x00}, {0xA1, 0x00}};
+    const uint16_t writes[][2] = {
+        {0x20, 0x11},
+        {0x21, 0x20},
+        {0x21, 0x04},
+        {0x21, 0x01},
+        {0xA0, 0x11},
+        {0xA1, 0x28},
+        {0xA1, 0x02},
+        {0xA1, 0x01},
+        {0x21, 0x00},
+        {0xA1, 0x00}
+    };
 
     for (unsigned i = 0; i < sizeof writes / sizeof writes[0]; i++)
         bus_write(&test.bus, BUS_PORTS, writes[i][0], 1, writes[i][1]);

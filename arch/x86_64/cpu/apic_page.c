@@ -50,6 +50,8 @@ static void perform(struct vp *vp, const struct memory_instruction *instruction,
     if (instruction->operation != MEMORY_STORE)
         memory = local_apic_read(apic, offset, now);
     switch ((enum memory_operation)instruction->operation) {
+    case MEMORY_NONE: /* is never decoded */
+        break;
     case MEMORY_LOAD:
         vp->gpr[instruction->gpr] = memory;
         break;

@@ -16,7 +16,7 @@ static enum code_mode code_mode(const struct vp *vp, const struct hv_x64_segment
     return (cs->attributes & HV_SEGMENT_DB) != 0 ? CODE_32 : CODE_16;
 }
 
-static unsigned fetch(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM], enum code_mode *mode)
+static unsigned fetch(struct vp *vp, uint8_t bytes[GUEST_CODE_BYTES], enum code_mode *mode)
 {
     struct hv_x64_segment_register cs;
     unsigned length = INSTRUCTION_MAXIMUM;
@@ -36,13 +36,16 @@ static unsigned fetch(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM], enum co
 
 unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM])
 {
+    uint8_t code[GUEST_CODE_BYTES];
     enum code_mode mode;
-    return fetch(vp, bytes, &mode);
+    unsigned count = fetch(vp, code, &mode);
+    memcpy(bytes, code, count);
+    return count;
 }
 
 unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
 {
-    uint8_t bytes[INSTRUCTION_MAXIMUM];
+    uint8_t bytes[GUEST_CODE_BYTES];
     enum code_mode mode;
     if (exit->instruction_length != 0)
         return exit->instruction_length;
@@ -52,11 +55,14 @@ unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
 
 void guest_instruction_done(struct vp *vp, unsigned length)
 {
-    struct hv_x64_segment_register cs;
-    vendor->get_segment(vp, VP_CS, &cs);
-    vp->rip += length;
-    if (code_mode(vp, &cs) != CODE_64)
-        vp->rip = (uint32_t)vp->rip;
+    uint64_t next = vp->rip + length;
+    if (next >> 32 != vp->rip >> 32) { /* outside 64-bit mode the pointer has 32 bits */
+        struct hv_x64_segment_register cs;
+        vendor->get_segment(vp, VP_CS, &cs);
+        if (code_mode(vp, &cs) != CODE_64)
+            next = (uint32_t)next;
+    }
+    vp->rip = next;
     vp->rflags &= ~RFLAGS_RF;
     vendor->set(vp, VP_INTERRUPT_SHADOW, 0);
     if ((vp->rflags & RFLAGS_TF) != 0 && vp->pending_interruption == 0) { /* single step: a trap after it */
@@ -155,45 +161,33 @@ unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode
 /* --- accesses to memory --- */
 
 enum immediate { IMMEDIATE_NONE, IMMEDIATE_8, IMMEDIATE_32, OFFSET /* no ModRM: EAX and an address */ };
-#define ANY_EXTENSION 0xFF
 
+/* By opcode, and for opcodes that are groups by ModRM.reg. */
+#define WHATEVER_REG(operation)                                                                              \
+    {                                                                                                        \
+        operation, operation, operation, operation, operation, operation, operation, operation               \
+    }
 static const struct memory_form {
-    uint8_t opcode;
-    uint8_t extension; /* what ModRM.reg has to be */
-    uint8_t operation;
-    uint8_t immediate;
-} memory_forms[] = {
-    {0x89, ANY_EXTENSION, MEMORY_STORE, IMMEDIATE_NONE},
-    {0x8B, ANY_EXTENSION, MEMORY_LOAD, IMMEDIATE_NONE},
-    {0xC7, 0, MEMORY_STORE, IMMEDIATE_32},
-    {0xA1, ANY_EXTENSION, MEMORY_LOAD, OFFSET},
-    {0xA3, ANY_EXTENSION, MEMORY_STORE, OFFSET},
-    {0x87, ANY_EXTENSION, MEMORY_EXCHANGE, IMMEDIATE_NONE},
-    {0x09, ANY_EXTENSION, MEMORY_OR, IMMEDIATE_NONE},
-    {0x0B, ANY_EXTENSION, MEMORY_LOAD_OR, IMMEDIATE_NONE},
-    {0x21, ANY_EXTENSION, MEMORY_AND, IMMEDIATE_NONE},
-    {0x23, ANY_EXTENSION, MEMORY_LOAD_AND, IMMEDIATE_NONE},
-    {0x39, ANY_EXTENSION, MEMORY_COMPARE, IMMEDIATE_NONE},
-    {0x3B, ANY_EXTENSION, MEMORY_LOAD_COMPARE, IMMEDIATE_NONE},
-    {0x85, ANY_EXTENSION, MEMORY_TEST, IMMEDIATE_NONE},
-    {0x81, 1, MEMORY_OR, IMMEDIATE_32},
-    {0x81, 4, MEMORY_AND, IMMEDIATE_32},
-    {0x81, 7, MEMORY_COMPARE, IMMEDIATE_32},
-    {0x83, 1, MEMORY_OR, IMMEDIATE_8},
-    {0x83, 4, MEMORY_AND, IMMEDIATE_8},
-    {0x83, 7, MEMORY_COMPARE, IMMEDIATE_8},
-    {0xF7, 0, MEMORY_TEST, IMMEDIATE_32},
-    {0xF7, 1, MEMORY_TEST, IMMEDIATE_32}, /* an alias that both vendors have */
+    uint8_t immediate;     /* enum immediate */
+    uint8_t operations[8]; /* enum memory_operation */
+} memory_forms[256] = {
+    [0x09] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_OR)},
+    [0x0B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_OR)},
+    [0x21] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_AND)},
+    [0x23] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_AND)},
+    [0x39] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_COMPARE)},
+    [0x3B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_COMPARE)},
+    [0x81] = {IMMEDIATE_32, {[1] = MEMORY_OR, [4] = MEMORY_AND, [7] = MEMORY_COMPARE}},
+    [0x83] = {IMMEDIATE_8, {[1] = MEMORY_OR, [4] = MEMORY_AND, [7] = MEMORY_COMPARE}},
+    [0x85] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_TEST)},
+    [0x87] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_EXCHANGE)},
+    [0x89] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_STORE)},
+    [0x8B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD)},
+    [0xA1] = {OFFSET, WHATEVER_REG(MEMORY_LOAD)},
+    [0xA3] = {OFFSET, WHATEVER_REG(MEMORY_STORE)},
+    [0xC7] = {IMMEDIATE_32, {[0] = MEMORY_STORE}},
+    [0xF7] = {IMMEDIATE_32, {[0] = MEMORY_TEST, [1] = MEMORY_TEST}}, /* /1 is an alias that both vendors have */
 };
-
-static const struct memory_form *find_form(uint8_t opcode, uint8_t modrm)
-{
-    for (unsigned i = 0; i < sizeof(memory_forms) / sizeof(memory_forms[0]); i++)
-        if (memory_forms[i].opcode == opcode &&
-            (memory_forms[i].extension == ANY_EXTENSION || memory_forms[i].extension == (modrm >> 3 & 7)))
-            return &memory_forms[i];
-    return NULL;
-}
 
 static unsigned address_bytes(enum code_mode mode, bool override)
 {
@@ -237,28 +231,31 @@ bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_m
     static const uint8_t immediate_bytes[] = {[IMMEDIATE_NONE] = 0, [IMMEDIATE_8] = 1, [IMMEDIATE_32] = 4, [OFFSET] = 0};
     struct prefixes prefixes;
     read_prefixes(bytes, count, mode, &prefixes);
-    /* Two bytes after the opcode are looked at before the length is known: zeros stand for those that are missing. */
-    uint8_t opcode[3] = {0};
+    if (prefixes.count >= count)
+        return false;
+    const uint8_t *opcode = bytes + prefixes.count;
     unsigned rest = count - prefixes.count;
-    memcpy(opcode, bytes + prefixes.count, rest < sizeof(opcode) ? rest : sizeof(opcode));
+    /* Looked at before the length is known: zeros stand for bytes that are missing. */
+    uint8_t modrm = rest > 1 ? opcode[1] : 0, sib = rest > 2 ? opcode[2] : 0;
 
     bool operand_16 = (mode == CODE_16) != prefixes.operand_size;
-    const struct memory_form *form = find_form(opcode[0], opcode[1]);
-    if (form == NULL || operand_16 || (prefixes.rex & 0x08) != 0)
+    const struct memory_form *form = &memory_forms[opcode[0]];
+    uint8_t operation = form->operations[modrm >> 3 & 7];
+    if (operation == MEMORY_NONE || operand_16 || (prefixes.rex & 0x08) != 0)
         return false;
     unsigned address = address_bytes(mode, prefixes.address_size);
-    unsigned operand = form->immediate == OFFSET ? address : operand_bytes(opcode[1], opcode[2], address);
+    unsigned operand = form->immediate == OFFSET ? address : operand_bytes(modrm, sib, address);
     unsigned length = prefixes.count + 1 + operand + immediate_bytes[form->immediate];
     if (operand == 0 || length > count || length > INSTRUCTION_MAXIMUM)
         return false;
     bool has_immediate = immediate_bytes[form->immediate] != 0;
-    uint8_t reg = form->immediate == OFFSET ? 0 : (opcode[1] >> 3 & 7) | (prefixes.rex & 0x04) << 1;
+    uint8_t reg = form->immediate == OFFSET ? 0 : (modrm >> 3 & 7) | (prefixes.rex & 0x04) << 1;
     *instruction = (struct memory_instruction){
-        .operation = form->operation,
+        .operation = operation,
         .length = (uint8_t)length,
         .has_immediate = has_immediate,
         .gpr = has_immediate ? 0 : reg,
-        .immediate = has_immediate ? read_immediate(bytes + prefixes.count + 1 + operand, form->immediate) : 0,
+        .immediate = has_immediate ? read_immediate(opcode + 1 + operand, form->immediate) : 0,
     };
     return true;
 }
@@ -266,7 +263,7 @@ bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_m
 bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
                                      struct memory_instruction *instruction)
 {
-    uint8_t bytes[INSTRUCTION_MAXIMUM];
+    uint8_t bytes[GUEST_CODE_BYTES];
     struct hv_x64_segment_register cs;
     enum code_mode mode;
     if (exit->fault.bytes_count != 0) {

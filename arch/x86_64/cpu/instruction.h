@@ -23,6 +23,7 @@ enum code_mode { CODE_16, CODE_32, CODE_64 };
 unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode, enum loam_exit_reason reason);
 
 enum memory_operation {
+    MEMORY_NONE,
     MEMORY_LOAD,     /* register = memory */
     MEMORY_STORE,    /* memory = source */
     MEMORY_EXCHANGE, /* register and memory change places */

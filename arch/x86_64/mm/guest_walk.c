@@ -305,40 +305,46 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
 
 /* --- code --- */
 
-static bool code_walk_holds(const struct vp *vp, const struct paging *paging, uint64_t linear_page)
+/* The registers that decide how a walk goes, as they are now, are those of the walk that is kept. */
+static bool code_registers_hold(const struct vp *vp)
 {
     const struct guest_code_walk *kept = &vp->code_walk;
-    if (kept->page == NULL || kept->linear_page != linear_page || kept->cr3 != paging->cr3 ||
-        kept->cr0 != paging->cr0 || kept->cr4 != paging->cr4 || kept->efer != paging->efer ||
+    return kept->cr3 == vendor->get(vp, VP_CR3) && kept->cr0 == vendor->get(vp, VP_CR0) &&
+           kept->cr4 == vendor->get(vp, VP_CR4) && kept->efer == vendor->get(vp, VP_EFER);
+}
+
+static bool code_walk_holds(const struct vp *vp, uint64_t linear_page)
+{
+    const struct guest_code_walk *kept = &vp->code_walk;
+    if (kept->page == NULL || kept->linear_page != linear_page || !code_registers_hold(vp) ||
         kept->map_generation != __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST))
         return false;
     for (unsigned i = 0; i < kept->depth; i++)
-        if (load_entry(kept->entry[i], paging->wide) != kept->value[i])
+        if (load_entry(kept->entry[i], (kept->cr4 & CR4_PAE) != 0) != kept->value[i])
             return false;
     return true;
 }
 
 /* NULL: the page cannot be read. */
-static const uint8_t *code_page(struct vp *vp, const struct paging *paging, uint64_t linear_page)
+static const uint8_t *walk_to_code(struct vp *vp, uint64_t linear_page)
 {
     struct guest_code_walk *kept = &vp->code_walk;
-    if (code_walk_holds(vp, paging, linear_page))
-        return kept->page;
-
     struct nested_translation nested;
+    struct paging paging;
     struct walk walk;
     uint64_t generation = __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST);
     kept->page = NULL;
-    walk_tables(vp, paging, linear_page, &walk);
+    get_paging(vp, &paging);
+    walk_tables(vp, &paging, linear_page, &walk);
     if (walk.result != HV_TRANSLATE_GVA_SUCCESS || !nested_lookup(&vp->partition->map, walk.gpa, &nested) ||
         (nested.access & HV_MAP_GPA_READABLE) == 0)
         return NULL;
     *kept = (struct guest_code_walk){
         .map_generation = generation,
-        .cr0 = paging->cr0,
-        .cr3 = paging->cr3,
-        .cr4 = paging->cr4,
-        .efer = paging->efer,
+        .cr0 = paging.cr0,
+        .cr3 = paging.cr3,
+        .cr4 = paging.cr4,
+        .efer = paging.efer,
         .linear_page = linear_page,
         .page = physical_pointer(nested.spa),
         .depth = walk.depth,
@@ -350,26 +356,33 @@ static const uint8_t *code_page(struct vp *vp, const struct paging *paging, uint
     return kept->page;
 }
 
-size_t guest_read_code(struct vp *vp, uint64_t linear, void *buffer, size_t length)
+/* Behind the page of a linear address; outside long mode the address space ends at 4 GiB and begins again. */
+static uint64_t next_page(const struct vp *vp, uint64_t linear)
 {
-    struct paging paging;
-    size_t done = 0;
-    get_paging(vp, &paging);
+    uint64_t next = (linear & ~(uint64_t)(HV_PAGE_SIZE - 1)) + HV_PAGE_SIZE;
+    return (vendor->get(vp, VP_EFER) & EFER_LMA) != 0 ? next : (uint32_t)next;
+}
+
+size_t guest_read_code(struct vp *vp, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES], size_t length)
+{
+    const uint64_t page_mask = ~(uint64_t)(HV_PAGE_SIZE - 1);
+    size_t offset = linear & ~page_mask, first = HV_PAGE_SIZE - offset;
     guest_memory_begin(vp);
-    while (done < length) {
-        uint64_t at = linear + done;
-        if (paging.levels < 4)
-            at &= 0xFFFFFFFF;
-        const uint8_t *page = code_page(vp, &paging, at & ~(uint64_t)(HV_PAGE_SIZE - 1));
-        if (page == NULL)
-            break;
-        size_t offset = at & (HV_PAGE_SIZE - 1);
-        size_t part = HV_PAGE_SIZE - offset;
-        if (part > length - done)
-            part = length - done;
-        memcpy((uint8_t *)buffer + done, page + offset, part);
-        done += part;
+    const uint8_t *page = vp->code_walk.page;
+    if (!code_walk_holds(vp, linear & page_mask))
+        page = walk_to_code(vp, linear & page_mask);
+    if (page == NULL) {
+        length = 0;
+    } else if (first >= GUEST_CODE_BYTES) {
+        memcpy(buffer, page + offset, GUEST_CODE_BYTES);
+    } else {
+        memcpy(buffer, page + offset, first);
+        page = length > first ? walk_to_code(vp, next_page(vp, linear)) : NULL;
+        if (page != NULL)
+            memcpy(buffer + first, page, GUEST_CODE_BYTES - first);
+        else if (length > first)
+            length = first;
     }
     guest_memory_end();
-    return done;
+    return length;
 }

@@ -29,9 +29,12 @@ struct vp;
 size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint64_t access);
 
 /*
- * The same for code at the VP's RIP, at most 15 bytes of it, at a linear address. No permissions are checked: the
- * processor has fetched these bytes already. Keeps the walk in vp->code_walk and repeats only what may have changed.
+ * The same for code at the VP's RIP, whose linear address (32 bits outside long mode) the caller has computed: up to
+ * `length` bytes, at most GUEST_CODE_BYTES, of a buffer that always has room for so many. No permissions are checked:
+ * the processor has fetched these bytes already. Keeps the walk in vp->code_walk and repeats it only if what it rests
+ * on may have changed.
  */
-size_t guest_read_code(struct vp *vp, uint64_t linear, void *buffer, size_t length);
+#define GUEST_CODE_BYTES 16u
+size_t guest_read_code(struct vp *vp, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES], size_t length);
 
 #endif

@@ -1,14 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The default parent: Debian's cloud kernel and an initramfs of busybox, the driver and the programs.
+# The default parent: Debian's cloud kernel and an initramfs of busybox, the driver and the programs; and the child of
+# the tests and the demo: Debian's generic kernel and an initramfs of busybox and the modules that a generation 1
+# machine needs.
 
-CLOUD_KERNEL := $(lastword $(sort $(wildcard /boot/vmlinuz-*-cloud-amd64)))
-GENERIC_KERNEL := $(lastword $(sort $(filter-out %-cloud-amd64,$(wildcard /boot/vmlinuz-*-amd64))))
+CLOUD_RELEASE := $(patsubst /boot/vmlinuz-%,%,$(lastword $(sort $(wildcard /boot/vmlinuz-*-cloud-amd64))))
+GENERIC_RELEASE := $(patsubst /boot/vmlinuz-%,%,$(lastword $(sort $(filter-out %-cloud-amd64, \
+                     $(wildcard /boot/vmlinuz-*-amd64)))))
+BUSYBOX := program:bin/busybox=/bin/busybox
 
-# What the tests of the bare boot need: no driver, no programs.
+# For tests of the bare boot: no driver, no programs.
 $(BUILD)/image/bare.img: tools/initramfs.py partitions/root/image/init
 	@mkdir -p $(@D)
-	tools/initramfs.py $@ init=partitions/root/image/init program:bin/busybox=/bin/busybox
+	tools/initramfs.py $@ init=partitions/root/image/init $(BUSYBOX)
 
-image: $(BUILD)/image/bare.img
+CHILD_MODULES := ata_piix sd_mod ext4 tulip button
+CHILD_FILES := init demo dhcp
+$(BUILD)/image/child.img: tools/initramfs.py $(CHILD_FILES:%=partitions/child/demo/%)
+	@mkdir -p $(@D)
+	tools/initramfs.py --kernel $(GENERIC_RELEASE) $@ $(foreach file,$(CHILD_FILES),$(file)=partitions/child/demo/$(file)) \
+	    $(BUSYBOX) program:sbin/mkfs.ext4=/sbin/mkfs.ext4 etc/mke2fs.conf=/etc/mke2fs.conf $(CHILD_MODULES:%=module:%)
+
+PARENT_PROGRAMS := $(addprefix $(BUILD)/bin/,loam-worker loam-switch mshv_test)
+PARENT_DRIVER := $(BUILD)/driver/$(CLOUD_RELEASE)/mshv_loam.ko
+$(BUILD)/image/parent.img: tools/initramfs.py partitions/root/image/init $(PARENT_PROGRAMS) $(PARENT_DRIVER) \
+                           $(BUILD)/image/child.img
+	@mkdir -p $(@D)
+	tools/initramfs.py --kernel $(CLOUD_RELEASE) $@ init=partitions/root/image/init $(BUSYBOX) \
+	    module:$(PARENT_DRIVER) $(foreach program,$(PARENT_PROGRAMS),program:usr/bin/$(notdir $(program))=$(program)) \
+	    boot/vmlinuz=/boot/vmlinuz-$(GENERIC_RELEASE) boot/child.img=$(BUILD)/image/child.img
+
+image: $(BUILD)/image/bare.img $(BUILD)/image/parent.img
 .PHONY: image
 all: image

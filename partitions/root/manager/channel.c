@@ -9,8 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "partitions/root/manager/report.h"
-
 #define FIRST_SIZE 4096u
 
 void channel_initialize(struct channel *channel, struct event_loop *loop, struct alarms *alarms,
@@ -169,6 +167,7 @@ int channel_open(struct channel *channel, int descriptor)
     return error;
 }
 
+/* False: nothing was sent, or the channel is lost. */
 static bool send_line(struct channel *channel, const char *text, int descriptor)
 {
     union {
@@ -186,7 +185,10 @@ static bool send_line(struct channel *channel, const char *text, int descriptor)
         memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
     }
     /* The requests that may wait together fit into a socket's buffer; one that does not take them is stuck. */
-    return sendmsg(channel->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)strlen(text) + 1;
+    ssize_t sent = sendmsg(channel->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0 && sent < (ssize_t)strlen(text) + 1)
+        lose(channel);
+    return sent == (ssize_t)strlen(text) + 1;
 }
 
 void channel_call(struct channel *channel, json_t *request, int descriptor, channel_answer *done, void *owner)
@@ -194,8 +196,7 @@ void channel_call(struct channel *channel, json_t *request, int descriptor, chan
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     bool sent = text && channel->descriptor >= 0 && channel->count < CHANNEL_CALLS &&
                 send_line(channel, text, descriptor);
-    if (text)
-        free(text);
+    free(text);
     json_decref(request);
     if (!sent) {
         if (done)

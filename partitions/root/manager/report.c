@@ -4,14 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define LONGEST_LINE 2048
+#include "partitions/root/manager/text.h"
 
-void report_clean(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7F)
-            *text = '?';
-}
+#define LONGEST_LINE 2048
 
 void report(const char *format, ...)
 {
@@ -20,6 +15,6 @@ void report(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    report_clean(line);
+    text_clean(line);
     fprintf(stderr, "loamd: %s\n", line);
 }

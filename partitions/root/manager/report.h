@@ -5,7 +5,4 @@
 
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Control characters become question marks, so that a line stays a line wherever it is shown. */
-void report_clean(char *text);
-
 #endif

@@ -10,7 +10,9 @@ $(LWIP)/kind: tools/fetch-lwip
 	@mkdir -p $(@D)
 	@tools/fetch-lwip $(LWIP); case $$? in \
 	    0) echo source ;; \
-	    2) echo "building against liblwip-dev instead" >&2; echo package ;; \
+	    2) [ -f /usr/include/lwip/lwip/init.h ] || \
+	           { echo "install liblwip-dev to build without lwIP's source" >&2; exit 1; }; \
+	       echo "building against liblwip-dev instead (remove $(LWIP) to try again)" >&2; echo package ;; \
 	    *) exit 1 ;; \
 	esac >$@
 
@@ -43,7 +45,7 @@ $(eval $(call lwip_archive_template,program,$(CC) $(CFLAGS_PROGRAM)))
 $(eval $(call lwip_archive_template,unit,$(CC) $(CFLAGS_UNIT)))
 $(eval $(call lwip_archive_template,fuzz,$$(CLANG) $$(CFLAGS_FUZZ))) # defined in tests/fuzz/build.mk
 
-SWITCH_CORE := $(patsubst %,$(NET)/%.c,bridge checksum coalesce control dhcp_server dns event_loop forward frame \
+SWITCH_CORE := $(patsubst %,$(NET)/%.c,bridge checksum coalesce control dhcp_server dns event_loop flow_key forward frame \
                gateway ipv4_output lease nat_icmp nat_policy nat_tcp nat_udp neighbour packet port port_holder shadow \
                stack subnet tcp_flow vswitch)
 
@@ -51,7 +53,7 @@ $(call program,loam-switch,$(SWITCH_CORE) $(patsubst %,$(NET)/%.c,host_network s
 $(BUILD)/bin/loam-switch: $(LWIP)/program.a
 
 # Whatever includes lwIP's headers waits for them.
-NET_OBJECTS := $(filter-out $(patsubst %,$(NET)/%.o,event_loop nic_port packet port_holder subnet),$(patsubst %.c,%.o,$(wildcard $(NET)/*.c)))
+NET_OBJECTS := $(filter-out $(patsubst %,$(NET)/%.o,event_loop flow_key nic_port packet port_holder subnet),$(patsubst %.c,%.o,$(wildcard $(NET)/*.c)))
 $(addprefix $(BUILD)/program/,$(NET_OBJECTS)) $(addprefix $(BUILD)/unit/object/,$(NET_OBJECTS)): \
     CPPFLAGS_EXTRA = $(LWIP_FLAGS)
 $(addprefix $(BUILD)/program/,$(NET_OBJECTS)) $(addprefix $(BUILD)/unit/object/,$(NET_OBJECTS)): | $(LWIP)/kind

@@ -110,13 +110,14 @@ static json_t *forwards_json(const struct vswitch *vswitch)
 
 static json_t *nat_json(const struct vswitch *vswitch)
 {
-    return json_pack("{s:i,s:o,s:o,s:i,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:i}", "tcp_connections",
-                     (int)vswitch->tcp.count, "tcp_opened", number(vswitch->tcp.opened), "tcp_refused",
-                     number(vswitch->tcp.refused), "udp_sessions", (int)vswitch->udp.count, "udp_opened",
-                     number(vswitch->udp.opened), "udp_refused", number(vswitch->udp.refused), "udp_evicted",
-                     number(vswitch->udp.evicted), "pings", number(vswitch->icmp.forwarded), "ping_possible",
-                     vswitch->icmp.source.descriptor >= 0, "dns_queries", number(vswitch->dns.forwarded),
-                     "dns_failed", number(vswitch->dns.failed), "limit", (int)vswitch->limits.flows);
+    return json_pack("{s:o,s:i,s:o,s:o,s:i,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:i}", "dhcp_refused",
+                     number(vswitch->dhcp.refused), "tcp_connections", (int)vswitch->tcp.count, "tcp_opened",
+                     number(vswitch->tcp.opened), "tcp_refused", number(vswitch->tcp.refused), "udp_sessions",
+                     (int)vswitch->udp.count, "udp_opened", number(vswitch->udp.opened), "udp_refused",
+                     number(vswitch->udp.refused), "udp_evicted", number(vswitch->udp.evicted), "pings",
+                     number(vswitch->icmp.forwarded), "ping_possible", vswitch->icmp.source.descriptor >= 0,
+                     "dns_queries", number(vswitch->dns.forwarded), "dns_failed", number(vswitch->dns.failed),
+                     "limit", (int)vswitch->limits.flows);
 }
 
 static json_t *show(struct vswitch *vswitch, json_t *request, int *descriptor)

@@ -13,20 +13,16 @@
 #include "partitions/root/net/vswitch.h"
 
 #define PORT_DNS 53
-/* Ports tried in turn when a forwarded client's own is taken, from its point of view as seen by the child. */
-#define SOURCE_TRIES 16u
 
-static struct tcp_flow **bucket_of(struct vswitch *vswitch, const struct tcp_flow_key *key)
+static struct tcp_flow **bucket_of(struct vswitch *vswitch, const struct flow_key *key)
 {
-    uint32_t hash = ntohl(key->child) * 31 + ntohl(key->remote);
-    hash = (hash ^ key->child_port ^ ((uint32_t)key->remote_port << 16)) * 0x9E3779B1u;
-    return &vswitch->tcp.buckets[hash / (UINT32_MAX / NAT_TCP_BUCKETS + 1)];
+    return &vswitch->tcp.buckets[flow_key_hash(key, &vswitch->tcp.seed)];
 }
 
-static struct tcp_flow *find(struct vswitch *vswitch, const struct tcp_flow_key *key)
+static struct tcp_flow *find(struct vswitch *vswitch, const struct flow_key *key)
 {
     struct tcp_flow *flow = *bucket_of(vswitch, key);
-    while (flow && memcmp(&flow->key, key, sizeof(*key)) != 0)
+    while (flow && !flow_key_equal(&flow->key, key))
         flow = flow->next_in_bucket;
     return flow;
 }
@@ -58,7 +54,7 @@ static void leave_port(struct tcp_flow *flow)
 static void on_event(void *owner, uint32_t events);
 
 /* Adds a flow for a socket, which it takes over. NULL without memory. */
-static struct tcp_flow *add(struct vswitch *vswitch, const struct tcp_flow_key *key, int descriptor)
+static struct tcp_flow *add(struct vswitch *vswitch, const struct flow_key *key, int descriptor)
 {
     struct tcp_flow *flow = calloc(1, sizeof(*flow));
     if (!flow || event_loop_add(&vswitch->loop, &flow->source, descriptor,
@@ -187,7 +183,7 @@ static err_t on_accept(void *argument, struct tcp_pcb *pcb, err_t error)
 }
 
 /* Where a child's connection is to lead. */
-static enum nat_verdict destination(struct vswitch *vswitch, const struct tcp_flow_key *key,
+static enum nat_verdict destination(struct vswitch *vswitch, const struct flow_key *key,
                                     struct sockaddr_storage *address, socklen_t *length)
 {
     if (key->remote == vswitch->subnet.gateway && key->remote_port == htons(PORT_DNS))
@@ -209,7 +205,7 @@ static bool within_limits(struct port *port)
 }
 
 /* A SYN of a connection that is not known. */
-static void open_connection(const struct ipv4_packet *packet, const struct tcp_flow_key *key)
+static void open_connection(const struct ipv4_packet *packet, const struct flow_key *key)
 {
     struct port *port = packet->port;
     struct vswitch *vswitch = port->vswitch;
@@ -278,8 +274,8 @@ void nat_tcp_input(const struct ipv4_packet *packet)
         return;
 
     if ((tcp->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST)) == TCP_FLAG_SYN) {
-        const struct tcp_flow_key key = {packet->header->source, packet->header->destination,
-                                         tcp->source_port, tcp->destination_port};
+        const struct flow_key key = {packet->header->source, packet->header->destination, tcp->source_port,
+                                     tcp->destination_port};
         const struct tcp_flow *flow = find(vswitch, &key);
         if (!flow) {
             open_connection(packet, &key);
@@ -328,7 +324,7 @@ static bool connect_to_child(struct tcp_flow *flow)
     return false;
 }
 
-static bool choose_source(struct vswitch *vswitch, const struct sockaddr_in *client, struct tcp_flow_key *key)
+static bool choose_source(struct vswitch *vswitch, const struct sockaddr_in *client, struct flow_key *key)
 {
     const bool presentable = nat_policy_presentable(vswitch, client->sin_addr.s_addr);
     key->remote = client->sin_addr.s_addr;
@@ -336,9 +332,8 @@ static bool choose_source(struct vswitch *vswitch, const struct sockaddr_in *cli
     if (presentable && !find(vswitch, key))
         return true;
     key->remote = vswitch->subnet.gateway;
-    for (unsigned i = 0; i < SOURCE_TRIES; i++) {
-        uint16_t port = (uint16_t)(ntohs(client->sin_port) + i);
-        key->remote_port = htons(port < 1024 ? (uint16_t)(port + 49152) : port);
+    for (unsigned i = 0; i < FLOW_KEY_SUBSTITUTES; i++) {
+        key->remote_port = flow_key_substitute(client->sin_port, i);
         if (!find(vswitch, key))
             return true;
     }
@@ -348,7 +343,7 @@ static bool choose_source(struct vswitch *vswitch, const struct sockaddr_in *cli
 void nat_tcp_accept_forwarded(struct vswitch *vswitch, int descriptor, const struct sockaddr_in *client,
                               in_addr_t child, in_port_t child_port)
 {
-    struct tcp_flow_key key = {.child = child, .child_port = child_port};
+    struct flow_key key = {.child = child, .child_port = child_port};
     struct tcp_flow *flow = NULL;
     if (vswitch->tcp.count >= vswitch->limits.flows || !choose_source(vswitch, client, &key))
         close(descriptor);
@@ -387,7 +382,7 @@ void nat_tcp_free_dead(struct vswitch *vswitch)
 
 void nat_tcp_tick(struct vswitch *vswitch)
 {
-    for (unsigned i = 0; i < NAT_TCP_BUCKETS && vswitch->tcp.count; i++) {
+    for (unsigned i = 0; i < FLOW_KEY_BUCKETS && vswitch->tcp.count; i++) {
         struct tcp_flow *next;
         for (struct tcp_flow *flow = vswitch->tcp.buckets[i]; flow; flow = next) {
             next = flow->next_in_bucket;
@@ -398,7 +393,7 @@ void nat_tcp_tick(struct vswitch *vswitch)
 
 void nat_tcp_close(struct vswitch *vswitch)
 {
-    for (unsigned i = 0; i < NAT_TCP_BUCKETS; i++)
+    for (unsigned i = 0; i < FLOW_KEY_BUCKETS; i++)
         while (vswitch->tcp.buckets[i])
             nat_tcp_remove(vswitch->tcp.buckets[i], true);
 }
@@ -417,5 +412,6 @@ void nat_tcp_port_writable(struct port *port)
 
 bool nat_tcp_initialize(struct vswitch *vswitch)
 {
+    flow_key_seed(&vswitch->tcp.seed);
     return shadow_initialize(vswitch, on_accept);
 }

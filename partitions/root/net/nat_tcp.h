@@ -11,10 +11,9 @@
 #include "partitions/root/net/gateway.h"
 #include "partitions/root/net/tcp_flow.h"
 
-#define NAT_TCP_BUCKETS 1024u
-
 struct nat_tcp {
-    struct tcp_flow *buckets[NAT_TCP_BUCKETS];
+    struct flow_key_seed seed;
+    struct tcp_flow *buckets[FLOW_KEY_BUCKETS];
     struct tcp_flow *marked; /* to be processed at the end of the round */
     struct tcp_flow *dead;   /* to be freed then */
     struct coalescer coalescer;

@@ -24,26 +24,24 @@ _Static_assert(IP_REASS_MAX_PBUFS <= DATAGRAM_PARTS, "a datagram must not be cut
 #define RECEIVE_BATCH 16u
 /* What the kernel takes in one piece to cut it up (UDP_SEGMENT). */
 #define SEGMENTS_MAXIMUM 64u
-#define SOURCE_TRIES     16u
 
 bool nat_udp_initialize(struct nat_udp *udp)
 {
+    flow_key_seed(&udp->seed);
     /* Touched only where long datagrams arrive. */
     udp->receive_buffer = malloc((size_t)RECEIVE_BATCH * PACKET_UDP_MAXIMUM);
     return udp->receive_buffer != NULL;
 }
 
-static struct udp_session **bucket_of(struct nat_udp *udp, const struct udp_key *key)
+static struct udp_session **bucket_of(struct nat_udp *udp, const struct flow_key *key)
 {
-    uint32_t hash = ntohl(key->child) * 31 + ntohl(key->remote);
-    hash = (hash ^ key->child_port ^ ((uint32_t)key->remote_port << 16)) * 0x9E3779B1u;
-    return &udp->buckets[hash / (UINT32_MAX / NAT_UDP_BUCKETS + 1)];
+    return &udp->buckets[flow_key_hash(key, &udp->seed)];
 }
 
-static struct udp_session *find(struct nat_udp *udp, const struct udp_key *key)
+static struct udp_session *find(struct nat_udp *udp, const struct flow_key *key)
 {
     struct udp_session *session = *bucket_of(udp, key);
-    while (session && memcmp(&session->key, key, sizeof(*key)) != 0)
+    while (session && !flow_key_equal(&session->key, key))
         session = session->next_in_bucket;
     return session;
 }
@@ -107,7 +105,7 @@ static void make_room(struct port *port)
 }
 
 /* Adds a session to the table. NULL without memory. */
-static struct udp_session *add(struct port *port, const struct udp_key *key)
+static struct udp_session *add(struct port *port, const struct flow_key *key)
 {
     struct nat_udp *udp = &port->vswitch->udp;
     make_room(port);
@@ -251,7 +249,7 @@ static void on_event(void *owner, uint32_t events)
 
 /* The session of a child's first datagram to somewhere. NULL: there is none, and the child was told if it
  * should be. */
-static struct udp_session *open_session(const struct ipv4_packet *packet, const struct udp_key *key)
+static struct udp_session *open_session(const struct ipv4_packet *packet, const struct flow_key *key)
 {
     struct port *port = packet->port;
     struct vswitch *vswitch = port->vswitch;
@@ -400,10 +398,10 @@ void nat_udp_input(const struct ipv4_packet *packet)
     struct vswitch *vswitch = packet->port->vswitch;
     struct nat_udp *udp = &vswitch->udp;
     const struct udp_header *header = packet->transport;
-    const struct udp_key key = {packet->header->source, packet->header->destination, header->source_port,
-                                header->destination_port};
+    const struct flow_key key = {packet->header->source, packet->header->destination, header->source_port,
+                                 header->destination_port};
     struct udp_session *session = udp->sender;
-    if (!session || memcmp(&session->key, &key, sizeof(key)) != 0) {
+    if (!session || !flow_key_equal(&session->key, &key)) {
         nat_udp_flush(vswitch);
         session = find(udp, &key);
         if (!session)
@@ -420,35 +418,40 @@ void nat_udp_input(const struct ipv4_packet *packet)
     udp->sender = session;
 }
 
-/* The session of a client of a forwarded port, made if there is none. */
-static struct udp_session *forwarded_session(struct forward *forward, struct port *port, struct udp_key *key,
+/* The session under this key if it is the client's, or made for it if there is none. NULL: another's, or no
+ * memory. */
+static struct udp_session *claim(struct forward *forward, struct port *port, const struct flow_key *key,
+                                 const struct sockaddr_in *client)
+{
+    struct udp_session *session = find(&port->vswitch->udp, key);
+    if (!session) {
+        session = add(port, key);
+        if (!session)
+            return NULL;
+        session->forward = forward;
+        session->client = *client;
+        session->answered = true; /* the child is the one who answers */
+    }
+    bool same = session->forward == forward && session->client.sin_addr.s_addr == client->sin_addr.s_addr &&
+                session->client.sin_port == client->sin_port;
+    return same ? session : NULL;
+}
+
+/* The session of a client of a forwarded port: under its own name if it can be, else under the gateway's. */
+static struct udp_session *forwarded_session(struct forward *forward, struct port *port, struct flow_key key,
                                              const struct sockaddr_in *client)
 {
-    struct vswitch *vswitch = port->vswitch;
-    bool presentable = nat_policy_presentable(vswitch, client->sin_addr.s_addr);
-    key->remote = presentable ? client->sin_addr.s_addr : vswitch->subnet.gateway;
-    for (unsigned i = 0; i < SOURCE_TRIES; i++) {
-        uint16_t source = (uint16_t)(ntohs(client->sin_port) + i);
-        key->remote_port = htons(presentable || source >= 1024 ? source : (uint16_t)(source + 49152));
-        struct udp_session *session = find(&vswitch->udp, key);
-        if (!session) {
-            session = add(port, key);
-            if (session) {
-                session->forward = forward;
-                session->client = *client;
-                session->answered = true; /* the child is the one who answers */
-            }
-            return session;
-        }
-        if (session->forward == forward && session->client.sin_addr.s_addr == client->sin_addr.s_addr &&
-            session->client.sin_port == client->sin_port)
-            return session;
-        if (presentable) { /* the child has a session of its own with this client */
-            presentable = false;
-            key->remote = vswitch->subnet.gateway;
-        }
+    struct udp_session *session = NULL;
+    key.remote = client->sin_addr.s_addr;
+    key.remote_port = client->sin_port;
+    if (nat_policy_presentable(port->vswitch, key.remote))
+        session = claim(forward, port, &key, client);
+    key.remote = port->vswitch->subnet.gateway;
+    for (unsigned i = 0; i < FLOW_KEY_SUBSTITUTES && !session; i++) {
+        key.remote_port = flow_key_substitute(client->sin_port, i);
+        session = claim(forward, port, &key, client);
     }
-    return NULL;
+    return session;
 }
 
 void nat_udp_forwarded(struct forward *forward, const struct sockaddr_in *client, in_addr_t child,
@@ -460,8 +463,8 @@ void nat_udp_forwarded(struct forward *forward, const struct sockaddr_in *client
         neighbour_ask(vswitch, child);
         return;
     }
-    struct udp_key key = {.child = child, .child_port = child_port};
-    struct udp_session *session = forwarded_session(forward, port, &key, client);
+    const struct flow_key key = {.child = child, .child_port = child_port};
+    struct udp_session *session = forwarded_session(forward, port, key, client);
     if (!session)
         return;
     touch(session);

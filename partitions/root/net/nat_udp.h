@@ -9,30 +9,22 @@
 
 #include <netinet/in.h>
 
+#include "partitions/root/net/flow_key.h"
 #include "partitions/root/net/gateway.h"
 
 struct forward;
 struct vswitch;
 
-#define NAT_UDP_BUCKETS 1024u
 /* Datagrams written, or read, by one system call. */
 #define NAT_UDP_BATCH 64u
 /* Seconds without a datagram after which a session ends: before and after the first answer. */
 #define NAT_UDP_UNANSWERED_TIME 30u
 #define NAT_UDP_IDLE_TIME       180u
 
-/* As the child sees it, in network order. */
-struct udp_key {
-    in_addr_t child;
-    in_addr_t remote;
-    in_port_t child_port;
-    in_port_t remote_port;
-};
-
 struct udp_session {
     struct vswitch *vswitch;
     struct port *port;
-    struct udp_key key;
+    struct flow_key key;
     struct event_source source; /* of a session that the child began */
     struct forward *forward;    /* of one that a client began, */
     struct sockaddr_in client;  /* who is this one */
@@ -46,7 +38,8 @@ struct udp_session {
 };
 
 struct nat_udp {
-    struct udp_session *buckets[NAT_UDP_BUCKETS];
+    struct flow_key_seed seed;
+    struct udp_session *buckets[FLOW_KEY_BUCKETS];
     struct udp_session *newest;
     struct udp_session *oldest;
     unsigned count;

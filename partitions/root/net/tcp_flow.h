@@ -20,6 +20,7 @@
 #include <lwip/tcp.h>
 
 #include "partitions/root/net/event_loop.h"
+#include "partitions/root/net/flow_key.h"
 
 struct port;
 struct vswitch;
@@ -38,18 +39,10 @@ enum tcp_flow_state {
     TCP_FLOW_DEAD, /* freed at the end of the round */
 };
 
-/* Addresses and ports as the child sees them, in network order. */
-struct tcp_flow_key {
-    in_addr_t child;
-    in_addr_t remote;
-    in_port_t child_port;
-    in_port_t remote_port;
-};
-
 struct tcp_flow {
     struct vswitch *vswitch;
     struct port *port; /* NULL: a forwarded connection whose child has not answered yet */
-    struct tcp_flow_key key;
+    struct flow_key key;
     enum tcp_flow_state state;
     struct event_source source; /* the host's side: edge-triggered */
     struct tcp_pcb *pcb;        /* the child's side; NULL: not yet, or no more */

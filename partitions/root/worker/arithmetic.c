@@ -11,7 +11,8 @@ static uint64_t sign_bit(unsigned size)
 }
 
 /* Sets the status flags: those that follow from the result, and the three given. */
-static void set_flags(uint64_t result, unsigned size, bool carry, bool auxiliary, bool overflow, uint64_t *rflags)
+static void set_flags(uint64_t result, unsigned size, bool carry, bool auxiliary, bool overflow,
+                      uint64_t *rflags)
 {
     uint64_t flags = *rflags & ~STATUS_FLAGS;
 
@@ -67,7 +68,8 @@ bool arithmetic_condition(unsigned condition, uint64_t rflags)
     bool zero = rflags & RFLAGS_ZF;
     bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF);
     const bool holds[8] = {
-        rflags & RFLAGS_OF, carry, zero, carry || zero, rflags & RFLAGS_SF, rflags & RFLAGS_PF, less, less || zero,
+        rflags & RFLAGS_OF, carry, zero,         carry || zero, rflags & RFLAGS_SF,
+        rflags & RFLAGS_PF, less,  less || zero,
     };
 
     return holds[(condition >> 1) & 7] != (condition & 1);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Integer arithmetic as the processor does it, status flags included (APM vol. 3, "Instruction Reference"). `size` is
- * 1, 2, 4 or 8 bytes; operands may have bits above it, results have none. *rflags keeps every bit that the
- * instruction does not change. Where the manual leaves a flag undefined, what processors do is done: AF is cleared.
+ * Integer arithmetic as the processor does it, status flags included (APM vol. 3, "Instruction Reference").
+ * `size` is 1, 2, 4 or 8 bytes; operands may have bits above it, results have none. *rflags keeps every bit
+ * that the instruction does not change. Where the manual leaves a flag undefined, what processors do is done:
+ * AF is cleared.
  */
 #ifndef WORKER_ARITHMETIC_H
 #define WORKER_ARITHMETIC_H

@@ -27,6 +27,7 @@ $(call unit_test,io_port_test,tests/unit/io_port_test.c \
     $(addprefix $(WORKER)/,bus.c io_port.c memory_access.c processor_mode.c))
 $(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c)
 $(call unit_test,configuration_test,tests/unit/configuration_test.c $(WORKER)/configuration.c,-ljansson)
+$(call unit_test,cpuid_topology_test,tests/unit/cpuid_topology_test.c $(WORKER)/cpuid_topology.c)
 $(call unit_test,console_test,tests/unit/console_test.c $(WORKER)/console.c $(WORKER)/bus.c $(WORKER)/timer.c \
     $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
 $(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)

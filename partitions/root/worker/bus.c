@@ -26,15 +26,26 @@ static unsigned bus_search(const struct bus *bus, enum bus_space space, uint64_t
     return low;
 }
 
-/* The range that holds all of [address, address + size), or NULL. */
-static const struct bus_range *bus_find(const struct bus *bus, enum bus_space space, uint64_t address,
-                                        unsigned size)
+static bool bus_holds(const struct bus *bus, enum bus_space space, unsigned index, uint64_t address)
 {
-    unsigned index = bus_search(bus, space, address);
     const struct bus_range *range = &bus->ranges[space][index];
 
-    if (index == bus->count[space] || address < range->first)
-        return NULL;
+    return index < bus->count[space] && address >= range->first && address - range->first < range->length;
+}
+
+/* The range that holds all of [address, address + size), or NULL. Guests stay with one device for many accesses. */
+static const struct bus_range *bus_find(struct bus *bus, enum bus_space space, uint64_t address, unsigned size)
+{
+    const struct bus_range *range;
+
+    if (!bus_holds(bus, space, bus->last[space], address)) {
+        unsigned index = bus_search(bus, space, address);
+
+        if (!bus_holds(bus, space, index, address))
+            return NULL;
+        bus->last[space] = index;
+    }
+    range = &bus->ranges[space][bus->last[space]];
     return size <= range->length - (address - range->first) ? range : NULL;
 }
 

@@ -55,6 +55,7 @@ struct bus_counters {
 struct bus {
     struct bus_range ranges[BUS_SPACE_COUNT][BUS_MAXIMUM_RANGES]; /* sorted by first, never overlapping */
     unsigned count[BUS_SPACE_COUNT];
+    unsigned last[BUS_SPACE_COUNT]; /* index of the range that was found last */
     struct bus_counters counters[BUS_SPACE_COUNT];
 };
 

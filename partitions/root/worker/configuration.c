@@ -21,8 +21,8 @@ struct reader {
 
 static bool __attribute__((format(printf, 2, 3))) complain(struct reader *reader, const char *format, ...)
 {
-    int length = snprintf(reader->error, CONFIGURATION_ERROR_SIZE, "%.200s: %s%s", reader->name, reader->place,
-                          reader->place[0] ? ": " : "");
+    int length = snprintf(reader->error, CONFIGURATION_ERROR_SIZE, "%.200s: %s%s", reader->name,
+                          reader->place, reader->place[0] ? ": " : "");
     va_list arguments;
 
     va_start(arguments, format);
@@ -138,7 +138,8 @@ static bool read_memory(struct reader *reader, const json_t *value, void *target
     if (!read_integer(reader, value, GUEST_RAM_MINIMUM, GUEST_RAM_MAXIMUM, memory))
         return false;
     if (*memory % GUEST_RAM_UNIT)
-        return complain(reader, "must be a multiple of 1 MiB (1048576), not %llu", (unsigned long long)*memory);
+        return complain(reader, "must be a multiple of 1 MiB (1048576), not %llu",
+                        (unsigned long long)*memory);
     return true;
 }
 
@@ -208,8 +209,8 @@ static bool read_file(struct reader *reader, const json_t *value, void *target)
 {
     struct configuration_file *file = target;
     const struct key keys[] = {
-        {"path", read_path, &file->path, false},
-        {"fd", read_descriptor, &file->descriptor, false},
+        {"path", read_path,       &file->path,       false},
+        {"fd",   read_descriptor, &file->descriptor, false},
     };
 
     if (!read_object(reader, value, keys, sizeof keys / sizeof keys[0]))
@@ -235,10 +236,10 @@ static bool read_disk(struct reader *reader, const json_t *value, void *target)
 {
     struct configuration_disk *disk = target;
     const struct key keys[] = {
-        {"path", read_path, &disk->file.path, false},
-        {"fd", read_descriptor, &disk->file.descriptor, false},
-        {"format", read_format, &disk->format, false},
-        {"read_only", read_boolean, &disk->read_only, false},
+        {"path",      read_path,       &disk->file.path,       false},
+        {"fd",        read_descriptor, &disk->file.descriptor, false},
+        {"format",    read_format,     &disk->format,          false},
+        {"read_only", read_boolean,    &disk->read_only,       false},
     };
 
     disk->file.descriptor = -1;
@@ -278,7 +279,7 @@ static bool read_nic(struct reader *reader, const json_t *value, void *target)
 {
     struct configuration_nic *nic = target;
     const struct key keys[] = {
-        {"mac", read_mac, nic->mac, true},
+        {"mac",    read_mac,  nic->mac,      true },
         {"switch", read_file, &nic->network, false},
     };
 
@@ -287,8 +288,9 @@ static bool read_nic(struct reader *reader, const json_t *value, void *target)
 }
 
 /* A list of at most `maximum` elements of `size` bytes at `elements`. */
-static bool read_list(struct reader *reader, const json_t *list, void *elements, size_t size, unsigned maximum,
-                      bool (*read)(struct reader *, const json_t *, void *), unsigned *count)
+static bool read_list(struct reader *reader, const json_t *list, void *elements, size_t size,
+                      unsigned maximum, bool (*read)(struct reader *, const json_t *, void *),
+                      unsigned *count)
 {
     size_t length = strlen(reader->place);
 
@@ -325,19 +327,19 @@ static bool read_nics(struct reader *reader, const json_t *value, void *target)
 static bool read_configuration(struct reader *reader, const json_t *root, struct configuration *configuration)
 {
     const struct key keys[] = {
-        {"version", read_version, NULL, true},
-        {"name", read_name, configuration->name, true},
-        {"memory", read_memory, &configuration->memory, true},
-        {"processors", read_processors, &configuration->processors, false},
-        {"kernel", read_file, &configuration->kernel, true},
-        {"initrd", read_file, &configuration->initrd, false},
-        {"command_line", read_string, &configuration->command_line, false},
-        {"disks", read_disks, configuration, false},
-        {"nics", read_nics, configuration, false},
-        {"control", read_file, &configuration->control, false},
-        {"log", read_file, &configuration->log, false},
-        {"previous_log", read_file, &configuration->previous_log, false},
-        {"reboot", read_boolean, &configuration->reboot, false},
+        {"version",      read_version,    NULL,                         true },
+        {"name",         read_name,       configuration->name,          true },
+        {"memory",       read_memory,     &configuration->memory,       true },
+        {"processors",   read_processors, &configuration->processors,   false},
+        {"kernel",       read_file,       &configuration->kernel,       true },
+        {"initrd",       read_file,       &configuration->initrd,       false},
+        {"command_line", read_string,     &configuration->command_line, false},
+        {"disks",        read_disks,      configuration,                false},
+        {"nics",         read_nics,       configuration,                false},
+        {"control",      read_file,       &configuration->control,      false},
+        {"log",          read_file,       &configuration->log,          false},
+        {"previous_log", read_file,       &configuration->previous_log, false},
+        {"reboot",       read_boolean,    &configuration->reboot,       false},
     };
 
     return read_object(reader, root, keys, sizeof keys / sizeof keys[0]);
@@ -364,7 +366,8 @@ static bool complete(struct reader *reader, struct configuration *configuration)
     return true;
 }
 
-struct configuration *configuration_parse(const char *text, const char *name, char error[CONFIGURATION_ERROR_SIZE])
+struct configuration *configuration_parse(const char *text, const char *name,
+                                          char error[CONFIGURATION_ERROR_SIZE])
 {
     struct reader reader = {.name = name, .error = error};
     struct configuration *configuration = calloc(1, sizeof *configuration);
@@ -377,7 +380,8 @@ struct configuration *configuration_parse(const char *text, const char *name, ch
     }
     configuration->processors = 1;
     configuration->reboot = true;
-    configuration->kernel.descriptor = configuration->initrd.descriptor = configuration->control.descriptor = -1;
+    configuration->kernel.descriptor = configuration->initrd.descriptor = configuration->control.descriptor =
+        -1;
     configuration->log.descriptor = configuration->previous_log.descriptor = -1;
     root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (!root) {
@@ -391,7 +395,8 @@ struct configuration *configuration_parse(const char *text, const char *name, ch
     return NULL;
 }
 
-struct configuration *configuration_read(int descriptor, const char *name, char error[CONFIGURATION_ERROR_SIZE])
+struct configuration *configuration_read(int descriptor, const char *name,
+                                         char error[CONFIGURATION_ERROR_SIZE])
 {
     struct reader reader = {.name = name, .error = error};
     char *text = malloc(CONFIGURATION_MAXIMUM_SIZE + 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a virtual machine is made of, as loamd or a person writes it down in JSON (docs/worker-protocol.md). Reading
- * it checks form and ranges; whether files exist and are what they should be is found out by who opens them.
+ * What a virtual machine is made of, as loamd or a person writes it down in JSON (docs/worker-protocol.md).
+ * Reading it checks form and ranges; whether files exist and are what they should be is found out by who
+ * opens them.
  */
 #ifndef WORKER_CONFIGURATION_H
 #define WORKER_CONFIGURATION_H
@@ -9,10 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONFIGURATION_VERSION      1
-#define CONFIGURATION_DISKS        4 /* two IDE channels with two drives */
-#define CONFIGURATION_NICS         8
-#define CONFIGURATION_PROCESSORS   1 /* that a virtual machine may have; VPs are threads, so this is all that limits it */
+#define CONFIGURATION_VERSION 1
+#define CONFIGURATION_DISKS   4 /* two IDE channels with two drives */
+#define CONFIGURATION_NICS    8
+#define CONFIGURATION_PROCESSORS                                                                             \
+    1 /* that a virtual machine may have; VPs are threads, so this is all that limits it */
 #define CONFIGURATION_NAME_SIZE    64
 #define CONFIGURATION_ERROR_SIZE   512
 #define CONFIGURATION_MAXIMUM_SIZE (1u << 20) /* bytes of JSON */
@@ -33,7 +35,8 @@ struct configuration_disk {
 
 struct configuration_nic {
     uint8_t mac[6];
-    struct configuration_file network; /* socket of the switch, or a connected descriptor; neither: no cable */
+    struct configuration_file
+        network; /* socket of the switch, or a connected descriptor; neither: no cable */
 };
 
 struct configuration {
@@ -47,19 +50,21 @@ struct configuration {
     struct configuration_disk disks[CONFIGURATION_DISKS]; /* IDE 0:0, 0:1, 1:0, 1:1 */
     unsigned nic_count;
     struct configuration_nic nics[CONFIGURATION_NICS];
-    struct configuration_file control;      /* listening socket; optional */
-    struct configuration_file log;          /* of the console; optional */
-    struct configuration_file previous_log; /* takes the log when it is full; the log's path with ".1" by default */
-    bool reboot; /* a reset by the guest starts it again; false: it turns the machine off */
+    struct configuration_file control; /* listening socket; optional */
+    struct configuration_file log;     /* of the console; optional */
+    struct configuration_file
+        previous_log; /* takes the log when it is full; the log's path with ".1" by default */
+    bool reboot;      /* a reset by the guest starts it again; false: it turns the machine off */
 };
 
 /*
- * Reads a configuration from `text`, or from a file descriptor that can be read to its end. NULL: `error` is one line
- * that begins with `name` and says where and what.
+ * Reads a configuration from `text`, or from a file descriptor that can be read to its end. NULL: `error` is
+ * one line that begins with `name` and says where and what.
  */
 struct configuration *configuration_parse(const char *text, const char *name,
                                           char error[CONFIGURATION_ERROR_SIZE]);
-struct configuration *configuration_read(int descriptor, const char *name, char error[CONFIGURATION_ERROR_SIZE]);
+struct configuration *configuration_read(int descriptor, const char *name,
+                                         char error[CONFIGURATION_ERROR_SIZE]);
 void configuration_free(struct configuration *configuration);
 
 /* For messages: the path, or which descriptor it is. */

@@ -48,7 +48,8 @@ static void receive_ready(void *context)
 
 struct uart16550_backend console_backend(struct console *console)
 {
-    return (struct uart16550_backend){.transmit = transmit, .receive_ready = receive_ready, .context = console};
+    return (struct uart16550_backend){
+        .transmit = transmit, .receive_ready = receive_ready, .context = console};
 }
 
 /* ---- The log ---- */
@@ -69,7 +70,8 @@ static bool write_fully(int descriptor, const uint8_t *bytes, size_t length, uin
     return true;
 }
 
-/* The log becomes the previous log and begins again. A previous log that cannot be written is only shorter. */
+/* The log becomes the previous log and begins again. A previous log that cannot be written is only shorter.
+ */
 static void rotate(struct console *console)
 {
     uint8_t chunk[CHUNK];
@@ -259,8 +261,8 @@ uint64_t console_replay_length(struct console *console)
     return written < CONSOLE_REPLAY ? written : CONSOLE_REPLAY;
 }
 
-int console_initialize(struct console *console, pthread_mutex_t *device_lock, struct event_loop *loop, int log,
-                       int previous_log)
+int console_initialize(struct console *console, pthread_mutex_t *device_lock, struct event_loop *loop,
+                       int log, int previous_log)
 {
     struct stat status;
 

@@ -33,8 +33,8 @@ static void flush(struct control_connection *connection)
     size_t sent = 0;
 
     while (sent < connection->output_length) {
-        ssize_t count = send(connection->descriptor, connection->output + sent, connection->output_length - sent,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t count = send(connection->descriptor, connection->output + sent,
+                             connection->output_length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (count < 0 && errno == EINTR)
             continue;
@@ -169,10 +169,11 @@ static void answer_status(struct control_connection *connection, const json_t *r
         return;
     json_object_update_new(
         answer->result,
-        json_pack("{s:s, s:i, s:I, s:I, s:i, s:I, s:o, s:o}", "name", configuration->name, "pid", (int)getpid(),
-                  "partition_id", (json_int_t)id, "memory", (json_int_t)configuration->memory, "processors",
-                  (int)configuration->processors, "uptime_ns", (json_int_t)uptime(control->machine), "console",
-                  holder_value(&control->machine->console), "log", text_or_null(configuration->log.path)));
+        json_pack("{s:s, s:i, s:I, s:I, s:i, s:I, s:o, s:o}", "name", configuration->name, "pid",
+                  (int)getpid(), "partition_id", (json_int_t)id, "memory", (json_int_t)configuration->memory,
+                  "processors", (int)configuration->processors, "uptime_ns",
+                  (json_int_t)uptime(control->machine), "console", holder_value(&control->machine->console),
+                  "log", text_or_null(configuration->log.path)));
 }
 
 static json_t *bus_value(const struct bus_counters *counters)
@@ -191,10 +192,11 @@ static json_t *vps_value(const struct vp_group *group)
         const struct vp *vp = &group->vps[i];
 
         json_array_append_new(
-            list, json_pack("{s:I, s:I, s:I}", "port_accesses",
-                            (json_int_t)__atomic_load_n(&vp->port_accesses, __ATOMIC_RELAXED), "memory_accesses",
-                            (json_int_t)__atomic_load_n(&vp->memory_accesses, __ATOMIC_RELAXED), "other_messages",
-                            (json_int_t)__atomic_load_n(&vp->other_messages, __ATOMIC_RELAXED)));
+            list,
+            json_pack("{s:I, s:I, s:I}", "port_accesses",
+                      (json_int_t)__atomic_load_n(&vp->port_accesses, __ATOMIC_RELAXED), "memory_accesses",
+                      (json_int_t)__atomic_load_n(&vp->memory_accesses, __ATOMIC_RELAXED), "other_messages",
+                      (json_int_t)__atomic_load_n(&vp->other_messages, __ATOMIC_RELAXED)));
     }
     return list;
 }
@@ -207,24 +209,25 @@ static json_t *nics_value(const struct network *network)
         const struct nic_port *port = &network->ports[i]->port;
 
         json_array_append_new(list, json_pack("{s:b, s:I, s:I, s:I}", "connected",
-                                              port->descriptor >= 0 && !port->gone, "sent", (json_int_t)port->sent,
-                                              "received", (json_int_t)port->received, "dropped",
-                                              (json_int_t)port->dropped));
+                                              port->descriptor >= 0 && !port->gone, "sent",
+                                              (json_int_t)port->sent, "received", (json_int_t)port->received,
+                                              "dropped", (json_int_t)port->dropped));
     }
     return list;
 }
 
-static void answer_counters(struct control_connection *connection, const json_t *request, struct answer *answer)
+static void answer_counters(struct control_connection *connection, const json_t *request,
+                            struct answer *answer)
 {
     struct machine *machine = connection->control->machine;
 
     (void)request;
     pthread_mutex_lock(&machine->device_lock);
-    answer->result = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I}", "ports", bus_value(&machine->bus.counters[BUS_PORTS]),
-                               "memory", bus_value(&machine->bus.counters[BUS_MEMORY]), "vps",
-                               vps_value(&machine->vps), "nics", nics_value(&machine->network),
-                               "refused_interrupts", (json_int_t)machine->interrupts.refused, "log_lost",
-                               (json_int_t)machine->console.log_lost);
+    answer->result =
+        json_pack("{s:o, s:o, s:o, s:o, s:I, s:I}", "ports", bus_value(&machine->bus.counters[BUS_PORTS]),
+                  "memory", bus_value(&machine->bus.counters[BUS_MEMORY]), "vps", vps_value(&machine->vps),
+                  "nics", nics_value(&machine->network), "refused_interrupts",
+                  (json_int_t)machine->interrupts.refused, "log_lost", (json_int_t)machine->console.log_lost);
     pthread_mutex_unlock(&machine->device_lock);
 }
 
@@ -243,7 +246,8 @@ static void answer_stop(struct control_connection *connection, const json_t *req
     change(answer, life_cycle_stop(connection->control->life_cycle));
 }
 
-static void answer_turn_off(struct control_connection *connection, const json_t *request, struct answer *answer)
+static void answer_turn_off(struct control_connection *connection, const json_t *request,
+                            struct answer *answer)
 {
     (void)request;
     change(answer, life_cycle_turn_off(connection->control->life_cycle));
@@ -274,16 +278,18 @@ static void answer_events(struct control_connection *connection, const json_t *r
     answer->result = state_value(connection->control->life_cycle);
 }
 
-/* Only says whether the console is to be had; serve() hands the connection over when the answer is on its way. */
-static void answer_console(struct control_connection *connection, const json_t *request, struct answer *answer)
+/* Only says whether the console is to be had; serve() hands the connection over when the answer is on its
+ * way. */
+static void answer_console(struct control_connection *connection, const json_t *request,
+                           struct answer *answer)
 {
     struct console *console = &connection->control->machine->console;
 
     (void)request;
     if (console->client >= 0) {
         answer->code = "busy";
-        snprintf(answer->message, sizeof answer->message, "%s (process %d) has the console", console->holder.user,
-                 (int)console->holder.pid);
+        snprintf(answer->message, sizeof answer->message, "%s (process %d) has the console",
+                 console->holder.user, (int)console->holder.pid);
         return;
     }
     answer->result = json_pack("{s:I}", "replay", (json_int_t)console_replay_length(console));
@@ -311,8 +317,8 @@ static void send_answer(struct control_connection *connection, json_t *id, struc
     if (answer->result)
         value = json_pack("{s:o}", "result", answer->result);
     else
-        value = json_pack("{s:{s:s, s:s}}", "error", "code", answer->code ? answer->code : "no-memory", "message",
-                          answer->code ? answer->message : "no memory");
+        value = json_pack("{s:{s:s, s:s}}", "error", "code", answer->code ? answer->code : "no-memory",
+                          "message", answer->code ? answer->message : "no memory");
     if (value && id)
         json_object_set(value, "id", id);
     send_value(connection, value);
@@ -359,7 +365,8 @@ static void serve(struct control_connection *connection, const char *line, size_
             refuse(&answer, "unknown-request", "there is no such request");
         else
             requests[i].answer(connection, request, &answer);
-        console = i < sizeof requests / sizeof requests[0] && requests[i].answer == answer_console && answer.result;
+        console =
+            i < sizeof requests / sizeof requests[0] && requests[i].answer == answer_console && answer.result;
     }
     send_answer(connection, json_object_get(request, "id"), &answer);
     if (console)
@@ -446,9 +453,9 @@ static void greet(struct control_connection *connection)
 {
     const struct machine *machine = connection->control->machine;
 
-    send_value(connection, json_pack("{s:s, s:i, s:o, s:i}", "hello", "loam-worker", "version", CONTROL_VERSION,
-                                     "name", text_or_null(machine ? machine->configuration->name : NULL), "pid",
-                                     (int)getpid()));
+    send_value(connection,
+               json_pack("{s:s, s:i, s:o, s:i}", "hello", "loam-worker", "version", CONTROL_VERSION, "name",
+                         text_or_null(machine ? machine->configuration->name : NULL), "pid", (int)getpid()));
 }
 
 static void somebody_connects(void *owner, uint32_t events)
@@ -471,7 +478,8 @@ static void somebody_connects(void *owner, uint32_t events)
         return;
     }
     *connection = (struct control_connection){.control = control, .descriptor = descriptor, .peer = peer};
-    if (event_loop_add(control->loop, &connection->source, descriptor, EPOLLIN, connection_event, connection)) {
+    if (event_loop_add(control->loop, &connection->source, descriptor, EPOLLIN, connection_event,
+                       connection)) {
         close(descriptor);
         connection->descriptor = -1;
         return;
@@ -483,7 +491,8 @@ static void somebody_connects(void *owner, uint32_t events)
 static bool somebody_listens(const struct sockaddr_un *address)
 {
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool listens = descriptor >= 0 && connect(descriptor, (const struct sockaddr *)address, sizeof *address) == 0;
+    bool listens =
+        descriptor >= 0 && connect(descriptor, (const struct sockaddr *)address, sizeof *address) == 0;
 
     if (descriptor >= 0)
         close(descriptor);
@@ -526,7 +535,9 @@ int control_initialize(struct control *control, struct event_loop *loop, int lis
     *control = (struct control){.loop = loop, .listener = listener};
     for (unsigned i = 0; i < CONTROL_CONNECTIONS; i++)
         control->connections[i].descriptor = -1;
-    return listener < 0 ? 0 : event_loop_add(loop, &control->source, listener, EPOLLIN, somebody_connects, control);
+    return listener < 0
+               ? 0
+               : event_loop_add(loop, &control->source, listener, EPOLLIN, somebody_connects, control);
 }
 
 void control_allow(struct control *control, uid_t user)

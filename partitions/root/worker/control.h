@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The worker's Unix socket: requests and events as lines of JSON, and the console. docs/worker-protocol.md is its
- * description. Main thread only.
+ * The worker's Unix socket: requests and events as lines of JSON, and the console. docs/worker-protocol.md is
+ * its description. Main thread only.
  */
 #ifndef WORKER_CONTROL_H
 #define WORKER_CONTROL_H
@@ -46,8 +46,8 @@ struct control {
 };
 
 /*
- * Makes the listening socket at `path`, taking the place of one that nobody listens on any more. Returns it, or -1
- * with `error` filled in.
+ * Makes the listening socket at `path`, taking the place of one that nobody listens on any more. Returns it,
+ * or -1 with `error` filled in.
  */
 int control_listen(const char *path, char error[MACHINE_ERROR_SIZE]);
 

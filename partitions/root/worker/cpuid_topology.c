@@ -7,16 +7,16 @@
 
 #define ALL 0xFFFFFFFFu
 
-#define FIRST_EXTENDED_LEAF  0x80000000u
-#define MAXIMUM_CACHES       8
+#define FIRST_EXTENDED_LEAF 0x80000000u
+#define MAXIMUM_CACHES      8
 
 /* Leaves 4 and 8000001Dh, EAX. */
-#define CACHE_TYPE(eax)        ((eax)&0x1F)
-#define CACHE_LEVEL(eax)       (((eax) >> 5) & 7)
-#define CACHE_SHARERS_SHIFT    14
-#define CACHE_SHARERS_MAXIMUM  0xFFFu
-#define CACHE_CORES_SHIFT      26
-#define CACHE_CORES_MAXIMUM    0x3Fu
+#define CACHE_TYPE(eax)       ((eax)&0x1F)
+#define CACHE_LEVEL(eax)      (((eax) >> 5) & 7)
+#define CACHE_SHARERS_SHIFT   14
+#define CACHE_SHARERS_MAXIMUM 0xFFFu
+#define CACHE_CORES_SHIFT     26
+#define CACHE_CORES_MAXIMUM   0x3Fu
 
 struct topology {
     uint32_t vp;
@@ -42,7 +42,8 @@ static bool host_has(const struct topology *topology, uint32_t leaf)
     return leaf <= host[CPUID_EAX];
 }
 
-static struct cpuid_leaf *add(struct topology *topology, uint32_t leaf, uint32_t subleaf, bool subleaf_specific)
+static struct cpuid_leaf *add(struct topology *topology, uint32_t leaf, uint32_t subleaf,
+                              bool subleaf_specific)
 {
     struct cpuid_leaf *added = &topology->leaves[topology->count++];
 
@@ -84,7 +85,8 @@ static void set_levels(struct topology *topology, uint32_t number)
     }
 }
 
-/* Leaves 4 (Intel) and 8000001Dh (AMD): caches of the third level are shared by the package, the others by nobody. */
+/* Leaves 4 (Intel) and 8000001Dh (AMD): caches of the third level are shared by the package, the others by
+ * nobody. */
 static void set_caches(struct topology *topology, uint32_t number, bool with_core_count)
 {
     uint32_t others = (1u << topology->id_bits) - 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How CPUID describes the VPs of one machine to each other: one package of as many cores as there are VPs, without
- * hyper-threads; a VP's APIC id is its index. Features are the hypervisor's policy, not the worker's.
+ * How CPUID describes the VPs of one machine to each other: one package of as many cores as there are VPs,
+ * without hyper-threads; a VP's APIC id is its index. Features are the hypervisor's policy, not the worker's.
  */
 #ifndef WORKER_CPUID_TOPOLOGY_H
 #define WORKER_CPUID_TOPOLOGY_H
@@ -28,7 +28,8 @@ struct cpuid_leaf {
 typedef void cpuid_function(void *context, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 cpuid_function cpuid_of_host;
 
-/* What is to be registered for VP `vp` of `vp_count` (1 to 256). Returns how many leaves; none for a single VP. */
+/* What is to be registered for VP `vp` of `vp_count` (1 to 256). Returns how many leaves; none for a single
+ * VP. */
 size_t cpuid_topology(uint32_t vp, uint32_t vp_count, cpuid_function *host, void *context,
                       struct cpuid_leaf leaves[CPUID_TOPOLOGY_LEAVES]);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thread that executes the requests of one disk, so that neither a VP nor the machine waits for the host's storage.
- * A request's `done` is called on it with the device lock held.
+ * A thread that executes the requests of one disk, so that neither a VP nor the machine waits for the host's
+ * storage. A request's `done` is called on it with the device lock held.
  */
 #ifndef WORKER_DISK_QUEUE_H
 #define WORKER_DISK_QUEUE_H

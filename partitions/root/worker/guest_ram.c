@@ -6,7 +6,8 @@
 
 #include "partitions/root/worker/devices/platform.h"
 
-/* Reserves address space so that a 2 MiB boundary of the guest is one of ours, and gives back what is too much. */
+/* Reserves address space so that a 2 MiB boundary of the guest is one of ours, and gives back what is too
+ * much. */
 static uint8_t *map_aligned(uint64_t size)
 {
     size_t length = size + HV_LARGE_PAGE_SIZE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The seam between the worker and what runs its partition: /dev/mshv (mshv.c), or a script in tests. One partition an
- * object. Functions return 0 or a negative errno; the structures are the driver's own (uapi/mshv.h).
+ * The seam between the worker and what runs its partition: /dev/mshv (mshv.c), or a script in tests. One
+ * partition an object. Functions return 0 or a negative errno; the structures are the driver's own
+ * (uapi/mshv.h).
  */
 #ifndef WORKER_HYPERVISOR_H
 #define WORKER_HYPERVISOR_H
@@ -20,23 +21,27 @@ struct hypervisor_operations {
     /* By which other programs of the parent can ask the hypervisor about the partition. */
     int (*partition_id)(struct hypervisor *hypervisor, uint64_t *id);
     int (*set_memory)(struct hypervisor *hypervisor, const struct mshv_user_mem_region *region);
-    /* A hypercall on the partition, from any thread. call->status and call->reps are filled in also on failure. */
+    /* A hypercall on the partition, from any thread. call->status and call->reps are filled in also on
+     * failure. */
     int (*call)(struct hypervisor *hypervisor, struct mshv_root_hvcall *call);
     /* *page is shared with the hypervisor for as long as the VP exists. */
     int (*create_vp)(struct hypervisor *hypervisor, uint32_t index, struct hv_vp_register_page **page);
     /*
-     * Runs the VP until it has a message. -EINTR: *attention is not 0, or the thread was kicked. From one thread.
+     * Runs the VP until it has a message. -EINTR: *attention is not 0, or the thread was kicked. From one
+     * thread.
      */
     int (*run_vp)(struct hypervisor *hypervisor, uint32_t index, struct hv_message *message,
                   const atomic_uint *attention);
     /*
-     * Makes `thread`, which calls run_vp for this VP, return from it with -EINTR, or not enter it if it is about to.
-     * The caller has made *attention non-zero before.
+     * Makes `thread`, which calls run_vp for this VP, return from it with -EINTR, or not enter it if it is
+     * about to. The caller has made *attention non-zero before.
      */
     void (*kick_vp)(struct hypervisor *hypervisor, uint32_t index, pthread_t thread);
     /* `page` is one aligned page. From the thread that calls run_vp, or before there is one. */
-    int (*get_vp_state)(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type, void *page);
-    int (*set_vp_state)(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type, void *page);
+    int (*get_vp_state)(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type,
+                        void *page);
+    int (*set_vp_state)(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type,
+                        void *page);
 };
 
 struct hypervisor {

@@ -5,7 +5,8 @@
 
 #define BOOT_VP 0
 
-/* Delivery modes that can be asserted. No input is wired to the 8259As' output, and there is no management mode. */
+/* Delivery modes that can be asserted. No input is wired to the 8259As' output, and there is no management
+ * mode. */
 static bool interrupt_type(enum ioapic_delivery_mode mode, enum hv_interrupt_type *type)
 {
     switch (mode) {
@@ -34,8 +35,8 @@ void interrupts_deliver(void *context, const struct ioapic_message *message)
     enum hv_interrupt_type type;
 
     if (!interrupt_type(message->delivery_mode, &type) ||
-        partition_assert_interrupt(interrupts->partition, type, flags, message->destination, message->vector) !=
-            HV_STATUS_SUCCESS)
+        partition_assert_interrupt(interrupts->partition, type, flags, message->destination,
+                                   message->vector) != HV_STATUS_SUCCESS)
         interrupts->refused++;
 }
 

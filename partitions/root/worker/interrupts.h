@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between the machine's interrupt controllers and the local APICs, which are the hypervisor's: messages of the I/O
- * APIC, their ends of interrupt, and the 8259As' request.
+ * Between the machine's interrupt controllers and the local APICs, which are the hypervisor's: messages of
+ * the I/O APIC, their ends of interrupt, and the 8259As' request.
  *
- * The 8259A is acknowledged only when the boot VP can take the vector: its thread asks the hypervisor to tell when
- * that is so (deliverability notification), which takes LINT0 and everything else into account, acknowledges then, and
- * injects.
+ * The 8259A is acknowledged only when the boot VP can take the vector: its thread asks the hypervisor to tell
+ * when that is so (deliverability notification), which takes LINT0 and everything else into account,
+ * acknowledges then, and injects.
  */
 #ifndef WORKER_INTERRUPTS_H
 #define WORKER_INTERRUPTS_H
@@ -25,12 +25,13 @@ struct interrupts {
     void (*attract)(void *context); /* makes the boot VP's thread call interrupts_request_window */
     void *context;
 
-    bool request;      /* the 8259As' INTR; under the device lock */
-    bool window;       /* a notification is asked for; the boot VP's thread only */
-    uint64_t refused;  /* messages that the hypervisor did not take: the guest asked for the impossible */
+    bool request;     /* the 8259As' INTR; under the device lock */
+    bool window;      /* a notification is asked for; the boot VP's thread only */
+    uint64_t refused; /* messages that the hypervisor did not take: the guest asked for the impossible */
 };
 
-/* The controllers' outputs (struct platform_outputs); `context` is the struct interrupts. Under the device lock. */
+/* The controllers' outputs (struct platform_outputs); `context` is the struct interrupts. Under the device
+ * lock. */
 void interrupts_deliver(void *context, const struct ioapic_message *message);
 void interrupts_set_request(void *context, bool level);
 

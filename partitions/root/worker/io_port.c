@@ -20,7 +20,8 @@ struct port_string {
     uint64_t address_mask;
 };
 
-static void finish(struct hv_vp_register_page *registers, const struct hv_x64_intercept_message_header *header)
+static void finish(struct hv_vp_register_page *registers,
+                   const struct hv_x64_intercept_message_header *header)
 {
     registers->rip = header->rip + (header->instruction_length_cr8 & 0xF);
     if (processor_code_width(registers) != 64)
@@ -49,8 +50,9 @@ static void single(struct memory_access *memory, struct hv_vp_register_page *reg
 }
 
 /* The instruction's bytes, from the message or from memory. False: exception. */
-static bool instruction_bytes(struct port_string *string, const struct hv_x64_io_port_intercept_message *message,
-                              uint8_t *bytes, unsigned length)
+static bool instruction_bytes(struct port_string *string,
+                              const struct hv_x64_io_port_intercept_message *message, uint8_t *bytes,
+                              unsigned length)
 {
     uint64_t linear;
 
@@ -85,8 +87,12 @@ static bool read_prefixes(struct port_string *string, const struct hv_x64_io_por
             uint8_t prefix;
             enum segment_register segment;
         } overrides[] = {
-            {0x26, SEGMENT_ES}, {0x2E, SEGMENT_CS}, {0x36, SEGMENT_SS},
-            {0x3E, SEGMENT_DS}, {0x64, SEGMENT_FS}, {0x65, SEGMENT_GS},
+            {0x26, SEGMENT_ES},
+            {0x2E, SEGMENT_CS},
+            {0x36, SEGMENT_SS},
+            {0x3E, SEGMENT_DS},
+            {0x64, SEGMENT_FS},
+            {0x65, SEGMENT_GS},
         };
 
         address_size_prefix |= bytes[i] == 0x67;
@@ -124,8 +130,8 @@ static void advance(struct port_string *string, uint64_t items)
 }
 
 /*
- * Moves as many items as lie in one page of RAM from here up, at most `limit`. Returns how many; 0 if items have to be
- * moved one by one.
+ * Moves as many items as lie in one page of RAM from here up, at most `limit`. Returns how many; 0 if items
+ * have to be moved one by one.
  */
 static size_t move_block(struct port_string *string, uint64_t limit)
 {
@@ -144,8 +150,8 @@ static size_t move_block(struct port_string *string, uint64_t limit)
     if (count > limit)
         count = limit;
     if (count < 2 || count * string->size - 1 > string->address_mask - offset ||
-        !linear_address(string->registers, string->segment, offset, (unsigned)count * string->size, string->in,
-                        &linear, &memory->exception) ||
+        !linear_address(string->registers, string->segment, offset, (unsigned)count * string->size,
+                        string->in, &linear, &memory->exception) ||
         !memory_access_locate(memory, linear, string->in ? MEMORY_WRITE : MEMORY_READ, &location) ||
         !location.host)
         return 0;
@@ -172,8 +178,8 @@ static bool move_item(struct port_string *string)
     uint64_t value = 0;
     uint64_t linear;
 
-    if (!linear_address(string->registers, string->segment, get(string, string->index), string->size, string->in,
-                        &linear, &memory->exception))
+    if (!linear_address(string->registers, string->segment, get(string, string->index), string->size,
+                        string->in, &linear, &memory->exception))
         return false;
     if (string->in ? !check_destination(string, linear)
                    : !memory_access_read(memory, linear, &value, string->size, MEMORY_READ))
@@ -211,8 +217,10 @@ static enum io_port_result move_items(struct port_string *string)
     return get(string, GP_RCX) == 0 ? IO_PORT_DONE : IO_PORT_AGAIN;
 }
 
-static enum io_port_result string_instruction(struct memory_access *memory, struct hv_vp_register_page *registers,
-                                              const struct hv_x64_io_port_intercept_message *message)
+/* Kept out of the way of the plain accesses, which are by far the most. */
+static enum io_port_result __attribute__((noinline))
+string_instruction(struct memory_access *memory, struct hv_vp_register_page *registers,
+                   const struct hv_x64_io_port_intercept_message *message)
 {
     bool in = message->header.intercept_access_type != HV_INTERCEPT_ACCESS_WRITE;
     struct port_string string = {

@@ -17,8 +17,8 @@ enum io_port_result {
 #define IO_PORT_MAXIMUM_ITEMS 8192u
 
 /*
- * Carries out the instruction of `message`; `registers` is the state of the stopped VP, changed in place with its
- * dirty bits. Called without the device lock, which it takes.
+ * Carries out the instruction of `message`; `registers` is the state of the stopped VP, changed in place with
+ * its dirty bits. Called without the device lock, which it takes.
  */
 enum io_port_result io_port_run(struct memory_access *memory, struct hv_vp_register_page *registers,
                                 const struct hv_x64_io_port_intercept_message *message);

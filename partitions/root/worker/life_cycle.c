@@ -97,7 +97,8 @@ static void enter(struct life_cycle *life_cycle, enum machine_state state)
 static void set_timer(struct life_cycle *life_cycle, unsigned milliseconds)
 {
     const struct itimerspec setting = {
-        .it_value = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000}};
+        .it_value = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000}
+    };
 
     timerfd_settime(life_cycle->timer, 0, &setting, NULL);
 }
@@ -203,8 +204,8 @@ static void reissue_requests(struct life_cycle *life_cycle)
 }
 
 /*
- * Paused for want of space: tries the requests again with the VPs still held, and lets the machine run only when they
- * have gone through.
+ * Paused for want of space: tries the requests again with the VPs still held, and lets the machine run only
+ * when they have gone through.
  */
 static void retry(struct life_cycle *life_cycle)
 {
@@ -307,7 +308,8 @@ int life_cycle_initialize(struct life_cycle *life_cycle, struct event_loop *loop
         return errno;
     error = event_loop_add(loop, &life_cycle->wake_source, life_cycle->wake, EPOLLIN, woken, life_cycle);
     if (!error)
-        error = event_loop_add(loop, &life_cycle->timer_source, life_cycle->timer, EPOLLIN, timer_fired, life_cycle);
+        error = event_loop_add(loop, &life_cycle->timer_source, life_cycle->timer, EPOLLIN, timer_fired,
+                               life_cycle);
     return error;
 }
 

@@ -4,8 +4,8 @@
  *
  *   Starting -> Running <-> Paused; Running -> Stopping (power button pressed); any -> Off, where it ends
  *
- * Everything here is the main thread's, except life_cycle_events(), which VPs and devices call: they hold the VPs,
- * leave a note, and wake the main thread.
+ * Everything here is the main thread's, except life_cycle_events(), which VPs and devices call: they hold the
+ * VPs, leave a note, and wake the main thread.
  */
 #ifndef WORKER_LIFE_CYCLE_H
 #define WORKER_LIFE_CYCLE_H
@@ -20,12 +20,12 @@ enum machine_state { MACHINE_STARTING, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_
 
 /* Why a machine is Off. The values are the worker's exit status. */
 enum off_reason {
-    OFF_POWER_OFF = 0,      /* the guest switched itself off */
-    OFF_START_FAILED = 1,   /* it never ran */
-    OFF_TURNED_OFF = 3,     /* on request */
-    OFF_RESET = 4,          /* the guest reset, and is not to be started again */
-    OFF_TRIPLE_FAULT = 5,   /* the guest shut the processor down, and is not to be started again */
-    OFF_FAILED = 6,         /* the machine could not go on; `detail` says why */
+    OFF_POWER_OFF = 0,    /* the guest switched itself off */
+    OFF_START_FAILED = 1, /* it never ran */
+    OFF_TURNED_OFF = 3,   /* on request */
+    OFF_RESET = 4,        /* the guest reset, and is not to be started again */
+    OFF_TRIPLE_FAULT = 5, /* the guest shut the processor down, and is not to be started again */
+    OFF_FAILED = 6,       /* the machine could not go on; `detail` says why */
 };
 
 /* Reasons of Paused, together. */

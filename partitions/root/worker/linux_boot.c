@@ -27,34 +27,34 @@
 #define SECTOR 512u
 
 /* Offsets in the file's first sectors and in boot_params alike. */
-#define HEADER_SETUP_SECTORS    0x1F1
-#define HEADER_SYSTEM_SIZE      0x1F4
-#define HEADER_BOOT_FLAG        0x1FE
-#define HEADER_JUMP_LENGTH      0x201
-#define HEADER_MAGIC            0x202
-#define HEADER_VERSION          0x206
-#define HEADER_LOADER_TYPE      0x210
-#define HEADER_LOAD_FLAGS       0x211
-#define HEADER_CODE32_START     0x214
-#define HEADER_RAMDISK_IMAGE    0x218
-#define HEADER_RAMDISK_SIZE     0x21C
-#define HEADER_COMMAND_LINE     0x228
-#define HEADER_INITRD_LIMIT     0x22C
-#define HEADER_ALIGNMENT        0x230
-#define HEADER_RELOCATABLE      0x234
-#define HEADER_EXTENDED_FLAGS   0x236
-#define HEADER_COMMAND_SIZE     0x238
-#define HEADER_PREFERRED        0x258
-#define HEADER_INIT_SIZE        0x260
-#define HEADER_END              0x280 /* as far as this program reads */
+#define HEADER_SETUP_SECTORS  0x1F1
+#define HEADER_SYSTEM_SIZE    0x1F4
+#define HEADER_BOOT_FLAG      0x1FE
+#define HEADER_JUMP_LENGTH    0x201
+#define HEADER_MAGIC          0x202
+#define HEADER_VERSION        0x206
+#define HEADER_LOADER_TYPE    0x210
+#define HEADER_LOAD_FLAGS     0x211
+#define HEADER_CODE32_START   0x214
+#define HEADER_RAMDISK_IMAGE  0x218
+#define HEADER_RAMDISK_SIZE   0x21C
+#define HEADER_COMMAND_LINE   0x228
+#define HEADER_INITRD_LIMIT   0x22C
+#define HEADER_ALIGNMENT      0x230
+#define HEADER_RELOCATABLE    0x234
+#define HEADER_EXTENDED_FLAGS 0x236
+#define HEADER_COMMAND_SIZE   0x238
+#define HEADER_PREFERRED      0x258
+#define HEADER_INIT_SIZE      0x260
+#define HEADER_END            0x280 /* as far as this program reads */
 
 #define LOAD_FLAG_HIGH        0x01
 #define EXTENDED_FLAG_64_BIT  0x0001
 #define LOADER_TYPE_UNDEFINED 0xFF
 
-#define VERSION_OLDEST           0x0206
-#define VERSION_WITH_INIT_SIZE   0x020A
-#define VERSION_WITH_64_BIT      0x020C
+#define VERSION_OLDEST         0x0206
+#define VERSION_WITH_INIT_SIZE 0x020A
+#define VERSION_WITH_64_BIT    0x020C
 
 /* boot_params. */
 #define PARAMS_SIZE         0x1000
@@ -83,8 +83,8 @@ struct image {
     uint64_t initrd_size;
 };
 
-static bool __attribute__((format(printf, 3, 4))) refuse(struct image *image, const char *name, const char *format,
-                                                        ...)
+static bool __attribute__((format(printf, 3, 4)))
+refuse(struct image *image, const char *name, const char *format, ...)
 {
     int length = snprintf(image->error, LINUX_BOOT_ERROR_SIZE, "%.120s: ", name);
     va_list arguments;
@@ -150,17 +150,19 @@ static bool refuse_other_kind(struct image *image)
         unsigned length;
         const char *kind;
     } kinds[] = {
-        {"\177ELF",   4, "an ELF file (vmlinux?)"},
-        {"\037\213",  2, "a gzip file"        },
-        {"\375" "7zXZ", 5, "an XZ file"         },
-        {"070701",    6, "a cpio archive (an initrd?)"},
-        {"conectix",  8, "a VHD"              },
-        {"#!",        2, "a script"           },
+        {"\177ELF",       4, "an ELF file (vmlinux?)"     },
+        {"\037\213",      2, "a gzip file"                },
+        {"\375"
+         "7zXZ", 5, "an XZ file"                 },
+        {"070701",        6, "a cpio archive (an initrd?)"},
+        {"conectix",      8, "a VHD"                      },
+        {"#!",            2, "a script"                   },
     };
 
     for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (memcmp(image->header, kinds[i].magic, kinds[i].length) == 0)
-            return refuse(image, image->boot->kernel_name, "is %s, not a Linux kernel (bzImage)", kinds[i].kind);
+            return refuse(image, image->boot->kernel_name, "is %s, not a Linux kernel (bzImage)",
+                          kinds[i].kind);
     return refuse(image, image->boot->kernel_name, "is not a Linux kernel (bzImage)");
 }
 
@@ -194,8 +196,9 @@ static bool check_header(struct image *image)
 
     image->version = (uint16_t)get(image->header, HEADER_VERSION, 2);
     if (image->version < VERSION_OLDEST)
-        return refuse(image, boot->kernel_name, "boot protocol %u.%02u is too old; 2.06 (Linux 2.6.22) is needed",
-                      image->version >> 8, image->version & 0xFF);
+        return refuse(image, boot->kernel_name,
+                      "boot protocol %u.%02u is too old; 2.06 (Linux 2.6.22) is needed", image->version >> 8,
+                      image->version & 0xFF);
     if (!(image->header[HEADER_LOAD_FLAGS] & LOAD_FLAG_HIGH))
         return refuse(image, boot->kernel_name, "is a zImage, which loads below 1 MiB; a bzImage is needed");
     if (setup_sectors == 0)
@@ -214,7 +217,8 @@ static bool check_header(struct image *image)
     if (image->command_line_size >= COMMAND_LINE_LIMIT)
         image->command_line_size = COMMAND_LINE_LIMIT - 1;
     if (strlen(boot->command_line) > image->command_line_size)
-        return refuse(image, boot->kernel_name, "takes a command line of at most %u characters; this one has %zu",
+        return refuse(image, boot->kernel_name,
+                      "takes a command line of at most %u characters; this one has %zu",
                       image->command_line_size, strlen(boot->command_line));
     return true;
 }
@@ -241,7 +245,8 @@ static bool place_kernel(struct image *image)
         else
             lowest = preferred;
         if (lowest > boot->below_4g || needed > boot->below_4g - lowest)
-            return refuse(image, boot->kernel_name, "needs %llu MiB of memory to start, the virtual machine has %llu",
+            return refuse(image, boot->kernel_name,
+                          "needs %llu MiB of memory to start, the virtual machine has %llu",
                           (unsigned long long)((lowest + needed + 0xFFFFF) >> 20),
                           (unsigned long long)((boot->below_4g + boot->above_4g) >> 20));
         image->load_address = lowest;
@@ -266,11 +271,12 @@ static bool place_initrd(struct image *image)
     else
         image->initrd_address = (limit - image->initrd_size) & ~(uint64_t)(HV_PAGE_SIZE - 1);
     if (image->initrd_address < image->kernel_end)
-        return refuse(image, boot->initrd_name,
-                      "does not fit: %llu bytes, and behind the kernel there are %llu; give the virtual machine more "
-                      "memory",
-                      (unsigned long long)image->initrd_size,
-                      (unsigned long long)(limit > image->kernel_end ? limit - image->kernel_end : 0));
+        return refuse(
+            image, boot->initrd_name,
+            "does not fit: %llu bytes, and behind the kernel there are %llu; give the virtual machine more "
+            "memory",
+            (unsigned long long)image->initrd_size,
+            (unsigned long long)(limit > image->kernel_end ? limit - image->kernel_end : 0));
     return true;
 }
 
@@ -305,8 +311,8 @@ static void add_e820(uint8_t *params, uint64_t begin, uint64_t end, enum e820_ty
 
 static void fill_e820(const struct linux_boot *boot, uint8_t *params)
 {
-    uint64_t acpi_end = ((uint64_t)boot->acpi_tables + boot->acpi_length + HV_PAGE_SIZE - 1) &
-                        ~(uint64_t)(HV_PAGE_SIZE - 1);
+    uint64_t acpi_end =
+        ((uint64_t)boot->acpi_tables + boot->acpi_length + HV_PAGE_SIZE - 1) & ~(uint64_t)(HV_PAGE_SIZE - 1);
 
     add_e820(params, 0, EXTENDED_BIOS_DATA, E820_RAM);
     add_e820(params, EXTENDED_BIOS_DATA, VGA_MEMORY, E820_RESERVED);
@@ -332,7 +338,8 @@ static void write_boot_params(const struct image *image)
     write_memory(image, BOOT_PARAMS_ADDRESS, params, sizeof params);
 }
 
-/* The kernel's __BOOT_CS and __BOOT_DS are selectors 10h and 18h; a task segment because entering needs one. */
+/* The kernel's __BOOT_CS and __BOOT_DS are selectors 10h and 18h; a task segment because entering needs one.
+ */
 static void write_gdt(const struct image *image, bool long_mode)
 {
     const uint64_t gdt[] = {
@@ -364,7 +371,8 @@ static void write_page_tables(const struct image *image)
     }
 }
 
-bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry, char error[LINUX_BOOT_ERROR_SIZE])
+bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry,
+                     char error[LINUX_BOOT_ERROR_SIZE])
 {
     const uint16_t conventional_memory = EXTENDED_BIOS_DATA / 1024;
     struct image image = {.boot = boot, .error = error};
@@ -387,18 +395,19 @@ bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry, c
     return true;
 }
 
-#define BOOT_CS       0x10
-#define BOOT_DS       0x18
-#define BOOT_TR       0x20
-#define CR0_ET        0x10ull
-#define CR0_NE        0x20ull
-#define CR4_PAE       0x20ull
-#define EFER_LME      0x100ull
-#define ENTRY_RFLAGS  0x2ull
+#define BOOT_CS      0x10
+#define BOOT_DS      0x18
+#define BOOT_TR      0x20
+#define CR0_ET       0x10ull
+#define CR0_NE       0x20ull
+#define CR4_PAE      0x20ull
+#define EFER_LME     0x100ull
+#define ENTRY_RFLAGS 0x2ull
 
 static struct hv_register_assoc segment(uint32_t name, uint16_t selector, uint16_t attributes, uint32_t limit)
 {
-    const struct hv_x64_segment_register value = {.limit = limit, .selector = selector, .attributes = attributes};
+    const struct hv_x64_segment_register value = {
+        .limit = limit, .selector = selector, .attributes = attributes};
     struct hv_register_assoc assoc = {.name = name};
 
     memcpy(&assoc.value, &value, sizeof value);
@@ -419,13 +428,13 @@ size_t linux_entry_registers(const struct linux_entry *entry,
 {
     bool long_mode = entry->long_mode;
     const uint16_t data = 0x3 | HV_SEGMENT_S | HV_SEGMENT_P | HV_SEGMENT_DB | HV_SEGMENT_G;
-    const uint16_t code = 0xB | HV_SEGMENT_S | HV_SEGMENT_P | HV_SEGMENT_G |
-                          (long_mode ? HV_SEGMENT_L : HV_SEGMENT_DB);
+    const uint16_t code =
+        0xB | HV_SEGMENT_S | HV_SEGMENT_P | HV_SEGMENT_G | (long_mode ? HV_SEGMENT_L : HV_SEGMENT_DB);
     const struct hv_register_assoc values[] = {
-        {.name = HV_X64_REGISTER_RIP, .value.low = entry->rip},
-        {.name = HV_X64_REGISTER_RFLAGS, .value.low = ENTRY_RFLAGS},
-        {.name = HV_X64_REGISTER_RSI, .value.low = BOOT_PARAMS_ADDRESS},
-        {.name = HV_X64_REGISTER_RDX},
+        {.name = HV_X64_REGISTER_RIP,                                       .value.low = entry->rip         },
+        {.name = HV_X64_REGISTER_RFLAGS,                                    .value.low = ENTRY_RFLAGS       },
+        {.name = HV_X64_REGISTER_RSI,                                       .value.low = BOOT_PARAMS_ADDRESS},
+        {.name = HV_X64_REGISTER_RDX                                      },
         segment(HV_X64_REGISTER_CS, BOOT_CS, code, 0xFFFFFFFF),
         segment(HV_X64_REGISTER_DS, BOOT_DS, data, 0xFFFFFFFF),
         segment(HV_X64_REGISTER_ES, BOOT_DS, data, 0xFFFFFFFF),
@@ -435,9 +444,9 @@ size_t linux_entry_registers(const struct linux_entry *entry,
         segment(HV_X64_REGISTER_TR, BOOT_TR, 0xB | HV_SEGMENT_P, 0x67),
         table(HV_X64_REGISTER_GDTR, GDT_ADDRESS, 6 * 8 - 1),
         table(HV_X64_REGISTER_IDTR, 0, 0),
-        {.name = HV_X64_REGISTER_CR3, .value.low = long_mode ? PAGE_TABLES_ADDRESS : 0},
-        {.name = HV_X64_REGISTER_CR4, .value.low = long_mode ? CR4_PAE : 0},
-        {.name = HV_X64_REGISTER_EFER, .value.low = long_mode ? EFER_LME | EFER_LMA : 0},
+        {.name = HV_X64_REGISTER_CR3,                 .value.low = long_mode ? PAGE_TABLES_ADDRESS : 0                                },
+        {.name = HV_X64_REGISTER_CR4,                             .value.low = long_mode ? CR4_PAE : 0},
+        {.name = HV_X64_REGISTER_EFER,                 .value.low = long_mode ? EFER_LME | EFER_LMA : 0                                },
         {.name = HV_X64_REGISTER_CR0, .value.low = CR0_PE | CR0_ET | CR0_NE | (long_mode ? CR0_PG : 0)},
     };
 

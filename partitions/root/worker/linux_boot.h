@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Starts Linux without firmware (the kernel's Documentation/arch/x86/boot.rst): puts a bzImage, its initrd, its command
- * line and what it wants to know into guest memory, and says in which state the boot VP enters it.
+ * Starts Linux without firmware (the kernel's Documentation/arch/x86/boot.rst): puts a bzImage, its initrd,
+ * its command line and what it wants to know into guest memory, and says in which state the boot VP enters
+ * it.
  */
 #ifndef WORKER_LINUX_BOOT_H
 #define WORKER_LINUX_BOOT_H
@@ -34,10 +35,11 @@ struct linux_entry {
 };
 
 /*
- * Fills guest memory; can be repeated at each reset. False: `error` says what is wrong with the files, in one line
- * that begins with a file's name.
+ * Fills guest memory; can be repeated at each reset. False: `error` says what is wrong with the files, in one
+ * line that begins with a file's name.
  */
-bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry, char error[LINUX_BOOT_ERROR_SIZE]);
+bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry,
+                     char error[LINUX_BOOT_ERROR_SIZE]);
 
 #define LINUX_ENTRY_REGISTERS 20
 

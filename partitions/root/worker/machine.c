@@ -23,7 +23,8 @@
 
 #define DRIVES_PER_CHANNEL 2u
 
-static bool __attribute__((format(printf, 2, 3))) report(char error[MACHINE_ERROR_SIZE], const char *format, ...)
+static bool __attribute__((format(printf, 2, 3)))
+report(char error[MACHINE_ERROR_SIZE], const char *format, ...)
 {
     va_list arguments;
 
@@ -137,7 +138,8 @@ static bool open_kernel(struct machine *machine, char error[MACHINE_ERROR_SIZE])
     return machine->initrd >= 0;
 }
 
-static bool create_partition(struct machine *machine, struct hypervisor *hypervisor, char error[MACHINE_ERROR_SIZE])
+static bool create_partition(struct machine *machine, struct hypervisor *hypervisor,
+                             char error[MACHINE_ERROR_SIZE])
 {
     const char *step;
     int result = partition_create(&machine->partition, hypervisor, &step);
@@ -255,7 +257,8 @@ static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE]
     struct timespec now;
     int result;
 
-    result = host_timer_initialize(&machine->host_timer, &machine->timers, &machine->device_lock, machine->loop);
+    result =
+        host_timer_initialize(&machine->host_timer, &machine->timers, &machine->device_lock, machine->loop);
     if (result)
         return report(error, "cannot make a timer: %s", strerror(result));
     clock_gettime(CLOCK_REALTIME, &now);
@@ -294,7 +297,8 @@ static bool open_disk(struct machine *machine, const struct configuration_disk *
         return report(error, "%.*s", MACHINE_ERROR_SIZE - 1, disk_error.text);
     machine->disk_count++;
     snprintf(serial, sizeof serial, "LOAM%04u", index);
-    if (!ide_attach(&machine->ide, index / DRIVES_PER_CHANNEL, index % DRIVES_PER_CHANNEL, disk->disk, serial))
+    if (!ide_attach(&machine->ide, index / DRIVES_PER_CHANNEL, index % DRIVES_PER_CHANNEL, disk->disk,
+                    serial))
         return report(error, "%s: the IDE controller has no place for it",
                       configuration_file_name(&configuration->file));
     return true;
@@ -304,12 +308,14 @@ static bool create_disks(struct machine *machine, char error[MACHINE_ERROR_SIZE]
 {
     const struct ide_configuration configuration = {
         .memory = &machine->ram.memory,
-        .lines = {irq_router_isa_line(&machine->platform.router, 14), irq_router_isa_line(&machine->platform.router, 15)},
+        .lines = {irq_router_isa_line(&machine->platform.router, 14),
+                  irq_router_isa_line(&machine->platform.router, 15)},
         .no_space = no_space,
         .machine = machine,
     };
 
-    if (!ide_initialize(&machine->ide, &machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &configuration))
+    if (!ide_initialize(&machine->ide, &machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION,
+                        &configuration))
         return report(error, "the PCI bus has no place for the IDE controller");
     for (unsigned i = 0; i < machine->configuration->disk_count; i++)
         if (!open_disk(machine, &machine->configuration->disks[i], error))
@@ -322,7 +328,8 @@ static bool create_nic(struct machine *machine, unsigned index, char error[MACHI
     const struct configuration_nic *nic = &machine->configuration->nics[index];
     struct dec21140 *card = calloc(1, sizeof *card);
     struct network_port *port = card ? network_add_port(&machine->network, nic, card) : NULL;
-    struct dec21140_configuration configuration = {.memory = &machine->ram.memory, .timers = &machine->timers};
+    struct dec21140_configuration configuration = {.memory = &machine->ram.memory,
+                                                   .timers = &machine->timers};
 
     machine->cards[index] = card;
     if (!port)
@@ -445,7 +452,8 @@ bool machine_load_guest(struct machine *machine, char error[MACHINE_ERROR_SIZE])
         if (result)
             return report_result(error, "set a VP up", result);
     }
-    status = partition_set_registers(&machine->partition, 0, registers, linux_entry_registers(&entry, registers));
+    status =
+        partition_set_registers(&machine->partition, 0, registers, linux_entry_registers(&entry, registers));
     return status == HV_STATUS_SUCCESS || report_result(error, "set the boot VP's registers", (int)status);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One virtual machine: its partition, memory, VPs and devices, put together from a configuration, and what firmware
- * would do before its kernel starts. When it runs, pauses and ends is life_cycle.h's business.
+ * One virtual machine: its partition, memory, VPs and devices, put together from a configuration, and what
+ * firmware would do before its kernel starts. When it runs, pauses and ends is life_cycle.h's business.
  *
- * The device lock covers everything that devices own. A VP takes it for each access; nothing waits for a VP under it.
+ * The device lock covers everything that devices own. A VP takes it for each access; nothing waits for a VP
+ * under it.
  */
 #ifndef WORKER_MACHINE_H
 #define WORKER_MACHINE_H
@@ -69,14 +70,14 @@ struct machine {
     struct machine_disk disks[CONFIGURATION_DISKS];
     struct network network;
     struct dec21140 *cards[CONFIGURATION_NICS];
-    int kernel; /* file descriptors */
-    int initrd; /* -1: none */
+    int kernel;             /* file descriptors */
+    int initrd;             /* -1: none */
     uint64_t shadow_errors; /* changes of shadow RAM that the hypervisor refused */
 };
 
 /*
- * Builds the machine: opens its files, creates its partition and devices. The VPs' threads are not started. NULL:
- * `error` is one line. The configuration and the hypervisor must outlive it.
+ * Builds the machine: opens its files, creates its partition and devices. The VPs' threads are not started.
+ * NULL: `error` is one line. The configuration and the hypervisor must outlive it.
  */
 struct machine *machine_create(const struct configuration *configuration, struct hypervisor *hypervisor,
                                struct event_loop *loop, const struct machine_events *events,
@@ -86,8 +87,8 @@ struct machine *machine_create(const struct configuration *configuration, struct
 bool machine_start_threads(struct machine *machine, char error[MACHINE_ERROR_SIZE]);
 
 /*
- * What firmware does: sets the chipset up, loads the kernel and points the boot VP at it. VPs are held, devices as
- * after a reset.
+ * What firmware does: sets the chipset up, loads the kernel and points the boot VP at it. VPs are held,
+ * devices as after a reset.
  */
 bool machine_load_guest(struct machine *machine, char error[MACHINE_ERROR_SIZE]);
 
@@ -104,8 +105,8 @@ bool machine_freeze(struct machine *machine, bool frozen, char error[MACHINE_ERR
 const char *machine_disk_name(const struct machine *machine, const struct disk *disk);
 
 /*
- * Ends the threads, closes the disks, frees everything. Returns false, with `error`, if a disk could not be put in
- * order.
+ * Ends the threads, closes the disks, frees everything. Returns false, with `error`, if a disk could not be
+ * put in order.
  */
 bool machine_destroy(struct machine *machine, char error[MACHINE_ERROR_SIZE]);
 

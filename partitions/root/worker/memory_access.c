@@ -49,7 +49,8 @@ static bool translate(struct memory_access *access, uint64_t linear, enum memory
             }
         }
     }
-    if (!environment->translate(environment->context, access->registers, linear, intent, gpa, &access->exception))
+    if (!environment->translate(environment->context, access->registers, linear, intent, gpa,
+                                &access->exception))
         return false;
     if (intent != MEMORY_EXECUTE)
         memory_access_know(access, linear, *gpa, intent == MEMORY_WRITE);
@@ -71,7 +72,8 @@ static unsigned bus_access_size(size_t size)
     return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
-static void bus_transfer(struct memory_access *access, uint64_t gpa, uint8_t *to, const uint8_t *from, size_t size)
+static void bus_transfer(struct memory_access *access, uint64_t gpa, uint8_t *to, const uint8_t *from,
+                         size_t size)
 {
     struct bus *bus = access->environment->bus;
 
@@ -95,7 +97,8 @@ static void bus_transfer(struct memory_access *access, uint64_t gpa, uint8_t *to
     pthread_mutex_unlock(access->environment->device_lock);
 }
 
-/* Splits an access at the page boundary and finds both ends. Returns the number of pieces, 0 for an exception. */
+/* Splits an access at the page boundary and finds both ends. Returns the number of pieces, 0 for an
+ * exception. */
 static unsigned split(struct memory_access *access, uint64_t linear, size_t size, enum memory_intent intent,
                       bool write, struct piece pieces[MAXIMUM_PIECES])
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory as one instruction of the guest sees it, while its VP is stopped: linear addresses go through the guest's
- * own page tables to RAM or to the bus, with the faults that the processor would raise.
+ * Memory as one instruction of the guest sees it, while its VP is stopped: linear addresses go through the
+ * guest's own page tables to RAM or to the bus, with the faults that the processor would raise.
  *
- * A struct memory_access belongs to one VP. memory_access_begin starts an instruction: translations made since then
- * are remembered, as in a TLB. Takes the device lock around each access to the bus; call without it.
+ * A struct memory_access belongs to one VP. memory_access_begin starts an instruction: translations made
+ * since then are remembered, as in a TLB. Takes the device lock around each access to the bus; call without
+ * it.
  */
 #ifndef WORKER_MEMORY_ACCESS_H
 #define WORKER_MEMORY_ACCESS_H
@@ -22,12 +23,13 @@ enum memory_intent { MEMORY_READ, MEMORY_WRITE, MEMORY_EXECUTE };
 /* What memory_access stands on. `context` is given to both functions. */
 struct memory_environment {
     /*
-     * Translates the page of a linear address for the VP's current mode and privilege; sets accessed and dirty bits.
-     * False: *exception is filled.
+     * Translates the page of a linear address for the VP's current mode and privilege; sets accessed and
+     * dirty bits. False: *exception is filled.
      */
     bool (*translate)(void *context, const struct hv_vp_register_page *registers, uint64_t linear,
                       enum memory_intent intent, uint64_t *gpa, struct exception *exception);
-    /* The host address of a GPA that is RAM for this kind of access, valid to the end of its page; NULL: the bus's. */
+    /* The host address of a GPA that is RAM for this kind of access, valid to the end of its page; NULL: the
+     * bus's. */
     uint8_t *(*ram)(void *context, uint64_t gpa, enum memory_intent intent);
     void *context;
     struct bus *bus;
@@ -45,7 +47,7 @@ struct memory_access {
         bool valid;
         bool writable;
     } translations[MEMORY_TRANSLATIONS];
-    unsigned next; /* the translation to replace next */
+    unsigned next;              /* the translation to replace next */
     struct exception exception; /* filled when a function below returns false */
 };
 
@@ -66,8 +68,8 @@ bool memory_access_locate(struct memory_access *access, uint64_t linear, enum me
                           struct memory_location *location);
 
 /*
- * Up to a page (4096 bytes) at once; all addresses are translated before anything is moved. `intent` of a read is
- * MEMORY_WRITE for an operand that will be written back, so that faults come before effects.
+ * Up to a page (4096 bytes) at once; all addresses are translated before anything is moved. `intent` of a
+ * read is MEMORY_WRITE for an operand that will be written back, so that faults come before effects.
  */
 bool memory_access_read(struct memory_access *access, uint64_t linear, void *buffer, size_t size,
                         enum memory_intent intent);

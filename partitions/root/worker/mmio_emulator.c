@@ -19,7 +19,7 @@ static bool is_segment_register(ZydisRegister name)
 /* MOV, MOVZX, MOVNTI: Zydis's operands are zero-extended already. A selector can be stored, not loaded. */
 static enum emulator_result emulate_move(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t value;
 
     if (operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER && !register_is_general(operands[0].reg.value))
@@ -34,7 +34,7 @@ static enum emulator_result emulate_move(struct mmio_emulator *emulator)
 /* MOVSX, MOVSXD */
 static enum emulator_result emulate_move_signed(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t value;
 
     if (!operand_read(emulator, &operands[1], MEMORY_READ, &value))
@@ -45,7 +45,7 @@ static enum emulator_result emulate_move_signed(struct mmio_emulator *emulator)
 
 static enum emulator_result emulate_move_swapped(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t value;
 
     if (!operand_read(emulator, &operands[1], MEMORY_READ, &value))
@@ -56,13 +56,13 @@ static enum emulator_result emulate_move_swapped(struct mmio_emulator *emulator)
 
 static enum emulator_result emulate_move_if(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t value;
 
     if (!operand_read(emulator, &operands[1], MEMORY_READ, &value))
         return EMULATOR_EXCEPTION;
     /* An operand of 32 bits clears the upper half of its register even if the condition is false. */
-    if (!arithmetic_condition(emulator->instruction.opcode, emulator->registers->rflags))
+    if (!arithmetic_condition(emulator->instruction->decoded.opcode, emulator->registers->rflags))
         operand_read(emulator, &operands[0], MEMORY_READ, &value);
     operand_write(emulator, &operands[0], value);
     return EMULATOR_DONE;
@@ -70,9 +70,9 @@ static enum emulator_result emulate_move_if(struct mmio_emulator *emulator)
 
 static enum emulator_result emulate_set_if(struct mmio_emulator *emulator)
 {
-    bool value = arithmetic_condition(emulator->instruction.opcode, emulator->registers->rflags);
+    bool value = arithmetic_condition(emulator->instruction->decoded.opcode, emulator->registers->rflags);
 
-    return done_or_exception(operand_write(emulator, &emulator->operands[0], value));
+    return done_or_exception(operand_write(emulator, &emulator->instruction->operands[0], value));
 }
 
 static uint64_t compute(ZydisMnemonic mnemonic, uint64_t a, uint64_t b, unsigned size, uint64_t *rflags)
@@ -101,14 +101,14 @@ static uint64_t compute(ZydisMnemonic mnemonic, uint64_t a, uint64_t b, unsigned
 /* Instructions of two operands that write the first. */
 static enum emulator_result emulate_binary(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t rflags = emulator->registers->rflags;
     uint64_t a, b;
 
     if (!operand_read(emulator, &operands[0], MEMORY_WRITE, &a) ||
         !operand_read(emulator, &operands[1], MEMORY_READ, &b))
         return EMULATOR_EXCEPTION;
-    a = compute(emulator->instruction.mnemonic, a, b, operand_size(&operands[0]), &rflags);
+    a = compute(emulator->instruction->decoded.mnemonic, a, b, operand_size(&operands[0]), &rflags);
     if (!operand_write(emulator, &operands[0], a))
         return EMULATOR_EXCEPTION;
     emulator->registers->rflags = rflags;
@@ -118,14 +118,14 @@ static enum emulator_result emulate_binary(struct mmio_emulator *emulator)
 /* CMP, TEST */
 static enum emulator_result emulate_compare(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t rflags = emulator->registers->rflags;
     uint64_t a, b;
 
     if (!operand_read(emulator, &operands[0], MEMORY_READ, &a) ||
         !operand_read(emulator, &operands[1], MEMORY_READ, &b))
         return EMULATOR_EXCEPTION;
-    compute(emulator->instruction.mnemonic, a, b, operand_size(&operands[0]), &rflags);
+    compute(emulator->instruction->decoded.mnemonic, a, b, operand_size(&operands[0]), &rflags);
     emulator->registers->rflags = rflags;
     return EMULATOR_DONE;
 }
@@ -133,7 +133,7 @@ static enum emulator_result emulate_compare(struct mmio_emulator *emulator)
 /* INC, DEC, NEG, NOT */
 static enum emulator_result emulate_unary(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operand = &emulator->operands[0];
+    const ZydisDecodedOperand *operand = &emulator->instruction->operands[0];
     unsigned size = operand_size(operand);
     uint64_t before = emulator->registers->rflags;
     uint64_t rflags = before;
@@ -141,7 +141,7 @@ static enum emulator_result emulate_unary(struct mmio_emulator *emulator)
 
     if (!operand_read(emulator, operand, MEMORY_WRITE, &value))
         return EMULATOR_EXCEPTION;
-    switch (emulator->instruction.mnemonic) {
+    switch (emulator->instruction->decoded.mnemonic) {
     case ZYDIS_MNEMONIC_INC:
         value = arithmetic_add(value, 1, false, size, &rflags);
         rflags = (rflags & ~RFLAGS_CF) | (before & RFLAGS_CF);
@@ -166,9 +166,9 @@ static enum emulator_result emulate_unary(struct mmio_emulator *emulator)
 static enum emulator_result emulate_exchange(struct mmio_emulator *emulator)
 {
     /* XCHG's memory operand may be either; it is dealt with first, since only it can fault. */
-    bool memory_first = emulator->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
-    const ZydisDecodedOperand *memory = &emulator->operands[memory_first ? 0 : 1];
-    const ZydisDecodedOperand *other = &emulator->operands[memory_first ? 1 : 0];
+    bool memory_first = emulator->instruction->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    const ZydisDecodedOperand *memory = &emulator->instruction->operands[memory_first ? 0 : 1];
+    const ZydisDecodedOperand *other = &emulator->instruction->operands[memory_first ? 1 : 0];
     uint64_t in_memory, in_register;
 
     if (!operand_read(emulator, memory, MEMORY_WRITE, &in_memory) ||
@@ -181,7 +181,7 @@ static enum emulator_result emulate_exchange(struct mmio_emulator *emulator)
 
 static enum emulator_result emulate_exchange_add(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     uint64_t rflags = emulator->registers->rflags;
     uint64_t a, b, sum;
 
@@ -199,7 +199,7 @@ static enum emulator_result emulate_exchange_add(struct mmio_emulator *emulator)
 /* CMPXCHG writes its destination in either case, as the processor does. */
 static enum emulator_result emulate_compare_exchange(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
     struct hv_vp_register_page *registers = emulator->registers;
     unsigned size = operand_size(&operands[0]);
     uint64_t rflags = registers->rflags;
@@ -230,13 +230,13 @@ static uint64_t change_bit(ZydisMnemonic mnemonic, uint64_t value, uint64_t bit)
 }
 
 /*
- * BT, BTS, BTR, BTC. With a bit number in a register the memory operand is a bit string that extends both ways; an
- * immediate bit number counts within the operand.
+ * BT, BTS, BTR, BTC. With a bit number in a register the memory operand is a bit string that extends both
+ * ways; an immediate bit number counts within the operand.
  */
 static enum emulator_result emulate_bit_test(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operands = emulator->operands;
-    ZydisMnemonic mnemonic = emulator->instruction.mnemonic;
+    const ZydisDecodedOperand *operands = emulator->instruction->operands;
+    ZydisMnemonic mnemonic = emulator->instruction->decoded.mnemonic;
     unsigned size = operand_size(&operands[0]);
     bool write = mnemonic != ZYDIS_MNEMONIC_BT;
     uint64_t displacement = 0;
@@ -268,7 +268,7 @@ static enum emulator_result emulate_bit_test(struct mmio_emulator *emulator)
 /* Where the stack pointer would be after `change`, wrapped at the stack's width. */
 static uint64_t moved_stack_pointer(const struct mmio_emulator *emulator, int change)
 {
-    uint64_t mask = width_mask(emulator->instruction.stack_width);
+    uint64_t mask = width_mask(emulator->instruction->stack_width);
     uint64_t rsp = emulator->registers->gp_registers[GP_RSP];
 
     return (rsp & ~mask) | ((rsp + (uint64_t)(int64_t)change) & mask);
@@ -276,20 +276,22 @@ static uint64_t moved_stack_pointer(const struct mmio_emulator *emulator, int ch
 
 static bool stack_address(struct mmio_emulator *emulator, uint64_t rsp, bool write, uint64_t *linear)
 {
-    return linear_address(emulator->registers, SEGMENT_SS, rsp & width_mask(emulator->instruction.stack_width),
-                          emulator->instruction.operand_width / 8, write, linear, &emulator->memory->exception);
+    return linear_address(
+        emulator->registers, SEGMENT_SS, rsp & width_mask(emulator->instruction->stack_width),
+        emulator->instruction->decoded.operand_width / 8, write, linear, &emulator->memory->exception);
 }
 
 static enum emulator_result emulate_push(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operand = &emulator->operands[0];
-    unsigned size = emulator->instruction.operand_width / 8;
+    const ZydisDecodedOperand *operand = &emulator->instruction->operands[0];
+    unsigned size = emulator->instruction->decoded.operand_width / 8;
     uint64_t rsp = moved_stack_pointer(emulator, -(int)size);
     uint64_t value, linear;
 
     if (operand->type == ZYDIS_OPERAND_TYPE_REGISTER && !register_is_general(operand->reg.value))
         return EMULATOR_UNSUPPORTED;
-    if (!operand_read(emulator, operand, MEMORY_READ, &value) || !stack_address(emulator, rsp, true, &linear) ||
+    if (!operand_read(emulator, operand, MEMORY_READ, &value) ||
+        !stack_address(emulator, rsp, true, &linear) ||
         !memory_access_write(emulator->memory, linear, &value, size))
         return EMULATOR_EXCEPTION;
     emulator->registers->gp_registers[GP_RSP] = rsp;
@@ -298,9 +300,9 @@ static enum emulator_result emulate_push(struct mmio_emulator *emulator)
 
 static enum emulator_result emulate_pop(struct mmio_emulator *emulator)
 {
-    const ZydisDecodedOperand *operand = &emulator->operands[0];
+    const ZydisDecodedOperand *operand = &emulator->instruction->operands[0];
     struct hv_vp_register_page *registers = emulator->registers;
-    unsigned size = emulator->instruction.operand_width / 8;
+    unsigned size = emulator->instruction->decoded.operand_width / 8;
     uint64_t rsp = registers->gp_registers[GP_RSP];
     uint64_t value = 0;
     uint64_t linear;
@@ -332,7 +334,8 @@ static bool is_xmm(const ZydisDecodedOperand *operand)
            operand->reg.value <= ZYDIS_REGISTER_XMM15;
 }
 
-static bool store_xmm(struct mmio_emulator *emulator, unsigned index, uint64_t linear, unsigned size, bool *supported)
+static bool store_xmm(struct mmio_emulator *emulator, unsigned index, uint64_t linear, unsigned size,
+                      bool *supported)
 {
     uint8_t value[16];
 
@@ -340,7 +343,8 @@ static bool store_xmm(struct mmio_emulator *emulator, unsigned index, uint64_t l
     return *supported && memory_access_write(emulator->memory, linear, value, size);
 }
 
-static bool load_xmm(struct mmio_emulator *emulator, unsigned index, uint64_t linear, unsigned size, bool *supported)
+static bool load_xmm(struct mmio_emulator *emulator, unsigned index, uint64_t linear, unsigned size,
+                     bool *supported)
 {
     uint8_t value[16] = {0};
 
@@ -350,13 +354,14 @@ static bool load_xmm(struct mmio_emulator *emulator, unsigned index, uint64_t li
     return *supported;
 }
 
-/* Moves between memory and an XMM register. An AVX load would clear bits above 128 that are out of reach here. */
+/* Moves between memory and an XMM register. An AVX load would clear bits above 128 that are out of reach
+ * here. */
 static enum emulator_result move_xmm(struct mmio_emulator *emulator, bool aligned)
 {
-    bool store = emulator->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
-    const ZydisDecodedOperand *memory = &emulator->operands[store ? 0 : 1];
-    const ZydisDecodedOperand *xmm = &emulator->operands[store ? 1 : 0];
-    ZydisInstructionEncoding encoding = emulator->instruction.encoding;
+    bool store = emulator->instruction->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    const ZydisDecodedOperand *memory = &emulator->instruction->operands[store ? 0 : 1];
+    const ZydisDecodedOperand *xmm = &emulator->instruction->operands[store ? 1 : 0];
+    ZydisInstructionEncoding encoding = emulator->instruction->decoded.encoding;
     unsigned index = (unsigned)xmm->reg.value - ZYDIS_REGISTER_XMM0;
     bool supported = true;
     uint64_t linear;
@@ -387,39 +392,69 @@ static enum emulator_result emulate_move_xmm_aligned(struct mmio_emulator *emula
     return move_xmm(emulator, true);
 }
 
-#define EMULATED_INSTRUCTIONS(X)                                                                             \
-    X(MOV, move) X(MOVZX, move) X(MOVNTI, move) X(MOVSX, move_signed) X(MOVSXD, move_signed)                 \
-    X(MOVBE, move_swapped)                                                                                   \
-    X(ADD, binary) X(ADC, binary) X(SUB, binary) X(SBB, binary) X(AND, binary) X(OR, binary)                 \
-    X(XOR, binary) X(CMP, compare) X(TEST, compare)                                                          \
-    X(INC, unary) X(DEC, unary) X(NEG, unary) X(NOT, unary)                                                  \
-    X(XCHG, exchange) X(XADD, exchange_add) X(CMPXCHG, compare_exchange)                                     \
-    X(BT, bit_test) X(BTS, bit_test) X(BTR, bit_test) X(BTC, bit_test)                                       \
-    X(PUSH, push) X(POP, pop)                                                                                \
-    X(MOVSB, string) X(MOVSW, string) X(MOVSD, string) X(MOVSQ, string)                                      \
-    X(STOSB, string) X(STOSW, string) X(STOSD, string) X(STOSQ, string)                                      \
-    X(LODSB, string) X(LODSW, string) X(LODSD, string) X(LODSQ, string)                                      \
-    X(CMPSB, string) X(CMPSW, string) X(CMPSD, string) X(CMPSQ, string)                                      \
-    X(SCASB, string) X(SCASW, string) X(SCASD, string) X(SCASQ, string)                                      \
-    X(CMOVO, move_if) X(CMOVNO, move_if) X(CMOVB, move_if) X(CMOVNB, move_if) X(CMOVZ, move_if)              \
-    X(CMOVNZ, move_if) X(CMOVBE, move_if) X(CMOVNBE, move_if) X(CMOVS, move_if) X(CMOVNS, move_if)           \
-    X(CMOVP, move_if) X(CMOVNP, move_if) X(CMOVL, move_if) X(CMOVNL, move_if) X(CMOVLE, move_if)             \
-    X(CMOVNLE, move_if)                                                                                      \
-    X(SETO, set_if) X(SETNO, set_if) X(SETB, set_if) X(SETNB, set_if) X(SETZ, set_if) X(SETNZ, set_if)       \
-    X(SETBE, set_if) X(SETNBE, set_if) X(SETS, set_if) X(SETNS, set_if) X(SETP, set_if)                      \
-    X(SETNP, set_if) X(SETL, set_if) X(SETNL, set_if) X(SETLE, set_if) X(SETNLE, set_if)                     \
-    X(CLFLUSH, nothing) X(CLFLUSHOPT, nothing) X(CLWB, nothing) X(PREFETCHNTA, nothing)                      \
-    X(PREFETCHT0, nothing) X(PREFETCHT1, nothing) X(PREFETCHT2, nothing) X(PREFETCHW, nothing)               \
-    X(MOVDQU, move_xmm) X(MOVUPS, move_xmm) X(MOVUPD, move_xmm) X(LDDQU, move_xmm) X(MOVQ, move_xmm)         \
-    X(MOVD, move_xmm) X(VMOVDQU, move_xmm) X(VMOVUPS, move_xmm) X(VMOVUPD, move_xmm)                         \
-    X(VMOVQ, move_xmm) X(VMOVD, move_xmm)                                                                    \
-    X(MOVDQA, move_xmm_aligned) X(MOVAPS, move_xmm_aligned) X(MOVAPD, move_xmm_aligned)                      \
-    X(MOVNTDQ, move_xmm_aligned) X(MOVNTPS, move_xmm_aligned) X(MOVNTPD, move_xmm_aligned)                   \
-    X(MOVNTDQA, move_xmm_aligned) X(VMOVDQA, move_xmm_aligned) X(VMOVAPS, move_xmm_aligned)                  \
-    X(VMOVAPD, move_xmm_aligned) X(VMOVNTDQ, move_xmm_aligned) X(VMOVNTPS, move_xmm_aligned)                 \
-    X(VMOVNTPD, move_xmm_aligned)
-
-typedef enum emulator_result emulate_function(struct mmio_emulator *emulator);
+#define EMULATED_INSTRUCTIONS(X)                                                                                \
+    X(MOV, move)                                                                                                \
+    X(MOVZX, move) X(MOVNTI, move) X(MOVSX, move_signed) X(MOVSXD, move_signed) X(MOVBE, move_swapped) X(       \
+        ADD, binary) X(ADC, binary) X(SUB, binary) X(SBB, binary) X(AND, binary) X(OR, binary)                  \
+        X(XOR, binary) X(CMP, compare) X(TEST, compare) X(INC, unary) X(DEC, unary) X(NEG, unary) X(            \
+            NOT, unary) X(XCHG, exchange) X(XADD, exchange_add) X(CMPXCHG, compare_exchange) X(BT, bit_test)    \
+            X(BTS, bit_test) X(BTR, bit_test) X(BTC, bit_test) X(PUSH, push) X(POP, pop) X(MOVSB, string) X(    \
+                MOVSW, string) X(MOVSD, string)                                                                 \
+                X(MOVSQ, string) X(STOSB, string) X(STOSW, string) X(STOSD, string) X(STOSQ, string) X(         \
+                    LODSB, string) X(LODSW,                                                                     \
+                                     string) X(LODSD, string)                                                   \
+                    X(LODSQ, string) X(CMPSB, string) X(CMPSW, string) X(CMPSD, string) X(CMPSQ, string) X(     \
+                        SCASB, string) X(SCASW,                                                                 \
+                                         string) X(SCASD, string)                                               \
+                        X(SCASQ, string) X(CMOVO, move_if) X(CMOVNO, move_if) X(CMOVB, move_if) X(              \
+                            CMOVNB,                                                                             \
+                            move_if) X(CMOVZ, move_if)                                                          \
+                            X(CMOVNZ, move_if) X(CMOVBE, move_if) X(CMOVNBE, move_if) X(                        \
+                                CMOVS, move_if) X(CMOVNS, move_if)                                              \
+                                X(CMOVP, move_if) X(CMOVNP, move_if) X(CMOVL, move_if) X(CMOVNL, move_if) X(    \
+                                    CMOVLE,                                                                     \
+                                    move_if) X(CMOVNLE,                                                         \
+                                               move_if) X(SETO, set_if)                                         \
+                                    X(SETNO, set_if) X(SETB, set_if) X(SETNB, set_if) X(SETZ, set_if) X(        \
+                                        SETNZ, set_if) X(SETBE, set_if)                                         \
+                                        X(SETNBE, set_if) X(SETS, set_if) X(SETNS, set_if) X(SETP, set_if)      \
+                                            X(SETNP, set_if) X(SETL, set_if) X(SETNL, set_if) X(                \
+                                                SETLE, set_if) X(SETNLE,                                        \
+                                                                 set_if) X(CLFLUSH, nothing)                    \
+                                                X(CLFLUSHOPT, nothing) X(                                       \
+                                                    CLWB,                                                       \
+                                                    nothing) X(PREFETCHNTA,                                     \
+                                                               nothing) X(PREFETCHT0, nothing)                  \
+                                                    X(PREFETCHT1, nothing) X(PREFETCHT2, nothing) X(            \
+                                                        PREFETCHW,                                              \
+                                                        nothing) X(MOVDQU,                                      \
+                                                                   move_xmm) X(MOVUPS,                          \
+                                                                               move_xmm) X(MOVUPD, move_xmm)    \
+                                                        X(LDDQU, move_xmm) X(MOVQ,                              \
+                                                                             move_xmm) X(MOVD, move_xmm)        \
+                                                            X(VMOVDQU, move_xmm) X(VMOVUPS, move_xmm)           \
+                                                                X(VMOVUPD, move_xmm) X(VMOVQ, move_xmm) X(      \
+                                                                    VMOVD, move_xmm) X(MOVDQA,                  \
+                                                                                       move_xmm_aligned)        \
+                                                                    X(MOVAPS, move_xmm_aligned) X(              \
+                                                                        MOVAPD,                                 \
+                                                                        move_xmm_aligned)                       \
+                                                                        X(MOVNTDQ, move_xmm_aligned) X(         \
+                                                                            MOVNTPS, move_xmm_aligned)          \
+                                                                            X(MOVNTPD, move_xmm_aligned) X(     \
+                                                                                MOVNTDQA,                       \
+                                                                                move_xmm_aligned)               \
+                                                                                X(VMOVDQA, move_xmm_aligned) X( \
+                                                                                    VMOVAPS,                    \
+                                                                                    move_xmm_aligned)           \
+                                                                                    X(VMOVAPD,                  \
+                                                                                      move_xmm_aligned)         \
+                                                                                        X(VMOVNTDQ,             \
+                                                                                          move_xmm_aligned)     \
+                                                                                            X(VMOVNTPS,         \
+                                                                                              move_xmm_aligned) \
+                                                                                                X(VMOVNTPD,     \
+                                                                                                  move_xmm_aligned)
 
 static emulate_function *find_handler(ZydisMnemonic mnemonic)
 {
@@ -434,32 +469,42 @@ static emulate_function *find_handler(ZydisMnemonic mnemonic)
     }
 }
 
-static void initialize_decoder(ZydisDecoder *decoder, const struct hv_vp_register_page *registers)
+static unsigned stack_width(const struct hv_vp_register_page *registers, unsigned code_width)
 {
-    switch (processor_code_width(registers)) {
-    case 64:
-        ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-        break;
-    case 32:
-        ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_32,
-                         registers->segment[SEGMENT_SS].attributes & HV_SEGMENT_DB ? ZYDIS_STACK_WIDTH_32
-                                                                                   : ZYDIS_STACK_WIDTH_16);
-        break;
-    default:
-        ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_16,
-                         registers->segment[SEGMENT_SS].attributes & HV_SEGMENT_DB ? ZYDIS_STACK_WIDTH_32
-                                                                                   : ZYDIS_STACK_WIDTH_16);
-        break;
-    }
+    if (code_width == 64)
+        return 64;
+    return registers->segment[SEGMENT_SS].attributes & HV_SEGMENT_DB ? 32 : 16;
 }
 
-static ZyanStatus decode(struct mmio_emulator *emulator)
+/* Decodes emulator->bytes into a place for kept instructions. */
+static ZyanStatus decode(const struct mmio_emulator *emulator, struct mmio_instruction *instruction,
+                         unsigned code_width)
 {
+    unsigned stack = stack_width(emulator->registers, code_width);
+    unsigned memory_operands = 0;
     ZydisDecoder decoder;
+    ZyanStatus status;
 
-    initialize_decoder(&decoder, emulator->registers);
-    return ZydisDecoderDecodeFull(&decoder, emulator->bytes, emulator->byte_count, &emulator->instruction,
-                                  emulator->operands);
+    ZydisDecoderInit(&decoder,
+                     code_width == 64   ? ZYDIS_MACHINE_MODE_LONG_64
+                     : code_width == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+                                        : ZYDIS_MACHINE_MODE_LEGACY_16,
+                     stack == 64   ? ZYDIS_STACK_WIDTH_64
+                     : stack == 32 ? ZYDIS_STACK_WIDTH_32
+                                   : ZYDIS_STACK_WIDTH_16);
+    instruction->code_width = 0;
+    status = ZydisDecoderDecodeFull(&decoder, emulator->bytes, emulator->byte_count, &instruction->decoded,
+                                    instruction->operands);
+    if (!ZYAN_SUCCESS(status))
+        return status;
+    for (unsigned i = 0; i < instruction->decoded.operand_count; i++)
+        memory_operands += instruction->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    memcpy(instruction->bytes, emulator->bytes, instruction->decoded.length);
+    instruction->one_memory_operand = memory_operands == 1;
+    instruction->emulate = memory_operands ? find_handler(instruction->decoded.mnemonic) : NULL;
+    instruction->code_width = (uint8_t)code_width;
+    instruction->stack_width = (uint8_t)stack;
+    return status;
 }
 
 /* Reads instruction bytes from the guest's memory, as far as the instruction can extend. */
@@ -484,28 +529,37 @@ static bool fetch(struct mmio_emulator *emulator)
     return true;
 }
 
-/* The bytes that came with the message usually suffice. False: exception. *handler NULL: not supported. */
-static bool decode_or_fetch(struct mmio_emulator *emulator, emulate_function **handler)
+/* Is this the instruction whose bytes are at hand? Bytes behind an instruction change nothing in it. */
+static bool is_kept(const struct mmio_emulator *emulator, const struct mmio_instruction *instruction,
+                    unsigned code_width)
 {
-    ZyanStatus status = decode(emulator);
+    return instruction->code_width == code_width &&
+           instruction->stack_width == stack_width(emulator->registers, code_width) &&
+           instruction->decoded.length <= emulator->byte_count &&
+           memcmp(instruction->bytes, emulator->bytes, instruction->decoded.length) == 0;
+}
 
-    *handler = NULL;
+/* The bytes that came with the message usually suffice. False: exception. emulator->instruction NULL: not
+ * decodable. */
+static bool find_instruction(struct mmio_emulator *emulator)
+{
+    uint64_t rip = emulator->registers->rip;
+    struct mmio_instruction *instruction = &emulator->kept[(rip ^ rip >> 4) % MMIO_INSTRUCTIONS];
+    unsigned code_width = processor_code_width(emulator->registers);
+    ZyanStatus status;
+
+    emulator->instruction = instruction;
+    if (is_kept(emulator, instruction, code_width))
+        return true;
+    status = decode(emulator, instruction, code_width);
     if (status == ZYDIS_STATUS_NO_MORE_DATA) {
         if (!fetch(emulator))
             return false;
-        status = decode(emulator);
+        status = decode(emulator, instruction, code_width);
     }
-    if (ZYAN_SUCCESS(status))
-        *handler = find_handler(emulator->instruction.mnemonic);
+    if (!ZYAN_SUCCESS(status))
+        emulator->instruction = NULL;
     return true;
-}
-
-static bool has_memory_operand(const struct mmio_emulator *emulator)
-{
-    for (unsigned i = 0; i < emulator->instruction.operand_count; i++)
-        if (emulator->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-            return true;
-    return false;
 }
 
 static void begin(struct mmio_emulator *emulator, struct hv_vp_register_page *registers,
@@ -516,7 +570,7 @@ static void begin(struct mmio_emulator *emulator, struct hv_vp_register_page *re
     emulator->registers = registers;
     emulator->message = message;
     emulator->byte_count = count < INSTRUCTION_MAXIMUM_LENGTH ? count : INSTRUCTION_MAXIMUM_LENGTH;
-    memcpy(emulator->bytes, message->instruction_bytes, emulator->byte_count);
+    memcpy(emulator->bytes, message->instruction_bytes, sizeof emulator->bytes);
     memory_access_begin(emulator->memory, registers);
     if (message->memory_access_info & HV_MEMORY_ACCESS_GVA_GPA_VALID)
         memory_access_know(emulator->memory, message->guest_virtual_address, message->guest_physical_address,
@@ -526,18 +580,17 @@ static void begin(struct mmio_emulator *emulator, struct hv_vp_register_page *re
 enum emulator_result mmio_emulator_run(struct mmio_emulator *emulator, struct hv_vp_register_page *registers,
                                        const struct hv_x64_memory_intercept_message *message)
 {
-    emulate_function *handler;
     enum emulator_result result;
 
     begin(emulator, registers, message);
-    if (!decode_or_fetch(emulator, &handler))
+    if (!find_instruction(emulator))
         return EMULATOR_EXCEPTION;
-    if (!handler || !has_memory_operand(emulator))
+    if (!emulator->instruction || !emulator->instruction->emulate)
         return EMULATOR_UNSUPPORTED;
-    result = handler(emulator);
+    result = emulator->instruction->emulate(emulator);
     if (result == EMULATOR_DONE) {
-        registers->rip += emulator->instruction.length;
-        if (processor_code_width(registers) != 64)
+        registers->rip += emulator->instruction->decoded.length;
+        if (emulator->instruction->code_width != 64)
             registers->rip &= 0xFFFFFFFF;
         registers->dirty |= HV_REGISTER_PAGE_DIRTY_IP;
     }

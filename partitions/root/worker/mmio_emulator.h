@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Carries out one instruction of a stopped VP in place of the processor, because it touches memory that is a device's.
- * Zydis decodes; what the instruction does is ours. Covered: the integer instructions that kernels use on device
- * memory, string instructions with repeat prefixes, and plain moves of XMM registers.
+ * Carries out one instruction of a stopped VP in place of the processor, because it touches memory that is a
+ * device's. Zydis decodes; what the instruction does is ours. Covered: the integer instructions that kernels
+ * use on device memory, string instructions with repeat prefixes, and plain moves of XMM registers.
  */
 #ifndef WORKER_MMIO_EMULATOR_H
 #define WORKER_MMIO_EMULATOR_H
@@ -26,6 +26,23 @@ enum emulator_result {
 
 #define INSTRUCTION_MAXIMUM_LENGTH 15u
 
+struct mmio_emulator;
+typedef enum emulator_result emulate_function(struct mmio_emulator *emulator);
+
+/* A decoded instruction, as it is kept for the next time: guests access a device by a handful of
+ * instructions. */
+struct mmio_instruction {
+    uint8_t code_width; /* bits; 0: nothing is kept here */
+    uint8_t stack_width;
+    bool one_memory_operand;
+    uint8_t bytes[INSTRUCTION_MAXIMUM_LENGTH]; /* as many as decoded.length count */
+    emulate_function *emulate;
+    ZydisDecodedInstruction decoded;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+#define MMIO_INSTRUCTIONS 16 /* a power of two */
+
 /* One per VP. The owner fills the first part. */
 struct mmio_emulator {
     struct memory_access *memory;
@@ -39,13 +56,14 @@ struct mmio_emulator {
     const struct hv_x64_memory_intercept_message *message;
     uint8_t bytes[INSTRUCTION_MAXIMUM_LENGTH];
     unsigned byte_count;
-    ZydisDecodedInstruction instruction;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    const struct mmio_instruction *instruction;
+
+    struct mmio_instruction kept[MMIO_INSTRUCTIONS]; /* by RIP */
 };
 
 /*
- * Emulates the instruction at CS:RIP that led to `message`. `registers` is the state of the stopped VP; it is changed
- * in place, with its dirty bits. RIP is advanced with EMULATOR_DONE only. After EMULATOR_UNSUPPORTED,
+ * Emulates the instruction at CS:RIP that led to `message`. `registers` is the state of the stopped VP; it is
+ * changed in place, with its dirty bits. RIP is advanced with EMULATOR_DONE only. After EMULATOR_UNSUPPORTED,
  * emulator->bytes and byte_count are the instruction's first bytes, for the report.
  */
 enum emulator_result mmio_emulator_run(struct mmio_emulator *emulator, struct hv_vp_register_page *registers,

@@ -22,12 +22,12 @@ static const struct register_bank {
     uint8_t number; /* of `first` */
     uint8_t shift;  /* 8 for AH to BH */
 } banks[] = {
+    {ZYDIS_REGISTER_RAX, ZYDIS_REGISTER_R15,  8, GP_RAX, 0},
+    {ZYDIS_REGISTER_EAX, ZYDIS_REGISTER_R15D, 4, GP_RAX, 0},
+    {ZYDIS_REGISTER_AX,  ZYDIS_REGISTER_R15W, 2, GP_RAX, 0},
     {ZYDIS_REGISTER_AL,  ZYDIS_REGISTER_BL,   1, GP_RAX, 0},
     {ZYDIS_REGISTER_AH,  ZYDIS_REGISTER_BH,   1, GP_RAX, 8},
     {ZYDIS_REGISTER_SPL, ZYDIS_REGISTER_R15B, 1, GP_RSP, 0},
-    {ZYDIS_REGISTER_AX,  ZYDIS_REGISTER_R15W, 2, GP_RAX, 0},
-    {ZYDIS_REGISTER_EAX, ZYDIS_REGISTER_R15D, 4, GP_RAX, 0},
-    {ZYDIS_REGISTER_RAX, ZYDIS_REGISTER_R15,  8, GP_RAX, 0},
 };
 
 static const struct register_bank *find_bank(ZydisRegister name)
@@ -57,7 +57,8 @@ void register_write(struct hv_vp_register_page *registers, ZydisRegister name, u
     unsigned number = bank->number + (name - bank->first);
 
     if (bank->shift)
-        registers->gp_registers[number] = (registers->gp_registers[number] & ~0xFF00ull) | (value & 0xFF) << 8;
+        registers->gp_registers[number] = (registers->gp_registers[number] & ~0xFF00ull) | (value & 0xFF)
+                                                                                               << 8;
     else
         gp_write(registers, number, bank->size, value);
 }
@@ -67,13 +68,14 @@ static uint64_t address_register(const struct mmio_emulator *emulator, ZydisRegi
     if (name == ZYDIS_REGISTER_NONE)
         return 0;
     if (name == ZYDIS_REGISTER_RIP || name == ZYDIS_REGISTER_EIP)
-        return emulator->registers->rip + emulator->instruction.length;
+        return emulator->registers->rip + emulator->instruction->decoded.length;
     return register_read(emulator->registers, name);
 }
 
 /*
- * Nested paging reports only the guest physical address. An instruction with one memory operand was stopped for that
- * operand: if the offsets within the page agree, its translation is known without walking the guest's tables.
+ * Nested paging reports only the guest physical address. An instruction with one memory operand was stopped
+ * for that operand: if the offsets within the page agree, its translation is known without walking the
+ * guest's tables.
  */
 static void place_intercept(struct mmio_emulator *emulator, uint64_t linear)
 {
@@ -85,34 +87,25 @@ static void place_intercept(struct mmio_emulator *emulator, uint64_t linear)
                            message->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE);
 }
 
-static bool has_one_memory_operand(const struct mmio_emulator *emulator)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < emulator->instruction.operand_count; i++)
-        count += emulator->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY;
-    return count == 1;
-}
-
-bool operand_address(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand, uint64_t displacement,
-                     bool write, uint64_t *linear)
+bool operand_address(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand,
+                     uint64_t displacement, bool write, uint64_t *linear)
 {
     const ZydisDecodedOperandMem *memory = &operand->mem;
     uint64_t offset = address_register(emulator, memory->base) +
-                      address_register(emulator, memory->index) * memory->scale + (uint64_t)memory->disp.value +
-                      displacement;
+                      address_register(emulator, memory->index) * memory->scale +
+                      (uint64_t)memory->disp.value + displacement;
 
-    offset &= width_mask(emulator->instruction.address_width);
-    if (!linear_address(emulator->registers, (enum segment_register)(memory->segment - ZYDIS_REGISTER_ES), offset,
-                        operand_size(operand), write, linear, &emulator->memory->exception))
+    offset &= width_mask(emulator->instruction->decoded.address_width);
+    if (!linear_address(emulator->registers, (enum segment_register)(memory->segment - ZYDIS_REGISTER_ES),
+                        offset, operand_size(operand), write, linear, &emulator->memory->exception))
         return false;
-    if (has_one_memory_operand(emulator))
+    if (emulator->instruction->one_memory_operand)
         place_intercept(emulator, *linear);
     return true;
 }
 
-bool operand_read(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand, enum memory_intent intent,
-                  uint64_t *value)
+bool operand_read(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand,
+                  enum memory_intent intent, uint64_t *value)
 {
     uint64_t linear;
 

@@ -26,15 +26,15 @@ bool register_is_general(ZydisRegister name);
 /*
  * The linear address of a memory operand, `displacement` bytes further. False: exception.
  */
-bool operand_address(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand, uint64_t displacement,
-                     bool write, uint64_t *linear);
+bool operand_address(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand,
+                     uint64_t displacement, bool write, uint64_t *linear);
 
 /*
- * The value of a register, memory or immediate operand, immediates sign-extended. `intent` MEMORY_WRITE: it will be
- * written back. False: exception, nothing happened.
+ * The value of a register, memory or immediate operand, immediates sign-extended. `intent` MEMORY_WRITE: it
+ * will be written back. False: exception, nothing happened.
  */
-bool operand_read(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand, enum memory_intent intent,
-                  uint64_t *value);
+bool operand_read(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand,
+                  enum memory_intent intent, uint64_t *value);
 bool operand_write(struct mmio_emulator *emulator, const ZydisDecodedOperand *operand, uint64_t value);
 
 /* String instructions: MOVS, STOS, LODS, CMPS, SCAS (mmio_string.c). */

@@ -11,16 +11,26 @@ static const struct string_form {
     enum string_operation operation;
     unsigned size;
 } forms[] = {
-    {ZYDIS_MNEMONIC_MOVSB, STRING_MOVS, 1}, {ZYDIS_MNEMONIC_MOVSW, STRING_MOVS, 2},
-    {ZYDIS_MNEMONIC_MOVSD, STRING_MOVS, 4}, {ZYDIS_MNEMONIC_MOVSQ, STRING_MOVS, 8},
-    {ZYDIS_MNEMONIC_STOSB, STRING_STOS, 1}, {ZYDIS_MNEMONIC_STOSW, STRING_STOS, 2},
-    {ZYDIS_MNEMONIC_STOSD, STRING_STOS, 4}, {ZYDIS_MNEMONIC_STOSQ, STRING_STOS, 8},
-    {ZYDIS_MNEMONIC_LODSB, STRING_LODS, 1}, {ZYDIS_MNEMONIC_LODSW, STRING_LODS, 2},
-    {ZYDIS_MNEMONIC_LODSD, STRING_LODS, 4}, {ZYDIS_MNEMONIC_LODSQ, STRING_LODS, 8},
-    {ZYDIS_MNEMONIC_CMPSB, STRING_CMPS, 1}, {ZYDIS_MNEMONIC_CMPSW, STRING_CMPS, 2},
-    {ZYDIS_MNEMONIC_CMPSD, STRING_CMPS, 4}, {ZYDIS_MNEMONIC_CMPSQ, STRING_CMPS, 8},
-    {ZYDIS_MNEMONIC_SCASB, STRING_SCAS, 1}, {ZYDIS_MNEMONIC_SCASW, STRING_SCAS, 2},
-    {ZYDIS_MNEMONIC_SCASD, STRING_SCAS, 4}, {ZYDIS_MNEMONIC_SCASQ, STRING_SCAS, 8},
+    {ZYDIS_MNEMONIC_MOVSB, STRING_MOVS, 1},
+    {ZYDIS_MNEMONIC_MOVSW, STRING_MOVS, 2},
+    {ZYDIS_MNEMONIC_MOVSD, STRING_MOVS, 4},
+    {ZYDIS_MNEMONIC_MOVSQ, STRING_MOVS, 8},
+    {ZYDIS_MNEMONIC_STOSB, STRING_STOS, 1},
+    {ZYDIS_MNEMONIC_STOSW, STRING_STOS, 2},
+    {ZYDIS_MNEMONIC_STOSD, STRING_STOS, 4},
+    {ZYDIS_MNEMONIC_STOSQ, STRING_STOS, 8},
+    {ZYDIS_MNEMONIC_LODSB, STRING_LODS, 1},
+    {ZYDIS_MNEMONIC_LODSW, STRING_LODS, 2},
+    {ZYDIS_MNEMONIC_LODSD, STRING_LODS, 4},
+    {ZYDIS_MNEMONIC_LODSQ, STRING_LODS, 8},
+    {ZYDIS_MNEMONIC_CMPSB, STRING_CMPS, 1},
+    {ZYDIS_MNEMONIC_CMPSW, STRING_CMPS, 2},
+    {ZYDIS_MNEMONIC_CMPSD, STRING_CMPS, 4},
+    {ZYDIS_MNEMONIC_CMPSQ, STRING_CMPS, 8},
+    {ZYDIS_MNEMONIC_SCASB, STRING_SCAS, 1},
+    {ZYDIS_MNEMONIC_SCASW, STRING_SCAS, 2},
+    {ZYDIS_MNEMONIC_SCASD, STRING_SCAS, 4},
+    {ZYDIS_MNEMONIC_SCASQ, STRING_SCAS, 8},
 };
 
 struct string_instruction {
@@ -35,7 +45,7 @@ struct string_instruction {
 static bool find_form(struct string_instruction *string)
 {
     for (unsigned i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (forms[i].mnemonic == string->emulator->instruction.mnemonic) {
+        if (forms[i].mnemonic == string->emulator->instruction->decoded.mnemonic) {
             string->operation = forms[i].operation;
             string->size = forms[i].size;
             return true;
@@ -62,9 +72,9 @@ static bool compares(enum string_operation operation)
 /* SSE2's MOVSD and CMPSD bear the same mnemonics; theirs have an XMM operand. */
 static bool is_string(const struct string_instruction *string)
 {
-    const ZydisDecodedOperand *operands = string->emulator->operands;
+    const ZydisDecodedOperand *operands = string->emulator->instruction->operands;
 
-    for (unsigned i = 0; i < string->emulator->instruction.operand_count; i++)
+    for (unsigned i = 0; i < string->emulator->instruction->decoded.operand_count; i++)
         if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && operands[i].reg.value >= ZYDIS_REGISTER_XMM0 &&
             operands[i].reg.value <= ZYDIS_REGISTER_XMM31)
             return false;
@@ -78,13 +88,15 @@ static enum segment_register source_segment(const struct mmio_emulator *emulator
         ZydisInstructionAttributes attribute;
         enum segment_register segment;
     } overrides[] = {
-        {ZYDIS_ATTRIB_HAS_SEGMENT_ES, SEGMENT_ES}, {ZYDIS_ATTRIB_HAS_SEGMENT_CS, SEGMENT_CS},
-        {ZYDIS_ATTRIB_HAS_SEGMENT_SS, SEGMENT_SS}, {ZYDIS_ATTRIB_HAS_SEGMENT_FS, SEGMENT_FS},
+        {ZYDIS_ATTRIB_HAS_SEGMENT_ES, SEGMENT_ES},
+        {ZYDIS_ATTRIB_HAS_SEGMENT_CS, SEGMENT_CS},
+        {ZYDIS_ATTRIB_HAS_SEGMENT_SS, SEGMENT_SS},
+        {ZYDIS_ATTRIB_HAS_SEGMENT_FS, SEGMENT_FS},
         {ZYDIS_ATTRIB_HAS_SEGMENT_GS, SEGMENT_GS},
     };
 
     for (unsigned i = 0; i < sizeof overrides / sizeof overrides[0]; i++)
-        if (emulator->instruction.attributes & overrides[i].attribute)
+        if (emulator->instruction->decoded.attributes & overrides[i].attribute)
             return overrides[i].segment;
     return SEGMENT_DS;
 }
@@ -95,8 +107,8 @@ static bool read_source(const struct string_instruction *string, uint64_t *value
     uint64_t linear;
 
     return linear_address(emulator->registers, string->source_segment,
-                          gp_read(emulator->registers, GP_RSI, string->address_size), string->size, false, &linear,
-                          &emulator->memory->exception) &&
+                          gp_read(emulator->registers, GP_RSI, string->address_size), string->size, false,
+                          &linear, &emulator->memory->exception) &&
            memory_access_read(emulator->memory, linear, value, string->size, MEMORY_READ);
 }
 
@@ -105,8 +117,8 @@ static bool destination_address(const struct string_instruction *string, bool wr
     struct mmio_emulator *emulator = string->emulator;
 
     return linear_address(emulator->registers, SEGMENT_ES,
-                          gp_read(emulator->registers, GP_RDI, string->address_size), string->size, write, linear,
-                          &emulator->memory->exception);
+                          gp_read(emulator->registers, GP_RDI, string->address_size), string->size, write,
+                          linear, &emulator->memory->exception);
 }
 
 /* One item, registers other than the accumulator and the flags untouched. False: exception. */
@@ -164,7 +176,7 @@ static bool comparison_ends(const struct string_instruction *string)
     bool equal = string->emulator->registers->rflags & RFLAGS_ZF;
 
     return compares(string->operation) &&
-           equal == !!(string->emulator->instruction.attributes & ZYDIS_ATTRIB_HAS_REPNE);
+           equal == !!(string->emulator->instruction->decoded.attributes & ZYDIS_ATTRIB_HAS_REPNE);
 }
 
 static enum emulator_result do_items(const struct string_instruction *string)
@@ -188,13 +200,12 @@ static enum emulator_result do_items(const struct string_instruction *string)
 
 enum emulator_result emulate_string(struct mmio_emulator *emulator)
 {
-    ZydisInstructionAttributes repeat =
-        ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+    ZydisInstructionAttributes repeat = ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
     struct string_instruction string = {
         .emulator = emulator,
-        .address_size = emulator->instruction.address_width / 8,
+        .address_size = emulator->instruction->decoded.address_width / 8,
         .source_segment = source_segment(emulator),
-        .repeated = emulator->instruction.attributes & repeat,
+        .repeated = emulator->instruction->decoded.attributes & repeat,
     };
 
     if (!find_form(&string) || !is_string(&string))

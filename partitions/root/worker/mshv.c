@@ -13,9 +13,10 @@
 #include "uapi/loam.h"
 
 /*
- * A kick must not be lost between the test of *attention and the ioctl, and RUN_VP has no argument that could close
- * the gap. So the two are made one: a thread that the signal finds anywhere from the test up to the system call
- * instruction is moved to the exit by the handler; one that is further has the ioctl interrupted by the kernel.
+ * A kick must not be lost between the test of *attention and the ioctl, and RUN_VP has no argument that could
+ * close the gap. So the two are made one: a thread that the signal finds anywhere from the test up to the
+ * system call instruction is moved to the exit by the handler; one that is further has the ioctl interrupted
+ * by the kernel.
  */
 long mshv_enter_vp(int descriptor, unsigned long request, void *message, const void *attention);
 extern const char mshv_enter_vp_inside[], mshv_enter_vp_kicked[];
@@ -135,12 +136,14 @@ static int vp_state(struct hypervisor *hypervisor, uint32_t index, unsigned long
     return result(ioctl(as_mshv(hypervisor)->vps[index].descriptor, request, &state));
 }
 
-static int get_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type, void *page)
+static int get_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type,
+                        void *page)
 {
     return vp_state(hypervisor, index, MSHV_GET_VP_STATE, type, page);
 }
 
-static int set_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type, void *page)
+static int set_vp_state(struct hypervisor *hypervisor, uint32_t index, enum mshv_vp_state_type type,
+                        void *page)
 {
     return vp_state(hypervisor, index, MSHV_SET_VP_STATE, type, page);
 }

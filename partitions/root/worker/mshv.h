@@ -18,8 +18,8 @@ struct mshv {
 };
 
 /*
- * Opens the device and installs the handler of the signal that kicks VPs (SIGUSR1: to be blocked in every thread but
- * those that run VPs). 0 or a negative errno.
+ * Opens the device and installs the handler of the signal that kicks VPs (SIGUSR1: to be blocked in every
+ * thread but those that run VPs). 0 or a negative errno.
  */
 int mshv_open(struct mshv *mshv, const char *device_path);
 

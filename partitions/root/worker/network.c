@@ -43,7 +43,8 @@ int network_initialize(struct network *network, const char *name, pthread_mutex_
 {
     int error;
 
-    *network = (struct network){.name = name, .device_lock = device_lock, .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    *network = (struct network){
+        .name = name, .device_lock = device_lock, .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     if (network->wake < 0)
         return errno;
     error = event_loop_initialize(&network->loop);
@@ -133,9 +134,8 @@ static void unplug(struct network_port *port)
 static void try_to_plug_in(struct network_port *port)
 {
     char error[256];
-    int descriptor =
-        nic_port_connect(port->configuration->network.path, port->configuration->mac, port->network->name, error,
-                         sizeof error);
+    int descriptor = nic_port_connect(port->configuration->network.path, port->configuration->mac,
+                                      port->network->name, error, sizeof error);
 
     if (descriptor < 0)
         return;
@@ -169,7 +169,8 @@ static int look_after_ports(struct network *network)
             unplug(port);
         else if (!port->watched && port->configuration->network.path)
             try_to_plug_in(port);
-        if (!port->watched && port->configuration->network.path) /* a bare descriptor cannot be connected again */
+        if (!port->watched &&
+            port->configuration->network.path) /* a bare descriptor cannot be connected again */
             timeout = RECONNECT_INTERVAL;
     }
     return timeout;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The cables of a machine's network adapters: a thread that delivers what comes from the switches, and plugs an
- * adapter in again when its switch went away and came back.
+ * The cables of a machine's network adapters: a thread that delivers what comes from the switches, and plugs
+ * an adapter in again when its switch went away and came back.
  */
 #ifndef WORKER_NETWORK_H
 #define WORKER_NETWORK_H
@@ -43,8 +43,8 @@ struct network {
 int network_initialize(struct network *network, const char *name, pthread_mutex_t *device_lock);
 
 /*
- * Adds an adapter, before the thread starts. `card` is to be initialised with network_backend() afterwards; it and the
- * configuration must outlive the network. NULL: no memory.
+ * Adds an adapter, before the thread starts. `card` is to be initialised with network_backend() afterwards;
+ * it and the configuration must outlive the network. NULL: no memory.
  */
 struct network_port *network_add_port(struct network *network, const struct configuration_nic *configuration,
                                       struct dec21140 *card);
@@ -53,8 +53,8 @@ struct network_port *network_add_port(struct network *network, const struct conf
 struct nic_backend network_backend(struct network_port *port);
 
 /*
- * Plugs a card in for the first time; true also if it has no switch. False: `error` is one line. A switch that is not
- * there at the start is a mistake of whoever starts the machine; later it is waited for.
+ * Plugs a card in for the first time; true also if it has no switch. False: `error` is one line. A switch
+ * that is not there at the start is a mistake of whoever starts the machine; later it is waited for.
  */
 bool network_connect(struct network_port *port, char *error, size_t error_size);
 

@@ -18,8 +18,8 @@ static unsigned call(const struct partition *partition, struct mshv_root_hvcall 
     return error ? PARTITION_NO_ANSWER : HV_STATUS_SUCCESS;
 }
 
-static unsigned simple_call(const struct partition *partition, uint16_t code, const void *input, uint16_t input_size,
-                            void *output, uint16_t output_size)
+static unsigned simple_call(const struct partition *partition, uint16_t code, const void *input,
+                            uint16_t input_size, void *output, uint16_t output_size)
 {
     struct mshv_root_hvcall request = {
         .code = code,
@@ -52,8 +52,8 @@ static unsigned set_early_properties(const struct partition *partition)
         uint32_t code;
         uint64_t value;
     } properties[] = {
-        {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,   0},
-        {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,       1},
+        {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,  0                                },
+        {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,      1                                },
         {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_UNIMPLEMENTED_MSR_ACTION_FAULT},
     };
 
@@ -72,8 +72,8 @@ int partition_create(struct partition *partition, struct hypervisor *hypervisor,
 
     partition->hypervisor = hypervisor;
     *step = "create a partition";
-    error = hypervisor->operations->create_partition(hypervisor,
-                                                     MSHV_PT_LAPIC | MSHV_PT_X2APIC | MSHV_PT_GPA_SUPER_PAGES);
+    error = hypervisor->operations->create_partition(hypervisor, MSHV_PT_LAPIC | MSHV_PT_X2APIC |
+                                                                     MSHV_PT_GPA_SUPER_PAGES);
     if (error)
         return error;
     *step = "set the partition's properties";
@@ -162,11 +162,12 @@ unsigned partition_translate(const struct partition *partition, uint32_t vp, uin
     struct hv_input_translate_virtual_address input = {
         .vp_index = vp, .control_flags = flags, .gva_page = linear >> HV_PAGE_SHIFT};
 
-    return simple_call(partition, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof input, output, sizeof *output);
+    return simple_call(partition, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof input, output,
+                       sizeof *output);
 }
 
-unsigned partition_assert_interrupt(const struct partition *partition, enum hv_interrupt_type type, uint32_t flags,
-                                    uint64_t destination, uint8_t vector)
+unsigned partition_assert_interrupt(const struct partition *partition, enum hv_interrupt_type type,
+                                    uint32_t flags, uint64_t destination, uint8_t vector)
 {
     struct hv_input_assert_virtual_interrupt input = {
         .interrupt_type = type, .interrupt_flags = flags, .destination = destination, .vector = vector};
@@ -174,7 +175,8 @@ unsigned partition_assert_interrupt(const struct partition *partition, enum hv_i
     return simple_call(partition, HVCALL_ASSERT_VIRTUAL_INTERRUPT, &input, sizeof input, NULL, 0);
 }
 
-unsigned partition_register_cpuid(const struct partition *partition, uint32_t vp, const struct cpuid_leaf *leaf)
+unsigned partition_register_cpuid(const struct partition *partition, uint32_t vp,
+                                  const struct cpuid_leaf *leaf)
 {
     struct hv_input_register_intercept_result input = {
         .vp_index = vp,

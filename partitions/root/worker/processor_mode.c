@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/worker/processor_mode.h"
 
-/* Segment types (APM vol. 2, 4.7): bit 3 code; data: bit 2 expand-down, bit 1 writable; code: bit 1 readable. */
+/* Segment types (APM vol. 2, 4.7): bit 3 code; data: bit 2 expand-down, bit 1 writable; code: bit 1 readable.
+ */
 #define SEGMENT_TYPE_CODE        0x8u
 #define SEGMENT_TYPE_EXPAND_DOWN 0x4u
 #define SEGMENT_TYPE_READ_WRITE  0x2u
@@ -47,7 +48,8 @@ static bool within_limit(const struct hv_x64_segment_register *segment, uint64_t
 
     if ((type & SEGMENT_TYPE_CODE) || !(type & SEGMENT_TYPE_EXPAND_DOWN))
         return last <= segment->limit;
-    return offset > segment->limit && last <= (segment->attributes & HV_SEGMENT_DB ? 0xFFFFFFFFull : 0xFFFFull);
+    return offset > segment->limit &&
+           last <= (segment->attributes & HV_SEGMENT_DB ? 0xFFFFFFFFull : 0xFFFFull);
 }
 
 static bool canonical(const struct hv_vp_register_page *registers, uint64_t address)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <asm/termbits.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -61,7 +62,8 @@ void sandbox_set_limits(void)
     const struct rlimit none = {0, 0};
     const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
 
-    /* Only root may raise it; for others the limit that they have must do, and mapping memory says if it does not. */
+    /* Only root may raise it; for others the limit that they have must do, and mapping memory says if it does
+     * not. */
     if (setrlimit(RLIMIT_MEMLOCK, &all) != 0)
         errno = 0;
     setrlimit(RLIMIT_CORE, &none);
@@ -73,35 +75,80 @@ bool sandbox_drop(const struct sandbox_user *user, char error[SANDBOX_ERROR_SIZE
         return true;
     if (setgroups(0, NULL) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
         setresuid(user->uid, user->uid, user->uid) != 0) {
-        snprintf(error, SANDBOX_ERROR_SIZE, "cannot become user %u: %s", (unsigned)user->uid, strerror(errno));
+        snprintf(error, SANDBOX_ERROR_SIZE, "cannot become user %u: %s", (unsigned)user->uid,
+                 strerror(errno));
         return false;
     }
     return true;
 }
 
-/* What a worker does once it runs: wait, move data, run VPs. No opening of files, no processes, no new code. */
+/* What a worker does once it runs: wait, move data, run VPs. No opening of files, no processes, no new code.
+ */
 static const int allowed_calls[] = {
     /* Waiting and waking */
-    SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(futex), SCMP_SYS(restart_syscall),
-    SCMP_SYS(timerfd_settime), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
-    SCMP_SYS(sched_yield), SCMP_SYS(tgkill), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(futex),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(timerfd_settime),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(tgkill),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),
     /* Data of disks, console and switch */
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
-    SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
-    SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(lseek),
-    SCMP_SYS(flock), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),
-    SCMP_SYS(recvmmsg), SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
-    SCMP_SYS(shutdown), SCMP_SYS(close), SCMP_SYS(fcntl),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(readv),
+    SCMP_SYS(writev),
+    SCMP_SYS(pread64),
+    SCMP_SYS(pwrite64),
+    SCMP_SYS(preadv),
+    SCMP_SYS(pwritev),
+    SCMP_SYS(preadv2),
+    SCMP_SYS(pwritev2),
+    SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(lseek),
+    SCMP_SYS(flock),
+    SCMP_SYS(sendto),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(sendmmsg),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(recvmmsg),
+    SCMP_SYS(accept4),
+    SCMP_SYS(connect),
+    SCMP_SYS(setsockopt),
+    SCMP_SYS(getsockopt),
+    SCMP_SYS(shutdown),
+    SCMP_SYS(close),
+    SCMP_SYS(fcntl),
     /* Memory */
-    SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(getrandom),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(brk),
+    SCMP_SYS(getrandom),
     /* Ending */
-    SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
 };
 
 static const unsigned long allowed_ioctls[] = {
-    MSHV_RUN_VP,          MSHV_ROOT_HVCALL,     MSHV_SET_GUEST_MEMORY,
-    MSHV_GET_VP_STATE,    MSHV_SET_VP_STATE,    LOAM_GET_PARTITION_ID,
+    MSHV_RUN_VP,           MSHV_ROOT_HVCALL, MSHV_SET_GUEST_MEMORY, MSHV_GET_VP_STATE, MSHV_SET_VP_STATE,
+    LOAM_GET_PARTITION_ID, TCGETS, /* the C library asks whether standard output is a terminal */
 };
 
 static int add_rules(scmp_filter_ctx filter)

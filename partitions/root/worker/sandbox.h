@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Giving up what a running virtual machine does not need: root's rights, and every system call but a few. A guest that
- * breaks into its worker finds a process that can reach its own disks, its switch and its partition.
+ * Giving up what a running virtual machine does not need: root's rights, and every system call but a few. A
+ * guest that breaks into its worker finds a process that can reach its own disks, its switch and its
+ * partition.
  */
 #ifndef WORKER_SANDBOX_H
 #define WORKER_SANDBOX_H
@@ -27,8 +28,8 @@ void sandbox_set_limits(void);
 bool sandbox_drop(const struct sandbox_user *user, char error[SANDBOX_ERROR_SIZE]);
 
 /*
- * Drops to `user` if given, forbids new privileges, and installs the system call filter in all threads. There is no
- * way back; a forbidden call ends the process. False: `error` is one line.
+ * Drops to `user` if given, forbids new privileges, and installs the system call filter in all threads. There
+ * is no way back; a forbidden call ends the process. False: `error` is one line.
  */
 bool sandbox_enter(const struct sandbox_user *user, char error[SANDBOX_ERROR_SIZE]);
 

@@ -32,7 +32,9 @@ static void __attribute__((format(printf, 2, 3))) fail(struct vp *vp, const char
 
 static void set_register(struct vp *vp, uint32_t name, uint64_t low, uint64_t high)
 {
-    struct hv_register_assoc assoc = {.name = name, .value.words = {low, high}};
+    struct hv_register_assoc assoc = {
+        .name = name, .value.words = {low, high}
+    };
     unsigned status = partition_set_registers(vp->group->configuration.partition, vp->index, &assoc, 1);
 
     if (status != HV_STATUS_SUCCESS)
@@ -49,20 +51,26 @@ static void raise_exception(struct vp *vp, const struct exception *exception)
 }
 
 /* What a processor does when an instruction has ended: RF and the interrupt shadow go, TF traps. */
-static void end_instruction(struct vp *vp, const struct hv_x64_intercept_message_header *header)
+static void __attribute__((noinline))
+end_special_instruction(struct vp *vp, const struct hv_x64_intercept_message_header *header)
 {
-    if (__builtin_expect(!(header->rflags & (RFLAGS_TF | RFLAGS_RF)) &&
-                             !(header->execution_state & HV_EXECUTION_INTERRUPT_SHADOW),
-                         true))
-        return;
     if (header->rflags & RFLAGS_RF) {
         vp->registers->rflags &= ~RFLAGS_RF;
         vp->registers->dirty |= HV_REGISTER_PAGE_DIRTY_FLAGS;
     }
     if (header->execution_state & HV_EXECUTION_INTERRUPT_SHADOW)
-        set_register(vp, HV_REGISTER_INTERRUPT_STATE, vp->registers->interrupt_state & ~HV_INTERRUPT_STATE_SHADOW, 0);
+        set_register(vp, HV_REGISTER_INTERRUPT_STATE,
+                     vp->registers->interrupt_state & ~HV_INTERRUPT_STATE_SHADOW, 0);
     if (header->rflags & RFLAGS_TF)
         raise_exception(vp, &(struct exception){.vector = EXCEPTION_DEBUG, .parameter = DR6_BS});
+}
+
+static inline void end_instruction(struct vp *vp, const struct hv_x64_intercept_message_header *header)
+{
+    if (__builtin_expect((header->rflags & (RFLAGS_TF | RFLAGS_RF)) ||
+                             (header->execution_state & HV_EXECUTION_INTERRUPT_SHADOW),
+                         false))
+        end_special_instruction(vp, header);
 }
 
 static void port_intercept(struct vp *vp)
@@ -100,7 +108,8 @@ static void memory_intercept(struct vp *vp)
 
     vp->memory_accesses++;
     if (message->header.execution_state & HV_EXECUTION_INTERRUPTION_PENDING) {
-        fail(vp, "cannot deliver an interrupt or exception: its stack or tables are in device memory at %#llx",
+        fail(vp,
+             "cannot deliver an interrupt or exception: its stack or tables are in device memory at %#llx",
              (unsigned long long)message->guest_physical_address);
         return;
     }
@@ -143,31 +152,32 @@ static void unsupported_feature(struct vp *vp)
 {
     const struct hv_unsupported_feature_message *message = (const void *)vp->message.payload;
 
-    fail(vp, "it did something that the hypervisor cannot do (code %u, parameter %#llx)", message->feature_code,
-         (unsigned long long)message->feature_parameter);
+    fail(vp, "it did something that the hypervisor cannot do (code %u, parameter %#llx)",
+         message->feature_code, (unsigned long long)message->feature_parameter);
 }
 
-static bool registers_needed(enum hv_message_type type)
+static bool registers_are_there(struct vp *vp)
 {
-    return type == HVMSG_X64_IO_PORT_INTERCEPT || type == HVMSG_UNMAPPED_GPA || type == HVMSG_GPA_INTERCEPT;
+    if (__builtin_expect(vp->registers->isvalid, true))
+        return true;
+    fail(vp, "message %#x came without registers", vp->message.header.message_type);
+    return false;
 }
 
 void vp_dispatch(struct vp *vp)
 {
     enum hv_message_type type = vp->message.header.message_type;
 
-    if (__builtin_expect(registers_needed(type) && !vp->registers->isvalid, false)) {
-        fail(vp, "message %#x came without registers", type);
-        return;
-    }
     if (__builtin_expect(type == HVMSG_X64_IO_PORT_INTERCEPT, true)) {
-        port_intercept(vp);
+        if (registers_are_there(vp))
+            port_intercept(vp);
         return;
     }
     switch (type) {
     case HVMSG_UNMAPPED_GPA:
     case HVMSG_GPA_INTERCEPT:
-        memory_intercept(vp);
+        if (registers_are_there(vp))
+            memory_intercept(vp);
         return;
     case HVMSG_X64_INTERRUPTION_DELIVERABLE:
         interruption_deliverable(vp);
@@ -209,10 +219,11 @@ static uint64_t translate_flags(const struct hv_vp_register_page *registers, enu
     return flags;
 }
 
-static void page_fault(const struct hv_vp_register_page *registers, uint64_t linear, enum memory_intent intent,
-                       uint32_t code, struct exception *exception)
+static void page_fault(const struct hv_vp_register_page *registers, uint64_t linear,
+                       enum memory_intent intent, uint32_t code, struct exception *exception)
 {
-    *exception = (struct exception){.vector = EXCEPTION_PAGE_FAULT, .has_error_code = true, .parameter = linear};
+    *exception =
+        (struct exception){.vector = EXCEPTION_PAGE_FAULT, .has_error_code = true, .parameter = linear};
     if (code != HV_TRANSLATE_GVA_PAGE_NOT_PRESENT)
         exception->error_code |= PAGE_FAULT_PRESENT;
     if (code == HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS)
@@ -236,6 +247,10 @@ static bool translate(void *context, const struct hv_vp_register_page *registers
 
     if (status != HV_STATUS_SUCCESS)
         output.result_code = HV_TRANSLATE_GVA_PAGE_NOT_PRESENT;
+    /* Page 0 is always mapped: it was a table that could not be read, which a processor would see as all
+     * ones. */
+    if (output.result_code == HV_TRANSLATE_GVA_GPA_UNMAPPED && output.gpa_page == 0)
+        output.result_code = HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS;
     switch (output.result_code) {
     case HV_TRANSLATE_GVA_PAGE_NOT_PRESENT:
     case HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION:
@@ -262,7 +277,8 @@ static bool get_xmm(void *context, unsigned index, uint8_t value[16])
     const uint32_t name = HV_X64_REGISTER_XMM0 + index;
     union hv_register_value xmm;
 
-    if (partition_get_registers(vp->group->configuration.partition, vp->index, &name, &xmm, 1) != HV_STATUS_SUCCESS)
+    if (partition_get_registers(vp->group->configuration.partition, vp->index, &name, &xmm, 1) !=
+        HV_STATUS_SUCCESS)
         return false;
     memcpy(value, xmm.bytes, sizeof xmm.bytes);
     return true;
@@ -274,7 +290,8 @@ static bool set_xmm(void *context, unsigned index, const uint8_t value[16])
     struct hv_register_assoc xmm = {.name = HV_X64_REGISTER_XMM0 + index};
 
     memcpy(xmm.value.bytes, value, sizeof xmm.value.bytes);
-    return partition_set_registers(vp->group->configuration.partition, vp->index, &xmm, 1) == HV_STATUS_SUCCESS;
+    return partition_set_registers(vp->group->configuration.partition, vp->index, &xmm, 1) ==
+           HV_STATUS_SUCCESS;
 }
 
 static bool initialize_vp(struct vp_group *group, uint32_t index, char reason[VP_REASON_SIZE])
@@ -302,8 +319,8 @@ static bool initialize_vp(struct vp_group *group, uint32_t index, char reason[VP
     return true;
 }
 
-bool vp_group_initialize(struct vp_group *group, uint32_t count, const struct vp_group_configuration *configuration,
-                         char reason[VP_REASON_SIZE])
+bool vp_group_initialize(struct vp_group *group, uint32_t count,
+                         const struct vp_group_configuration *configuration, char reason[VP_REASON_SIZE])
 {
     *group = (struct vp_group){.configuration = *configuration, .held = true};
     pthread_mutex_init(&group->lock, NULL);

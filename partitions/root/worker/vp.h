@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual processors: a thread each, which runs the VP and answers its messages. A vp_group is all VPs of a machine;
- * it can be held, which parks every thread at an instruction boundary, and released.
+ * Virtual processors: a thread each, which runs the VP and answers its messages. A vp_group is all VPs of a
+ * machine; it can be held, which parks every thread at an instruction boundary, and released.
  */
 #ifndef WORKER_VP_H
 #define WORKER_VP_H
@@ -48,11 +48,12 @@ struct vp_group_configuration {
     struct bus *bus;
     pthread_mutex_t *device_lock;
     struct interrupts *interrupts;
-    uint8_t *(*ram)(void *context, uint64_t gpa, enum memory_intent intent); /* as in struct memory_environment */
+    uint8_t *(*ram)(void *context, uint64_t gpa,
+                    enum memory_intent intent); /* as in struct memory_environment */
     void *ram_context;
     /*
-     * Called on a VP's thread, without locks; both must hold the group. triple_fault: the VP has shut itself down.
-     * failed: it cannot go on; `reason` is one line.
+     * Called on a VP's thread, without locks; both must hold the group. triple_fault: the VP has shut itself
+     * down. failed: it cannot go on; `reason` is one line.
      */
     void (*triple_fault)(void *context, uint32_t vp);
     void (*failed)(void *context, const char *reason);
@@ -72,11 +73,11 @@ struct vp_group {
 };
 
 /*
- * Creates `count` VPs in the hypervisor, APIC id = index. The group begins held, without threads. False: *reason is
- * filled.
+ * Creates `count` VPs in the hypervisor, APIC id = index. The group begins held, without threads. False:
+ * *reason is filled.
  */
-bool vp_group_initialize(struct vp_group *group, uint32_t count, const struct vp_group_configuration *configuration,
-                         char reason[VP_REASON_SIZE]);
+bool vp_group_initialize(struct vp_group *group, uint32_t count,
+                         const struct vp_group_configuration *configuration, char reason[VP_REASON_SIZE]);
 
 /* Starts the threads. 0 or a negative errno. */
 int vp_group_start(struct vp_group *group);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The state of a VP at power-on: taken from the hypervisor when the VP is new, put back at each reset of the machine,
- * and then what firmware changes in it before it starts a system. Only while the VP is not running.
+ * The state of a VP at power-on: taken from the hypervisor when the VP is new, put back at each reset of the
+ * machine, and then what firmware changes in it before it starts a system. Only while the VP is not running.
  */
 #ifndef WORKER_VP_STATE_H
 #define WORKER_VP_STATE_H
@@ -25,8 +25,8 @@ int vp_state_restore(const struct vp_state *state, const struct partition *parti
 void vp_state_free(struct vp_state *state);
 
 /*
- * What firmware leaves behind: the local APIC on, the 8259As on its LINT0 and NMI on its LINT1 (boot VP), memory types
- * by MTRRs: write-back but for [uncached, 4 GiB), whose length is a power of two. As above.
+ * What firmware leaves behind: the local APIC on, the 8259As on its LINT0 and NMI on its LINT1 (boot VP),
+ * memory types by MTRRs: write-back but for [uncached, 4 GiB), whose length is a power of two. As above.
  */
 int vp_state_set_up(const struct partition *partition, uint32_t vp, uint32_t uncached);
 
