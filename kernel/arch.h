@@ -92,6 +92,17 @@ struct guest_code_walk {
 };
 
 /*
+ * An instruction that was decoded before, kept in the VP by a hash of its address: the same bytes in the same mode mean
+ * the same. arch/x86_64/cpu/instruction.c; all zeros: none (no instruction that is kept begins with a zero).
+ */
+#define GUEST_DECODED_KEPT 4u
+struct guest_decoded {
+    uint64_t bytes[2];
+    uint64_t instruction; /* struct memory_instruction */
+    uint64_t mode;        /* enum code_mode */
+};
+
+/*
  * Translates a guest virtual address by the VP's own page tables in whatever paging mode it is in. `access` is
  * HV_TRANSLATE_* flags. Always fills *output.
  */

@@ -91,9 +91,16 @@ static bool take_interrupt(struct vp *vp)
  */
 static enum outcome choose_event(struct vp *vp)
 {
-    bool shadow = vendor->get(vp, VP_INTERRUPT_SHADOW), open = (vp->rflags & RFLAGS_IF) && !shadow;
-    bool nmi_open = !shadow && !vendor->get(vp, VP_NMI_MASKED);
+    bool shadow, open, nmi_open;
 
+    if (!vp->pending_interruption && !vp->nmi_pending && !vp->deliverability && !vp->apic.extint_pending &&
+        local_apic_pending(&vp->apic) < 0) {
+        vendor->interrupt_window(vp, false);
+        return vp->halted ? BLOCKED : RUN;
+    }
+    shadow = vendor->get(vp, VP_INTERRUPT_SHADOW);
+    open = (vp->rflags & RFLAGS_IF) && !shadow;
+    nmi_open = !shadow && !vendor->get(vp, VP_NMI_MASKED);
     if (vp->pending_interruption) {
         vp->halted = false;
     } else if (vp->nmi_pending && nmi_open) {
@@ -164,8 +171,7 @@ static enum outcome check(struct dispatch *dispatch)
     lock_acquire(&vp->interrupt_lock);
     outcome = check_locked(dispatch);
     vp->blocked = outcome == BLOCKED;
-    if (outcome != RUN)
-        vp->running_on = 0;
+    vp->running_on = outcome == RUN ? dispatch->lp->index + 1 : 0;
     lock_release(&vp->interrupt_lock);
     return outcome;
 }
@@ -245,20 +251,16 @@ static void begin(struct dispatch *dispatch, const struct hv_input_dispatch_vp *
         vp->intercept_suspend = false;
     register_page_load(vp);
     register_page_invalidate(vp);
-    lock_acquire(&vp->interrupt_lock);
-    vp->blocked = false;
-    vp->running_on = dispatch->lp->index + 1;
-    lock_release(&vp->interrupt_lock);
 }
 
 /* Under the interrupt lock. What a timer gives at the last moment must not find the VP asleep with nobody to wake it. */
 static void report(struct vp *vp, enum outcome outcome, struct loam_output_dispatch_vp *output)
 {
     vp->running_on = 0;
-    if (local_apic_tick(&vp->apic, arch_tsc()) && outcome == BLOCKED) {
-        vp->blocked = false;
+    if (local_apic_tick(&vp->apic, arch_tsc()) && outcome == BLOCKED)
         outcome = ENDED;
-    }
+    if (outcome != BLOCKED)
+        vp->blocked = false;
     output->dispatch.dispatch_state =
         outcome == BLOCKED || outcome == SUSPENDED ? HV_VP_DISPATCH_STATE_BLOCKED : HV_VP_DISPATCH_STATE_READY;
     output->dispatch.dispatch_event = HV_VP_DISPATCH_EVENT_NONE;

@@ -5,7 +5,7 @@
 #include "kernel/partition.h"
 #include "kernel/vp.h"
 
-#define BROADCAST 0xFFu
+#define BROADCAST      0xFFu
 #define BROADCAST_WIDE 0xFFFFFFFFu
 
 bool interrupt_request_from_hypercall(const struct hv_input_assert_virtual_interrupt *input,
@@ -25,11 +25,16 @@ bool interrupt_request_from_hypercall(const struct hv_input_assert_virtual_inter
     return true;
 }
 
-bool interrupt_arrived(const struct vp *vp)
+/*
+ * Something waits that may make a halted or startup-suspended VP run; IF and the NMI mask are the
+ * dispatcher's.
+ */
+static bool has_arrived(const struct vp *vp)
 {
     if (vp->startup_suspend)
         return vp->sipi_pending;
-    return vp->nmi_pending || vp->init_pending || vp->apic.extint_pending || local_apic_pending(&vp->apic) >= 0;
+    return vp->nmi_pending || vp->init_pending || vp->apic.extint_pending ||
+           local_apic_pending(&vp->apic) >= 0;
 }
 
 void interrupt_notify(struct vp *vp, struct loam_vp_set *wake)
@@ -50,7 +55,9 @@ static bool is_broadcast(const struct interrupt_request *request)
 /* Under the target's interrupt_lock, as all below up to deliver_to(). */
 static bool is_target(const struct vp *vp, const struct interrupt_request *request, const struct vp *sender)
 {
-    /* The pins LINT0 and LINT1 are there whatever the APIC's state; everything else comes over the APIC bus. */
+    /*
+     * The pins LINT0 and LINT1 are there whatever the APIC's state; everything else comes over the APIC bus.
+     */
     if (request->type == HV_X64_INTERRUPT_TYPE_LOCALINT0 || request->type == HV_X64_INTERRUPT_TYPE_LOCALINT1)
         return vp->apic.id == request->destination || is_broadcast(request);
     if (!local_apic_enabled(&vp->apic))
@@ -154,21 +161,24 @@ static enum hv_status raise(struct vp *vp, const struct interrupt_request *reque
  * A running VP is kicked even for what its priority holds back: it may lower its TPR without an exit, so the
  * dispatcher has to arm a window. A blocked one is not woken for that.
  */
-static enum hv_status deliver_to(struct vp *vp, const struct interrupt_request *request, const struct vp *sender,
-                                 struct loam_vp_set *wake)
+static enum hv_status deliver_to(struct vp *vp, const struct interrupt_request *request,
+                                 const struct vp *sender, struct loam_vp_set *wake)
 {
     enum hv_status status = HV_STATUS_SUCCESS;
     bool news = false;
     lock_acquire(&vp->interrupt_lock);
     if (is_target(vp, request, sender))
         status = raise(vp, request, &news);
-    if (news && (!vp->blocked || interrupt_arrived(vp)))
+    if (news && (!vp->blocked || has_arrived(vp)))
         interrupt_notify(vp, wake);
     lock_release(&vp->interrupt_lock);
     return status;
 }
 
-/* The VP with the lowest processor priority among the targets; the vector decides where the search for it begins. */
+/*
+ * The VP with the lowest processor priority among the targets; the vector decides where the search for it
+ * begins.
+ */
 static struct vp *lowest_priority_target(struct partition *partition, const struct interrupt_request *request,
                                          const struct vp *sender)
 {

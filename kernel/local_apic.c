@@ -6,40 +6,56 @@
 
 #define APIC_VERSION 0x00050014u /* 0x14: integrated; six LVT entries */
 
-#define SVR_ENABLE 0x100u
-#define LVT_VECTOR 0xFFu
-#define LVT_MODE_SHIFT 8
-#define LVT_MODE 0x700u
-#define LVT_POLARITY 0x2000u
-#define LVT_TRIGGER 0x8000u
-#define LVT_MASKED 0x10000u
-#define LVT_TIMER_PERIODIC 0x20000u
+#define SVR_ENABLE             0x100u
+#define LVT_VECTOR             0xFFu
+#define LVT_MODE_SHIFT         8
+#define LVT_MODE               0x700u
+#define LVT_POLARITY           0x2000u
+#define LVT_TRIGGER            0x8000u
+#define LVT_MASKED             0x10000u
+#define LVT_TIMER_PERIODIC     0x20000u
 #define LVT_TIMER_TSC_DEADLINE 0x40000u
-#define LVT_TIMER_MODE (LVT_TIMER_PERIODIC | LVT_TIMER_TSC_DEADLINE)
+#define LVT_TIMER_MODE         (LVT_TIMER_PERIODIC | LVT_TIMER_TSC_DEADLINE)
 /* What a blank hv_local_interrupt_controller_state has for the entry that this APIC lacks. */
 #define LVT_CMCI_ABSENT LVT_MASKED
 
-#define ICR_MODE_SHIFT 8
-#define ICR_LOGICAL 0x800u
-#define ICR_ASSERT 0x4000u
-#define ICR_LEVEL 0x8000u
+#define ICR_MODE_SHIFT      8
+#define ICR_LOGICAL         0x800u
+#define ICR_ASSERT          0x4000u
+#define ICR_LEVEL           0x8000u
 #define ICR_SHORTHAND_SHIFT 18
-#define ICR_LOW_BITS 0x000CCFFFu
-#define ICR_BUSY 0x1000u /* tolerated in x2APIC mode, as processors do */
+#define ICR_LOW_BITS        0x000CCFFFu
+#define ICR_BUSY            0x1000u /* tolerated in x2APIC mode, as processors do */
 
-/* No timer interrupts more often than this many TSC ticks (some 40 us): a child must not keep its parent busy. */
+/*
+ * No timer interrupts more often than this many TSC ticks (some 40 us): a child must not keep its parent
+ * busy.
+ */
 #define TIMER_MINIMUM_PERIOD (1ull << 17)
 
 /* Bits of the delivery mode that LVT and ICR share (SDM 11.5.1, 11.6.1). */
-enum delivery_mode { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_SIPI, MODE_EXTINT };
+enum delivery_mode {
+    MODE_FIXED,
+    MODE_LOWEST,
+    MODE_SMI,
+    MODE_RESERVED,
+    MODE_NMI,
+    MODE_INIT,
+    MODE_SIPI,
+    MODE_EXTINT
+};
 
-/* What exists at each offset, in which mode; `bits` may be written, in x2APIC mode others are #GP (SDM table 11-6). */
-#define XR 0x1u
-#define XW 0x2u
+/*
+ * What exists at each offset, in which mode; `bits` may be written, in x2APIC mode others are #GP (SDM table
+ * 11-6).
+ */
+#define XR  0x1u
+#define XW  0x2u
 #define X2R 0x4u
 #define X2W 0x8u
-#define RO (XR | X2R)
-#define RW (XR | XW | X2R | X2W)
+#define RO  (XR | X2R)
+#define RW  (XR | XW | X2R | X2W)
+/* clang-format off */
 static const struct apic_register {
     uint32_t bits;
     uint8_t access;
@@ -54,7 +70,7 @@ static const struct apic_register {
     [APIC_REGISTER_LDR >> 4] = {0xFF000000, XR | XW | X2R},
     [APIC_REGISTER_DFR >> 4] = {0xF0000000, XR | XW},
     [APIC_REGISTER_SVR >> 4] = {0x3FF, RW},
-    [APIC_REGISTER_ISR >> 4 ...(APIC_REGISTER_IRR >> 4) + 7] = {0, RO},
+    [APIC_REGISTER_ISR >> 4 ... (APIC_REGISTER_IRR >> 4) + 7] = {0, RO},
     [APIC_REGISTER_ESR >> 4] = {0, RW},
     [APIC_REGISTER_ICR_LOW >> 4] = {ICR_LOW_BITS, RW},
     [APIC_REGISTER_ICR_HIGH >> 4] = {0xFF000000, XR | XW},
@@ -69,6 +85,7 @@ static const struct apic_register {
     [APIC_REGISTER_DIVIDE >> 4] = {0xB, RW},
     [APIC_REGISTER_SELF_IPI >> 4] = {0xFF, X2W},
 };
+/* clang-format on */
 
 static bool bit_test(const uint64_t bits[4], unsigned vector)
 {
@@ -126,7 +143,8 @@ void local_apic_init(struct local_apic *apic)
     *apic = fresh;
 }
 
-void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed, bool tsc_deadline_allowed)
+void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed,
+                           bool tsc_deadline_allowed)
 {
     *apic = (struct local_apic){
         .base = APIC_BASE_DEFAULT | APIC_BASE_ENABLE | (id == 0 ? APIC_BASE_BSP : 0),
@@ -329,7 +347,8 @@ static uint64_t timer_expiry(const struct local_apic *apic)
         return LOCAL_APIC_NO_DEADLINE;
     if ((int64_t)offset >= 0)
         return value >= offset ? value - offset : 0;
-    return value < offset ? value - offset : LOCAL_APIC_NO_DEADLINE; /* offset is 2^64 - n: value + n, unless that overflows */
+    /* The offset is 2^64 - n: value + n, unless that overflows. */
+    return value < offset ? value - offset : LOCAL_APIC_NO_DEADLINE;
 }
 
 uint64_t local_apic_deadline(const struct local_apic *apic)
@@ -639,7 +658,8 @@ static void vectors_from_state(uint64_t bits[4], const void *state)
     memcpy(bits, state, 32);
 }
 
-void local_apic_get_state(struct local_apic *apic, uint64_t now, struct hv_local_interrupt_controller_state *state)
+void local_apic_get_state(struct local_apic *apic, uint64_t now,
+                          struct hv_local_interrupt_controller_state *state)
 {
     *state = (struct hv_local_interrupt_controller_state){
         .apic_counter_value = current_count(apic, now),
@@ -667,28 +687,30 @@ void local_apic_get_state(struct local_apic *apic, uint64_t now, struct hv_local
     vectors_to_state(apic->irr, state->apic_irr);
 }
 
-static bool state_valid(const struct local_apic *apic, const struct hv_local_interrupt_controller_state *state)
+static bool state_valid(const struct local_apic *apic,
+                        const struct hv_local_interrupt_controller_state *state)
 {
     const struct {
         uint32_t value;
         uint32_t offset;
     } checked[] = {
-        {state->apic_spurious, APIC_REGISTER_SVR},
-        {state->apic_icr_low, APIC_REGISTER_ICR_LOW},
-        {state->apic_lvt_timer, APIC_REGISTER_LVT_TIMER},
-        {state->apic_lvt_thermal, APIC_REGISTER_LVT_THERMAL},
-        {state->apic_lvt_perfmon, APIC_REGISTER_LVT_PERFORMANCE},
-        {state->apic_lvt_lint0, APIC_REGISTER_LVT_LINT0},
-        {state->apic_lvt_lint1, APIC_REGISTER_LVT_LINT1},
-        {state->apic_lvt_error, APIC_REGISTER_LVT_ERROR},
-        {state->apic_divide_configuration, APIC_REGISTER_DIVIDE},
+        {state->apic_spurious,             APIC_REGISTER_SVR            },
+        {state->apic_icr_low,              APIC_REGISTER_ICR_LOW        },
+        {state->apic_lvt_timer,            APIC_REGISTER_LVT_TIMER      },
+        {state->apic_lvt_thermal,          APIC_REGISTER_LVT_THERMAL    },
+        {state->apic_lvt_perfmon,          APIC_REGISTER_LVT_PERFORMANCE},
+        {state->apic_lvt_lint0,            APIC_REGISTER_LVT_LINT0      },
+        {state->apic_lvt_lint1,            APIC_REGISTER_LVT_LINT1      },
+        {state->apic_lvt_error,            APIC_REGISTER_LVT_ERROR      },
+        {state->apic_divide_configuration, APIC_REGISTER_DIVIDE         },
     };
     for (unsigned i = 0; i < sizeof(checked) / sizeof(checked[0]); i++)
         if ((checked[i].value & ~writable_bits(apic, checked[i].offset)) != 0)
             return false;
     bool ldr_valid = (state->apic_ldr & 0x00FFFFFF) == 0 || state->apic_ldr == x2apic_ldr(apic->id);
     return state->apic_id == apic->id << 24 && state->apic_version == APIC_VERSION && ldr_valid &&
-           (state->apic_dfr & 0x0FFFFFFF) == 0x0FFFFFFF && ((state->apic_esr | state->apic_error_status) & ~0xFFu) == 0 &&
+           (state->apic_dfr & 0x0FFFFFFF) == 0x0FFFFFFF &&
+           ((state->apic_esr | state->apic_error_status) & ~0xFFu) == 0 &&
            (state->apic_isr[0] & 0xFFFF) == 0 && (state->apic_irr[0] & 0xFFFF) == 0 &&
            state->apic_counter_value <= state->apic_initial_count &&
            (state->apic_lvt_cmci | LVT_MASKED) == LVT_CMCI_ABSENT && state->apic_remote_read == 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A child's local APIC (SDM vol. 3A chapter 11, APM vol. 2 chapter 16): xAPIC and x2APIC registers, priorities, timer,
- * local vector table, errors. Pure state: no locks (the caller holds vp->interrupt_lock), no clock (`now` is the host's
- * TSC), no other processors (an ICR write comes out as a struct interrupt_request for kernel/interrupt.c).
+ * A child's local APIC (SDM vol. 3A chapter 11, APM vol. 2 chapter 16): xAPIC and x2APIC registers,
+ * priorities, timer, local vector table, errors. Pure state: no locks (the caller holds vp->interrupt_lock),
+ * no clock (`now` is the host's TSC), no other processors (an ICR write comes out as a struct
+ * interrupt_request for kernel/interrupt.c).
  *
  * Version 0x14 with six LVT entries, no CMCI, no EOI-broadcast suppression. The APIC id is the VP's index.
  */
@@ -44,29 +45,21 @@ enum local_apic_register {
     APIC_REGISTER_SELF_IPI = 0x3F0, /* x2APIC only */
 };
 #define APIC_X2APIC_MSR_FIRST 0x800u
-#define APIC_X2APIC_MSR_LAST 0x8FFu
+#define APIC_X2APIC_MSR_LAST  0x8FFu
 
 /* IA32_APIC_BASE */
-#define APIC_BASE_BSP 0x100ull
-#define APIC_BASE_X2APIC 0x400ull
-#define APIC_BASE_ENABLE 0x800ull
+#define APIC_BASE_BSP     0x100ull
+#define APIC_BASE_X2APIC  0x400ull
+#define APIC_BASE_ENABLE  0x800ull
 #define APIC_BASE_ADDRESS 0x000FFFFFFFFFF000ull
 #define APIC_BASE_DEFAULT 0xFEE00000ull
 
-enum local_apic_lvt {
-    LVT_TIMER,
-    LVT_THERMAL,
-    LVT_PERFORMANCE,
-    LVT_LINT0,
-    LVT_LINT1,
-    LVT_ERROR,
-    LVT_COUNT
-};
+enum local_apic_lvt { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
 /* The error status register */
-#define APIC_ERROR_SEND_ILLEGAL_VECTOR 0x20u
+#define APIC_ERROR_SEND_ILLEGAL_VECTOR     0x20u
 #define APIC_ERROR_RECEIVED_ILLEGAL_VECTOR 0x40u
-#define APIC_ERROR_ILLEGAL_REGISTER 0x80u
+#define APIC_ERROR_ILLEGAL_REGISTER        0x80u
 
 #define LOCAL_APIC_NO_DEADLINE (~0ull) /* = LOAM_NO_DEADLINE */
 
@@ -108,9 +101,10 @@ struct local_apic {
 
     uint32_t initial_count;
     uint32_t divide;
-    uint64_t timer_deadline; /* host TSC at which the count reaches 0; LOCAL_APIC_NO_DEADLINE: it stands at 0 */
-    uint64_t tsc_deadline;   /* IA32_TSC_DEADLINE, guest TSC; 0 = disarmed */
-    uint64_t tsc_offset;     /* guest TSC = host TSC + offset */
+    uint64_t
+        timer_deadline;    /* host TSC at which the count reaches 0; LOCAL_APIC_NO_DEADLINE: it stands at 0 */
+    uint64_t tsc_deadline; /* IA32_TSC_DEADLINE, guest TSC; 0 = disarmed */
+    uint64_t tsc_offset;   /* guest TSC = host TSC + offset */
 };
 
 /* What the write of a register asks of its caller, besides what local_apic_take_eoi() gives. */
@@ -120,7 +114,8 @@ struct local_apic_effect {
 };
 
 /* State after power-up; `id` 0 is the boot processor. */
-void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed, bool tsc_deadline_allowed);
+void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed,
+                           bool tsc_deadline_allowed);
 /* INIT: all registers take their reset values; id, base (mode, address, BSP flag) and time offset stay. */
 void local_apic_init(struct local_apic *apic);
 
@@ -142,8 +137,8 @@ static inline bool local_apic_claims(const struct local_apic *apic, uint64_t gpa
 }
 
 /*
- * WRMSR of IA32_APIC_BASE with `address_bits` of physical address. False: #GP(0): reserved bits or a transition that
- * SDM figure 11-27 does not have. Disabling resets the APIC's registers.
+ * WRMSR of IA32_APIC_BASE with `address_bits` of physical address. False: #GP(0): reserved bits or a
+ * transition that SDM figure 11-27 does not have. Disabling resets the APIC's registers.
  */
 bool local_apic_set_base(struct local_apic *apic, uint64_t value, unsigned address_bits);
 /* The same for SET_VP_REGISTERS: any valid value, whatever the mode was before. False: not a valid value. */
@@ -163,8 +158,8 @@ bool local_apic_write_msr(struct local_apic *apic, uint32_t msr, uint64_t value,
 int local_apic_take_eoi(struct local_apic *apic);
 
 /*
- * CR8 is TPR[7:4]. The VP's own processor may call these without the lock: the task priority is one word, which other
- * processors only read to compare.
+ * CR8 is TPR[7:4]. The VP's own processor may call these without the lock: the task priority is one word,
+ * which other processors only read to compare.
  */
 static inline uint64_t local_apic_cr8(const struct local_apic *apic)
 {
@@ -186,7 +181,10 @@ bool local_apic_tick(struct local_apic *apic, uint64_t now);
 /* IA32_TSC_DEADLINE: 0 once it has passed. A write outside TSC-deadline mode is ignored, as on hardware. */
 uint64_t local_apic_tsc_deadline(struct local_apic *apic, uint64_t now);
 void local_apic_set_tsc_deadline(struct local_apic *apic, uint64_t value);
-/* The guest's TSC is the host's + `tsc_offset` from now on; a running count stood still for `skipped` host ticks. */
+/*
+ * The guest's TSC is the host's + `tsc_offset` from now on; a running count stood still for `skipped` host
+ * ticks.
+ */
 void local_apic_set_time(struct local_apic *apic, uint64_t tsc_offset, uint64_t skipped);
 
 /* Interrupts that arrive. */
@@ -200,8 +198,9 @@ bool local_apic_accepts_fixed(const struct local_apic *apic);
 /* A fixed interrupt. `level`: sets TMR, so that its EOI is reported. */
 enum local_apic_accept local_apic_accept(struct local_apic *apic, uint8_t vector, bool level);
 /*
- * One of the local sources fires as its LVT entry says: LINT0 and LINT1 for the pins of that name. A fixed interrupt
- * becomes pending (*news: it was not before) and the result is NONE; other modes are the processor's to act on.
+ * One of the local sources fires as its LVT entry says: LINT0 and LINT1 for the pins of that name. A fixed
+ * interrupt becomes pending (*news: it was not before) and the result is NONE; other modes are the
+ * processor's to act on.
  */
 enum local_apic_local_event {
     LOCAL_APIC_EVENT_NONE,
@@ -220,11 +219,14 @@ bool local_apic_accepts_extint(const struct local_apic *apic);
 int local_apic_pending(const struct local_apic *apic);
 /* The processor takes `vector`, which local_apic_pending() gave: request becomes service. */
 void local_apic_acknowledge(struct local_apic *apic, uint8_t vector);
-/* The processor takes the ExtINT: gives its vector, -1 if there is none. Delivered before any other vector. */
+/*
+ * The processor takes the ExtINT: gives its vector, -1 if there is none. Delivered before any other vector.
+ */
 int local_apic_take_extint(struct local_apic *apic);
 
 /* GET_VP_STATE and SET_VP_STATE of HV_VP_STATE_LAPIC; what one gave the other takes and nothing changes. */
-void local_apic_get_state(struct local_apic *apic, uint64_t now, struct hv_local_interrupt_controller_state *state);
+void local_apic_get_state(struct local_apic *apic, uint64_t now,
+                          struct hv_local_interrupt_controller_state *state);
 /* INVALID_REGISTER_VALUE: another id, or bits set that no register has; then nothing has changed. */
 enum hv_status local_apic_set_state(struct local_apic *apic, uint64_t now,
                                     const struct hv_local_interrupt_controller_state *state);

@@ -9,6 +9,7 @@
 #define CR0_AM        0x40000ull
 #define EFER_LMA      0x400ull
 #define DR7_ENABLES   0xFFull
+#define RFLAGS_VM     0x20000ull
 #define CACHE_UNCACHED   0u
 #define CACHE_WRITE_BACK 6u
 
@@ -33,22 +34,23 @@ static void end(struct vp *vp, enum hv_message_type type)
     __atomic_store_n(message_type, type, __ATOMIC_RELEASE);
 }
 
-static uint16_t execution_state(const struct vp *vp)
+static uint16_t execution_state(const struct vp *vp, const struct vp_special *special)
 {
-    uint64_t cr0 = vendor->get(vp, VP_CR0);
-    uint32_t state = guest_privilege_level(vp);
+    uint32_t state = special->segment[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & HV_EXECUTION_CPL_MASK;
 
-    if (cr0 & CR0_PE)
+    if (vp->rflags & RFLAGS_VM)
+        state = HV_EXECUTION_CPL_MASK;
+    if (special->cr0 & CR0_PE)
         state |= HV_EXECUTION_CR0_PE;
-    if (cr0 & CR0_AM)
+    if (special->cr0 & CR0_AM)
         state |= HV_EXECUTION_CR0_AM;
-    if (vendor->get(vp, VP_EFER) & EFER_LMA)
+    if (special->efer & EFER_LMA)
         state |= HV_EXECUTION_EFER_LMA;
-    if (vendor->get(vp, VP_DR7) & DR7_ENABLES)
+    if (special->dr7 & DR7_ENABLES)
         state |= HV_EXECUTION_DEBUG_ACTIVE;
     if (vp->pending_interruption)
         state |= HV_EXECUTION_INTERRUPTION_PENDING;
-    if (vendor->get(vp, VP_INTERRUPT_SHADOW))
+    if (special->interrupt_shadow)
         state |= HV_EXECUTION_INTERRUPT_SHADOW;
     return (uint16_t)state;
 }
@@ -56,11 +58,14 @@ static uint16_t execution_state(const struct vp *vp)
 static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header, unsigned instruction_length,
                         enum hv_intercept_access_type access)
 {
+    struct vp_special special;
+
+    vp_get_special(vp, &special);
     header->vp_index = vp->index;
     header->instruction_length_cr8 = (uint8_t)(instruction_length | local_apic_cr8(&vp->apic) << 4);
     header->intercept_access_type = access;
-    header->execution_state = execution_state(vp);
-    vendor->get_segment(vp, VP_CS, &header->cs);
+    header->execution_state = execution_state(vp, &special);
+    header->cs = special.segment[VP_CS];
     header->rip = vp->rip;
     header->rflags = vp->rflags;
 }

@@ -44,26 +44,27 @@ void register_page_invalidate(struct vp *vp)
 void register_page_fill(struct vp *vp)
 {
     struct hv_vp_register_page *page = vp->register_page;
+    struct vp_special special;
 
     if (!page)
         return;
+    vp_get_special(vp, &special);
     page->version = HV_VP_REGISTER_PAGE_VERSION;
     page->dirty = 0;
     memcpy(page->gp_registers, vp->gpr, sizeof(vp->gpr));
     page->rip = vp->rip;
     page->rflags = vp->rflags;
     memcpy(page->xmm, (const uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, sizeof(page->xmm));
-    for (unsigned i = 0; i < PAGE_SEGMENTS; i++)
-        vendor->get_segment(vp, VP_ES + i, &page->segment[i]);
-    page->cr0 = vendor->get(vp, VP_CR0);
-    page->cr3 = vendor->get(vp, VP_CR3);
-    page->cr4 = vendor->get(vp, VP_CR4);
+    memcpy(page->segment, special.segment, sizeof(page->segment));
+    page->cr0 = special.cr0;
+    page->cr3 = special.cr3;
+    page->cr4 = special.cr4;
     page->cr8 = local_apic_cr8(&vp->apic);
-    page->efer = vendor->get(vp, VP_EFER);
-    page->dr7 = vendor->get(vp, VP_DR7);
+    page->efer = special.efer;
+    page->dr7 = special.dr7;
     page->pending_interruption = vp->pending_interruption;
-    page->interrupt_state = (vendor->get(vp, VP_INTERRUPT_SHADOW) ? HV_INTERRUPT_STATE_SHADOW : 0) |
-                            (vendor->get(vp, VP_NMI_MASKED) ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
+    page->interrupt_state = (special.interrupt_shadow ? HV_INTERRUPT_STATE_SHADOW : 0) |
+                            (special.nmi_masked ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
     page->instruction_emulation_hints = 0;
     page->xfem = vp->xcr0;
     page->isvalid = 1;

@@ -82,6 +82,7 @@ struct vp {
     uint64_t synthetic[20];      /* SINT0-15, SCONTROL, SIEFP, SIMP: stored */
 
     struct guest_code_walk code_walk;
+    struct guest_decoded decoded[GUEST_DECODED_KEPT];
     uint64_t *extended_state; /* pages of the VP: compacted or standard image, the architecture's business */
     struct cpuid_result *cpuid_page[VP_CPUID_PAGES]; /* see kernel/cpuid_result.c */
     uint32_t cpuid_results;
@@ -96,6 +97,9 @@ _Static_assert(sizeof(struct vp) <= HV_PAGE_SIZE, "a VP is one page");
 /* Takes the VP for work. False: another processor has it (INVALID_VP_STATE). */
 bool vp_claim(struct vp *vp);
 void vp_release(struct vp *vp);
+
+/* By vendor->get_special, or register by register. */
+void vp_get_special(const struct vp *vp, struct vp_special *special);
 
 /* Gives everything that the VP has back to its partition, but its own page. Under the partition's lock. */
 void vp_destroy(struct vp *vp);

@@ -91,6 +91,14 @@ struct vp_exit {
     };
 };
 
+/* What every intercept message and the register page show of a control block. */
+struct vp_special {
+    struct hv_x64_segment_register segment[6]; /* ES CS SS DS FS GS */
+    uint64_t cr0, cr3, cr4, efer, dr7;
+    bool interrupt_shadow;
+    bool nmi_masked;
+};
+
 /* One entry of a nested page table. Access is HV_MAP_GPA_READABLE | WRITABLE | EXECUTABLE bits. */
 struct nested_format {
     uint64_t (*leaf)(uint64_t spa, uint32_t access, bool large, bool uncached);
@@ -127,6 +135,9 @@ struct vendor {
     void (*set)(struct vp *vp, enum vp_register name, uint64_t value);
     void (*get_segment)(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value);
     void (*set_segment)(struct vp *vp, enum vp_segment name, const struct hv_x64_segment_register *value);
+
+    /* All of struct vp_special at once; NULL: the core gets them one by one. */
+    void (*get_special)(const struct vp *vp, struct vp_special *special);
 
     /*
      * Event to deliver at the next entry, in the layout of HV_REGISTER_PENDING_INTERRUPTION; 0 takes it back.

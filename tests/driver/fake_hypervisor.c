@@ -735,22 +735,24 @@ static u16 execute(struct call *call)
     return HV_STATUS_SUCCESS;
 }
 
+static u32 read_local_apic(u32 offset)
+{
+#ifdef CONFIG_X86_X2APIC
+    if (x2apic_enabled())
+        return native_apic_msr_read(offset);
+#endif
+    return native_apic_mem_read(offset);
+}
+
 /* Whether this processor has an interrupt to take as soon as it may. */
 static bool interrupt_is_pending(void)
 {
+    u32 irr = 0;
     unsigned int i;
 
-    for (i = 0; i < 8; i++) {
-        u32 irr;
-
-        if (x2apic_enabled())
-            irr = native_apic_msr_read(APIC_IRR + i * 0x10);
-        else
-            irr = native_apic_mem_read(APIC_IRR + i * 0x10);
-        if (irr)
-            return true;
-    }
-    return false;
+    for (i = 0; i < 8; i++)
+        irr |= read_local_apic(APIC_IRR + i * 0x10);
+    return irr;
 }
 
 /* Without the lock between instructions, so that the other processors get on. */

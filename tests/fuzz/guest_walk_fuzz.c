@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Page tables and control registers from the input, walked by the hypervisor and by a second walker, which follows the
- * manuals' pictures one paging mode at a time. Only the walk itself: no permissions (PRIVILEGE_EXEMPT, nothing to
- * validate), which guest_walk_test.c covers. Also reads and fetches whatever comes out.
+ * Page tables and control registers from the input, walked by the hypervisor and by a second walker, which
+ * follows the manuals' pictures one paging mode at a time. Only the walk itself: no permissions
+ * (PRIVILEGE_EXEMPT, nothing to validate), which guest_walk_test.c covers. Also reads and fetches whatever
+ * comes out.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,9 +57,11 @@ static enum hv_translate_gva_result_code walk_32(uint64_t cr3, uint64_t cr4, uin
     return HV_TRANSLATE_GVA_SUCCESS;
 }
 
-/* From the page directory pointer table downwards in long mode, from the page directory downwards with PAE. */
-static enum hv_translate_gva_result_code walk_wide(uint64_t table, unsigned level, uint64_t gva, uint64_t reserved,
-                                                   uint64_t *gpa)
+/*
+ * From the page directory pointer table downwards in long mode, from the page directory downwards with PAE.
+ */
+static enum hv_translate_gva_result_code walk_wide(uint64_t table, unsigned level, uint64_t gva,
+                                                   uint64_t reserved, uint64_t *gpa)
 {
     uint64_t entry, address = low_bits(52) & ~0xFFFull;
     unsigned shift = 12 + 9 * (level - 1);
@@ -78,7 +81,8 @@ static enum hv_translate_gva_result_code walk_wide(uint64_t table, unsigned leve
 
 static enum hv_translate_gva_result_code reference(struct vp *vp, uint64_t gva, uint64_t *gpa)
 {
-    uint64_t cr3 = *fake_register(vp, VP_CR3), cr4 = *fake_register(vp, VP_CR4), efer = *fake_register(vp, VP_EFER), entry;
+    uint64_t cr3 = *fake_register(vp, VP_CR3), cr4 = *fake_register(vp, VP_CR4),
+             efer = *fake_register(vp, VP_EFER), entry;
     uint64_t reserved = low_bits(52) & ~low_bits(fake_address_bits);
     if (!(efer & EFER_NXE))
         reserved |= 1ull << 63;
@@ -138,7 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned mode = fuzz_take(&input, 1);
     fake_address_bits = address_bits[fuzz_take(&input, 1) % 4];
     *fake_register(vp, VP_CR0) = CR0_PE | (mode & 1 ? CR0_PG : 0);
-    *fake_register(vp, VP_CR4) = (mode & 2 ? CR4_PAE : 0) | (mode & 4 ? CR4_LA57 : 0) | (mode & 8 ? CR4_PSE : 0);
+    *fake_register(vp, VP_CR4) =
+        (mode & 2 ? CR4_PAE : 0) | (mode & 4 ? CR4_LA57 : 0) | (mode & 8 ? CR4_PSE : 0);
     *fake_register(vp, VP_EFER) = (mode & 16 ? EFER_NXE : 0) | ((mode & 3) == 3 && mode & 32 ? EFER_LMA : 0);
     *fake_register(vp, VP_CR3) = fuzz_take(&input, 2) & (TABLES * HV_PAGE_SIZE - 1);
     uint64_t gva = take_64(&input);

@@ -41,13 +41,12 @@ static size_t block_in(void *device, uint64_t offset, unsigned size, void *items
 
 static size_t block_out(void *device, uint64_t offset, unsigned size, const void *items, size_t count)
 {
-    static volatile uint8_t sum;
     const uint8_t *bytes = items;
 
     (void)device;
     (void)offset;
     for (size_t i = 0; i < count * size; i++) /* all of it must be there */
-        sum += bytes[i];
+        __asm__ volatile("" ::"r"(bytes[i]));
     return count;
 }
 

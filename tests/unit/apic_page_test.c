@@ -10,7 +10,7 @@
 #include "arch/x86_64/cpu/cpu_features.h"
 #include "tests/unit/fake_guest.h"
 
-#define CODE 0x8000u
+#define CODE  0x8000u
 #define FLAGS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
 static struct vp *vp;
@@ -21,7 +21,8 @@ static void start(unsigned vps)
 {
     fake_guest_start(vps);
     vp = fake_vp(0);
-    *fake_segment(vp, VP_CS) = (struct hv_x64_segment_register){.limit = 0xFFFFFFFF, .attributes = HV_SEGMENT_P | 0x1B | HV_SEGMENT_DB};
+    *fake_segment(vp, VP_CS) = (struct hv_x64_segment_register){
+        .limit = 0xFFFFFFFF, .attributes = HV_SEGMENT_P | 0x1B | HV_SEGMENT_DB};
     vp->rip = CODE;
     vp->rflags = 2 | FLAGS;
     for (unsigned i = 0; i < 16; i++)
@@ -91,6 +92,35 @@ static void test_64_bit_registers(void **state)
     assert_int_equal(vp->apic.tpr, 0x77);
     RUN("\x44\x8B\x34\x25\x80\x00\x5F\xFF", APIC_REGISTER_TPR, false); /* mov r14d, [0xffffffffff5f0080] */
     assert_int_equal(vp->gpr[14], 0x77);
+}
+
+/* What is kept of an earlier decoding belongs to its bytes and its mode, not to its address. */
+static void test_kept_decodings(void **state)
+{
+    (void)state;
+    start(1);
+    for (unsigned round = 0; round < 3; round++) {
+        vp->apic.tpr = 0x21;
+        RUN("\x8B\x01", APIC_REGISTER_TPR, false); /* mov eax, [ecx] */
+        assert_int_equal(vp->gpr[GPR_RAX], 0x21);
+        RUN("\x8B\x19", APIC_REGISTER_TPR, false); /* mov ebx, [ecx] */
+        assert_int_equal(vp->gpr[GPR_RBX], 0x21);
+        RUN("\xC7\x01\x34\x00\x00\x00", APIC_REGISTER_TPR, true);
+        assert_int_equal(vp->apic.tpr, 0x34);
+        RUN("\xC7\x01\x35\x00\x00\x00", APIC_REGISTER_TPR, true);
+        assert_int_equal(vp->apic.tpr, 0x35);
+        RUN("\xC7\x81\x80\x00\x00\x00\x36\x00\x00\x00", APIC_REGISTER_TPR, true); /* [ecx + 0x80] */
+        RUN("\xC7\x81\x80\x00\x00\x00\x37\x00\x00\x00", APIC_REGISTER_TPR, true); /* differs in byte 7 */
+        assert_int_equal(vp->apic.tpr, 0x37);
+        RUN("\x3E\x3E\xC7\x81\x80\x00\x00\x00\x38\x00\x00\x00", APIC_REGISTER_TPR, true);
+        RUN("\x3E\x3E\xC7\x81\x80\x00\x00\x00\x39\x00\x00\x00", APIC_REGISTER_TPR, true); /* in byte 9 */
+        assert_int_equal(vp->apic.tpr, 0x39);
+        fake_segment(vp, VP_CS)->attributes &= (uint16_t)~HV_SEGMENT_DB; /* the same bytes move 16 bits now */
+        assert_false(run("\x8B\x01", 2, APIC_REGISTER_TPR, false));
+        assert_false(run("\x8B\x01", 2, APIC_REGISTER_TPR, false));
+        fake_segment(vp, VP_CS)->attributes |= HV_SEGMENT_DB;
+        assert_false(run("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, APIC_REGISTER_TPR, false));
+    }
 }
 
 /* The flags that this processor computes. */
@@ -216,8 +246,8 @@ static void test_what_is_left_to_the_worker(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_moves),        TEST(test_64_bit_registers),          TEST(test_arithmetic),
-        TEST(test_side_effects), TEST(test_what_is_left_to_the_worker),
+        TEST(test_moves),          TEST(test_64_bit_registers), TEST(test_arithmetic),
+        TEST(test_kept_decodings), TEST(test_side_effects),     TEST(test_what_is_left_to_the_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

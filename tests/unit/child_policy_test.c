@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What children see of an invented processor: one that has everything, as AMD or as Intel, and one that has little. */
+/*
+ * What children see of an invented processor: one that has everything, as AMD or as Intel, and one that has
+ * little.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,10 +87,12 @@ static void expect_zeros(uint32_t leaf, uint32_t subleaf)
 static void test_leaves_that_are_not_there(void **state)
 {
     static const uint32_t leaves[] = {
-        0x3, 0x5, 0x8, 0x9, 0xA, 0xC, 0xE, 0xF, 0x10, 0x11, 0x12, 0x13, 0x14, 0x17, 0x18, 0x19, 0x1A, 0x1B, 0x1C, 0x1D,
-        0x1E, 0x20, 0x21, 0x24, 0x28, 0x40000000, 0x40000001, 0x40000003, 0x400000FF, 0x40000100, 0x4FFFFFFF, 0x8000000A,
-        0x8000001B, 0x8000001C, 0x8000001F, 0x80000020, 0x80000022, 0x80000023, 0x80000026, 0x80000028, 0x8FFFFFFF,
-        0xC0000000, 0xC0000001, 0xFFFFFFFF};
+        0x3,        0x5,        0x8,        0x9,        0xA,        0xC,        0xE,        0xF,
+        0x10,       0x11,       0x12,       0x13,       0x14,       0x17,       0x18,       0x19,
+        0x1A,       0x1B,       0x1C,       0x1D,       0x1E,       0x20,       0x21,       0x24,
+        0x28,       0x40000000, 0x40000001, 0x40000003, 0x400000FF, 0x40000100, 0x4FFFFFFF, 0x8000000A,
+        0x8000001B, 0x8000001C, 0x8000001F, 0x80000020, 0x80000022, 0x80000023, 0x80000026, 0x80000028,
+        0x8FFFFFFF, 0xC0000000, 0xC0000001, 0xFFFFFFFF};
     (void)state;
     for (unsigned intel = 0; intel < 2; intel++) {
         start(intel);
@@ -110,48 +115,48 @@ static void test_features_that_are_hidden(void **state)
         enum cpuid_register where;
         unsigned bit;
     } hidden[] = {
-        {1, 0, CPUID_ECX, 2},           /* DTES64 */
-        {1, 0, CPUID_ECX, 3},           /* MONITOR */
-        {1, 0, CPUID_ECX, 5},           /* VMX */
-        {1, 0, CPUID_ECX, 6},           /* SMX */
-        {1, 0, CPUID_ECX, 7},           /* EIST */
-        {1, 0, CPUID_ECX, 8},           /* TM2 */
-        {1, 0, CPUID_ECX, 15},          /* PDCM */
-        {1, 0, CPUID_EDX, 21},          /* DS */
-        {1, 0, CPUID_EDX, 22},          /* ACPI clock control */
-        {1, 0, CPUID_EDX, 29},          /* TM */
-        {1, 0, CPUID_EDX, 28},          /* HTT: one processor a package */
-        {7, 0, CPUID_EBX, 2},           /* SGX */
-        {7, 0, CPUID_EBX, 4},           /* HLE */
-        {7, 0, CPUID_EBX, 11},          /* RTM */
-        {7, 0, CPUID_EBX, 12},          /* monitoring */
-        {7, 0, CPUID_EBX, 14},          /* MPX */
-        {7, 0, CPUID_EBX, 15},          /* allocation */
-        {7, 0, CPUID_EBX, 25},          /* processor trace */
-        {7, 0, CPUID_ECX, 5},           /* WAITPKG */
-        {7, 0, CPUID_ECX, 7},           /* shadow stacks */
-        {7, 0, CPUID_ECX, 13},          /* TME */
-        {7, 0, CPUID_ECX, 23},          /* key locker */
-        {7, 0, CPUID_ECX, 29},          /* ENQCMD */
-        {7, 0, CPUID_ECX, 30},          /* SGX launch control */
-        {7, 0, CPUID_ECX, 31},          /* supervisor keys */
-        {7, 0, CPUID_EDX, 9},           /* SRBDS_CTRL */
-        {7, 0, CPUID_EDX, 15},          /* hybrid */
-        {7, 0, CPUID_EDX, 18},          /* PCONFIG */
-        {7, 0, CPUID_EDX, 19},          /* LBR */
-        {7, 0, CPUID_EDX, 20},          /* IBT */
-        {7, 0, CPUID_EDX, 22},          /* AMX */
-        {7, 0, CPUID_EDX, 24},          /* AMX */
-        {7, 0, CPUID_EDX, 25},          /* AMX */
-        {7, 0, CPUID_EDX, 28},          /* FLUSH_CMD */
-        {7, 0, CPUID_EDX, 30},          /* CORE_CAPABILITIES */
-        {7, 1, CPUID_EAX, 17},          /* FRED */
-        {7, 1, CPUID_EAX, 21},          /* AMX */
-        {7, 1, CPUID_EAX, 26},          /* LAM */
-        {7, 1, CPUID_EDX, 19},          /* AVX10 */
-        {0xD, 1, CPUID_EAX, 4},         /* XFD */
-        {0x80000001, 0, CPUID_ECX, 2},  /* SVM */
-        {0x80000001, 0, CPUID_ECX, 3},  /* extended APIC space */
+        {1,          0, CPUID_ECX, 2 }, /* DTES64 */
+        {1,          0, CPUID_ECX, 3 }, /* MONITOR */
+        {1,          0, CPUID_ECX, 5 }, /* VMX */
+        {1,          0, CPUID_ECX, 6 }, /* SMX */
+        {1,          0, CPUID_ECX, 7 }, /* EIST */
+        {1,          0, CPUID_ECX, 8 }, /* TM2 */
+        {1,          0, CPUID_ECX, 15}, /* PDCM */
+        {1,          0, CPUID_EDX, 21}, /* DS */
+        {1,          0, CPUID_EDX, 22}, /* ACPI clock control */
+        {1,          0, CPUID_EDX, 29}, /* TM */
+        {1,          0, CPUID_EDX, 28}, /* HTT: one processor a package */
+        {7,          0, CPUID_EBX, 2 }, /* SGX */
+        {7,          0, CPUID_EBX, 4 }, /* HLE */
+        {7,          0, CPUID_EBX, 11}, /* RTM */
+        {7,          0, CPUID_EBX, 12}, /* monitoring */
+        {7,          0, CPUID_EBX, 14}, /* MPX */
+        {7,          0, CPUID_EBX, 15}, /* allocation */
+        {7,          0, CPUID_EBX, 25}, /* processor trace */
+        {7,          0, CPUID_ECX, 5 }, /* WAITPKG */
+        {7,          0, CPUID_ECX, 7 }, /* shadow stacks */
+        {7,          0, CPUID_ECX, 13}, /* TME */
+        {7,          0, CPUID_ECX, 23}, /* key locker */
+        {7,          0, CPUID_ECX, 29}, /* ENQCMD */
+        {7,          0, CPUID_ECX, 30}, /* SGX launch control */
+        {7,          0, CPUID_ECX, 31}, /* supervisor keys */
+        {7,          0, CPUID_EDX, 9 }, /* SRBDS_CTRL */
+        {7,          0, CPUID_EDX, 15}, /* hybrid */
+        {7,          0, CPUID_EDX, 18}, /* PCONFIG */
+        {7,          0, CPUID_EDX, 19}, /* LBR */
+        {7,          0, CPUID_EDX, 20}, /* IBT */
+        {7,          0, CPUID_EDX, 22}, /* AMX */
+        {7,          0, CPUID_EDX, 24}, /* AMX */
+        {7,          0, CPUID_EDX, 25}, /* AMX */
+        {7,          0, CPUID_EDX, 28}, /* FLUSH_CMD */
+        {7,          0, CPUID_EDX, 30}, /* CORE_CAPABILITIES */
+        {7,          1, CPUID_EAX, 17}, /* FRED */
+        {7,          1, CPUID_EAX, 21}, /* AMX */
+        {7,          1, CPUID_EAX, 26}, /* LAM */
+        {7,          1, CPUID_EDX, 19}, /* AVX10 */
+        {0xD,        1, CPUID_EAX, 4 }, /* XFD */
+        {0x80000001, 0, CPUID_ECX, 2 }, /* SVM */
+        {0x80000001, 0, CPUID_ECX, 3 }, /* extended APIC space */
         {0x80000001, 0, CPUID_ECX, 10}, /* IBS */
         {0x80000001, 0, CPUID_ECX, 12}, /* SKINIT */
         {0x80000001, 0, CPUID_ECX, 13}, /* watchdog */
@@ -163,17 +168,19 @@ static void test_features_that_are_hidden(void **state)
         {0x80000001, 0, CPUID_ECX, 27}, /* performance TSC */
         {0x80000001, 0, CPUID_ECX, 28}, /* performance counters */
         {0x80000001, 0, CPUID_ECX, 29}, /* MONITORX */
-        {0x80000008, 0, CPUID_EBX, 3},  /* INVLPGB */
-        {0x80000008, 0, CPUID_EBX, 4},  /* RDPRU */
+        {0x80000008, 0, CPUID_EBX, 3 }, /* INVLPGB */
+        {0x80000008, 0, CPUID_EBX, 4 }, /* RDPRU */
         {0x80000008, 0, CPUID_EBX, 25}, /* VIRT_SPEC_CTRL */
-        {0x80000021, 0, CPUID_EAX, 7},  /* upper address ignore */
+        {0x80000021, 0, CPUID_EAX, 7 }, /* upper address ignore */
         {0x80000021, 0, CPUID_EAX, 17}, /* CPUID for users off */
     };
     (void)state;
     start(true);
     for (unsigned i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
-        assert_int_equal(cpuid_of(hidden[i].leaf, hidden[i].subleaf, hidden[i].where) >> hidden[i].bit & 1, 0);
-    assert_int_equal(cpuid_of(6, 0, CPUID_EAX), 4); /* nothing of power and heat but an APIC timer that always runs */
+        assert_int_equal(cpuid_of(hidden[i].leaf, hidden[i].subleaf, hidden[i].where) >> hidden[i].bit & 1,
+                         0);
+    assert_int_equal(cpuid_of(6, 0, CPUID_EAX),
+                     4); /* nothing of power and heat but an APIC timer that always runs */
     assert_int_equal(cpuid_of(6, 0, CPUID_ECX), 0);
     assert_int_equal(cpuid_of(0x80000007, 0, CPUID_EDX), 1u << 8);
     assert_int_equal(cpuid_of(0xD, 1, CPUID_ECX) | cpuid_of(0xD, 1, CPUID_EDX), 0); /* no supervisor state */
@@ -186,7 +193,8 @@ static void test_features_that_pass(void **state)
     start(false);
     assert_int_equal(cpuid_of(1, 0, CPUID_EDX), 0x0F8BFBFF);
     assert_int_equal(cpuid_of(1, 0, CPUID_ECX), 0xF7FA3203 | 1u << 12);
-    assert_int_equal(cpuid_of(0x80000001, 0, CPUID_EDX) & (1u << 29 | 1u << 20 | 1u << 11), 1u << 29 | 1u << 20 | 1u << 11);
+    assert_int_equal(cpuid_of(0x80000001, 0, CPUID_EDX) & (1u << 29 | 1u << 20 | 1u << 11),
+                     1u << 29 | 1u << 20 | 1u << 11);
     assert_int_equal(cpuid_of(7, 0, CPUID_EBX) & 0x00180381, 0x00180381); /* SMEP SMAP RDSEED... */
     assert_int_equal(cpuid_of(1, 0, CPUID_EAX), ONES);
     assert_int_equal(cpuid_of(0x80000002, 0, CPUID_ECX), ONES);
@@ -320,7 +328,8 @@ static void test_crystal(void **state)
     start(true);
     uint64_t apic = arch_apic_frequency();
     assert_int_equal(cpuid_of(0x15, 0, CPUID_ECX), apic);
-    assert_int_equal(apic * cpuid_of(0x15, 0, CPUID_EBX) / cpuid_of(0x15, 0, CPUID_EAX), arch_tsc_frequency());
+    assert_int_equal(apic * cpuid_of(0x15, 0, CPUID_EBX) / cpuid_of(0x15, 0, CPUID_EAX),
+                     arch_tsc_frequency());
     fake_guest_stop();
     start(false);
     expect_zeros(0x15, 0);
@@ -383,42 +392,42 @@ static const struct {
     const char *vendors; /* A, I */
     const char *access;  /* R, W: with what was read; w: with 0 */
 } expected_msrs[] = {
-    {0x10, 0x10, "AI", "RW"},
-    {0x17, 0x17, "I", "R"},
-    {0x1B, 0x1B, "AI", "RW"},
-    {0x3A, 0x3A, "I", "R"},
-    {0x3B, 0x3B, "AI", "RW"},
-    {0x48, 0x48, "AI", "RW"},
-    {0x49, 0x49, "AI", "w"},
-    {0x8B, 0x8B, "A", "R"},
-    {0x8B, 0x8B, "I", "Rw"},
-    {0xCE, 0xCE, "I", "R"},
-    {0xFE, 0xFE, "AI", "R"},
-    {0x10A, 0x10A, "I", "R"},
-    {0x174, 0x176, "AI", "RW"},
-    {0x179, 0x179, "AI", "R"},
-    {0x17A, 0x17A, "AI", "RW"},
-    {0x198, 0x198, "I", "R"},
-    {0x1A0, 0x1A0, "I", "RW"},
-    {0x1D9, 0x1D9, "AI", "RW"},
-    {0x200, 0x20F, "AI", "RW"},
-    {0x250, 0x250, "AI", "RW"},
-    {0x258, 0x259, "AI", "RW"},
-    {0x268, 0x26F, "AI", "RW"},
-    {0x277, 0x277, "AI", "RW"},
-    {0x2FF, 0x2FF, "AI", "RW"},
-    {0x6E0, 0x6E0, "AI", "RW"},
-    {0xDA0, 0xDA0, "AI", "RW"},
+    {0x10,       0x10,       "AI", "RW"},
+    {0x17,       0x17,       "I",  "R" },
+    {0x1B,       0x1B,       "AI", "RW"},
+    {0x3A,       0x3A,       "I",  "R" },
+    {0x3B,       0x3B,       "AI", "RW"},
+    {0x48,       0x48,       "AI", "RW"},
+    {0x49,       0x49,       "AI", "w" },
+    {0x8B,       0x8B,       "A",  "R" },
+    {0x8B,       0x8B,       "I",  "Rw"},
+    {0xCE,       0xCE,       "I",  "R" },
+    {0xFE,       0xFE,       "AI", "R" },
+    {0x10A,      0x10A,      "I",  "R" },
+    {0x174,      0x176,      "AI", "RW"},
+    {0x179,      0x179,      "AI", "R" },
+    {0x17A,      0x17A,      "AI", "RW"},
+    {0x198,      0x198,      "I",  "R" },
+    {0x1A0,      0x1A0,      "I",  "RW"},
+    {0x1D9,      0x1D9,      "AI", "RW"},
+    {0x200,      0x20F,      "AI", "RW"},
+    {0x250,      0x250,      "AI", "RW"},
+    {0x258,      0x259,      "AI", "RW"},
+    {0x268,      0x26F,      "AI", "RW"},
+    {0x277,      0x277,      "AI", "RW"},
+    {0x2FF,      0x2FF,      "AI", "RW"},
+    {0x6E0,      0x6E0,      "AI", "RW"},
+    {0xDA0,      0xDA0,      "AI", "RW"},
     {0x40000000, 0x40000001, "AI", "RW"},
     {0xC0000080, 0xC0000084, "AI", "RW"},
     {0xC0000100, 0xC0000103, "AI", "RW"},
-    {0xC0010010, 0xC0010010, "A", "RW"},
-    {0xC0010015, 0xC0010015, "A", "RW"},
-    {0xC001001F, 0xC001001F, "A", "RW"},
-    {0xC0010055, 0xC0010055, "A", "RW"},
-    {0xC0010058, 0xC0010058, "A", "RW"},
-    {0xC0010140, 0xC0010141, "A", "R"},
-    {0xC0011029, 0xC0011029, "A", "RW"},
+    {0xC0010010, 0xC0010010, "A",  "RW"},
+    {0xC0010015, 0xC0010015, "A",  "RW"},
+    {0xC001001F, 0xC001001F, "A",  "RW"},
+    {0xC0010055, 0xC0010055, "A",  "RW"},
+    {0xC0010058, 0xC0010058, "A",  "RW"},
+    {0xC0010140, 0xC0010141, "A",  "R" },
+    {0xC0011029, 0xC0011029, "A",  "RW"},
 };
 
 static const char *expected_access(uint32_t msr, bool intel)
@@ -433,7 +442,12 @@ static const char *expected_access(uint32_t msr, bool intel)
 static void test_every_msr(void **state)
 {
     static const uint32_t ranges[][2] = {
-        {0, 0x1FFF}, {0x40000000, 0x40002000}, {0xC0000000, 0xC0001FFF}, {0xC0010000, 0xC0011FFF}, {0xC0020000, 0xC0021000}};
+        {0,          0x1FFF    },
+        {0x40000000, 0x40002000},
+        {0xC0000000, 0xC0001FFF},
+        {0xC0010000, 0xC0011FFF},
+        {0xC0020000, 0xC0021000}
+    };
     (void)state;
     for (unsigned intel = 0; intel < 2; intel++) {
         start(intel);
@@ -466,7 +480,7 @@ static void test_unknown_msrs(void **state)
     assert_true(child_msr_read(vp, 0x1234, &value));
     assert_int_equal(value, 0);
     assert_true(child_msr_write(vp, 0x1234, 5));
-    assert_true(child_msr_read(vp, 0x3A, &value)); /* Intel's: unknown here */
+    assert_true(child_msr_read(vp, 0x3A, &value));      /* Intel's: unknown here */
     assert_false(child_msr_write(vp, MSR_MTRR_CAP, 0)); /* known and read-only stays so */
     assert_false(child_msr_write(vp, MSR_EFER, 1ull << 12));
     assert_false(child_msr_read(vp, 0x830, &value)); /* the APIC decides */
@@ -507,7 +521,8 @@ static void test_efer(void **state)
 
 static void test_addresses_are_canonical(void **state)
 {
-    static const uint32_t msrs[] = {MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_LSTAR, MSR_CSTAR, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE};
+    static const uint32_t msrs[] = {MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_LSTAR,         MSR_CSTAR,
+                                    MSR_FS_BASE,      MSR_GS_BASE,      MSR_KERNEL_GS_BASE};
     (void)state;
     for (unsigned la57 = 0; la57 < 2; la57++) {
         start(false);
@@ -554,11 +569,12 @@ static void test_memory_types(void **state)
             assert_int_equal(child_msr_write(vp, MSR_PAT, (uint64_t)type << 8 * byte), valid || type == 7);
         }
     }
-    expect_bits(MSR_MTRR_DEF_TYPE, 0, 0xC00 | 1 | 1 << 2); /* enables, and the types 1 and 4 */
+    expect_bits(MSR_MTRR_DEF_TYPE, 0, 0xC00 | 1 | 1 << 2);          /* enables, and the types 1 and 4 */
     expect_bits(MSR_MTRR_PHYS_BASE0, 6, 0xFFFFFFF000 | 2 | 1 << 1); /* 6 ^ 2 is 4 */
     expect_bits(MSR_MTRR_PHYS_MASK7, 0, 0xFFFFFFF800);
     /* Each has a place of its own. */
-    static const uint32_t msrs[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F};
+    static const uint32_t msrs[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26A,
+                                    0x26B, 0x26C, 0x26D, 0x26E, 0x26F};
     for (unsigned i = 0; i < 11; i++)
         assert_true(child_msr_write(vp, msrs[i], 0x0606060606060600ull | (i % 2 ? 4 : 5)));
     for (unsigned i = 0; i < 11; i++) {
@@ -680,7 +696,9 @@ static void test_mitigations(void **state)
     /* RDCL_NO and the like, but no bit that promises an MSR: TSX_CTRL, MCU_OPT_CTRL, package controls... */
     uint64_t capabilities = read_msr(MSR_ARCH_CAPABILITIES);
     assert_int_equal(capabilities & 0x17F, 0x17F);
-    assert_int_equal(capabilities & (1ull << 7 | 1ull << 9 | 1ull << 10 | 1ull << 18 | 1ull << 21 | 1ull << 23 | 1ull << 25), 0);
+    assert_int_equal(capabilities & (1ull << 7 | 1ull << 9 | 1ull << 10 | 1ull << 18 | 1ull << 21 |
+                                     1ull << 23 | 1ull << 25),
+                     0);
 }
 
 static void test_identities(void **state)

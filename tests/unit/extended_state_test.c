@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Formats and checks are tested on invented processors; the switch runs the real XSAVE, XRSTOR, FXSAVE and FXRSTOR of
- * the processor that the test runs on.
+ * Formats and checks are tested on invented processors; the switch runs the real XSAVE, XRSTOR, FXSAVE and
+ * FXRSTOR of the processor that the test runs on.
  */
 #include <cpuid.h>
 #include <setjmp.h>
@@ -17,8 +17,8 @@
 #include "arch/x86_64/cpu/speculation.h"
 #include "tests/unit/fake_guest.h"
 
-#define BV XSAVE_LEGACY_SIZE
-#define COMP (XSAVE_LEGACY_SIZE + 8)
+#define BV        XSAVE_LEGACY_SIZE
+#define COMP      (XSAVE_LEGACY_SIZE + 8)
 #define COMPACTED (1ull << 63)
 
 static struct vp *vp;
@@ -162,7 +162,13 @@ static void test_reset(void **state)
 /* Where components lie in an image with XCOMP_BV 0x2E7, by hand. */
 static const struct {
     unsigned number, standard, compacted, size;
-} layout[] = {{2, 576, 576, 256}, {5, 1088, 832, 64}, {6, 1152, 896, 512}, {7, 1664, 1408, 1024}, {9, 2688, 2432, 8}};
+} layout[] = {
+    {2, 576,  576,  256 },
+    {5, 1088, 832,  64  },
+    {6, 1152, 896,  512 },
+    {7, 1664, 1408, 1024},
+    {9, 2688, 2432, 8   }
+};
 
 static void random_image(uint8_t *image, uint64_t xstate_bv, uint64_t xcomp_bv)
 {
@@ -192,7 +198,8 @@ static void test_compacted_to_standard_and_back(void **state)
         assert_int_equal(get_64(out + COMP), COMPACTED | 0x2E7);
         for (unsigned i = 0; i < sizeof(layout) / sizeof(layout[0]); i++)
             if (bv >> layout[i].number & 1) {
-                assert_memory_equal(standard + layout[i].standard, image + layout[i].compacted, layout[i].size);
+                assert_memory_equal(standard + layout[i].standard, image + layout[i].compacted,
+                                    layout[i].size);
                 assert_memory_equal(out + layout[i].compacted, image + layout[i].compacted, layout[i].size);
             }
         if (bv & 1) {
@@ -225,13 +232,14 @@ static void test_some_components(void **state)
     assert_int_equal(extended_state_set(vp, 0x6, second, 832), HV_STATUS_SUCCESS);
     assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
     assert_memory_equal(out + 24, second + 24, 4);
-    assert_memory_equal(out + 32, first + 32, 128);           /* x87: the first's */
-    assert_memory_equal(out + 160, second + 160, 256);        /* SSE and AVX: the second's */
+    assert_memory_equal(out + 32, first + 32, 128);    /* x87: the first's */
+    assert_memory_equal(out + 160, second + 160, 256); /* SSE and AVX: the second's */
     assert_memory_equal(out + 576, second + 576, 256);
-    assert_memory_equal(out + 1408, first + 1408, 1024);      /* the rest: the first's */
+    assert_memory_equal(out + 1408, first + 1408, 1024); /* the rest: the first's */
     assert_int_equal(get_64(out + BV), 0x2E7);
     random_image(first, 0x2E7, 0x2E7);
-    assert_int_equal(extended_state_set(vp, 0x200, first, sizeof(first)), HV_STATUS_SUCCESS); /* one of them alone */
+    assert_int_equal(extended_state_set(vp, 0x200, first, sizeof(first)),
+                     HV_STATUS_SUCCESS); /* one of them alone */
     assert_int_equal(extended_state_get(vp, 0x2E7, out, sizeof(out)), HV_STATUS_SUCCESS);
     assert_memory_equal(out + 576, second + 576, 256);
     assert_memory_equal(out + 2432, first + 2432, 8);
@@ -298,7 +306,10 @@ static void test_invalid_images(void **state)
     random_image(image, 0x3, 0x2E7);
     put_32(image + 24, 0x10000);
     expect_refused(image, 0x2E7, 4096, HV_STATUS_INVALID_REGISTER_VALUE);
-    /* DAZ is this processor's since MXCSR_MASK says so; the smallest image is the legacy region and the header. */
+    /*
+     * DAZ is this processor's since MXCSR_MASK says so; the smallest image is the legacy region and the
+     * header.
+     */
     random_image(image, 0x3, 0x3);
     put_32(image + 24, 0x40);
     assert_int_equal(extended_state_set(vp, 0x3, image, 576), HV_STATUS_SUCCESS);
@@ -367,8 +378,8 @@ static void copy_host(bool xsave)
 }
 
 /*
- * Enters the child, stores what the processor has then, changes some of it, and leaves. Nothing in here or in the
- * functions that it calls uses other than general registers.
+ * Enters the child, stores what the processor has then, changes some of it, and leaves. Nothing in here or in
+ * the functions that it calls uses other than general registers.
  */
 __attribute__((target("general-regs-only"), noinline)) static void visit(struct vp *child, uint8_t *seen)
 {
@@ -402,13 +413,13 @@ static void check_switch(bool xsave)
 
     assert_memory_equal(after, parent_value, sizeof(after)); /* the parent has its own back */
     assert_int_equal(fcw_after, fcw_before);
-    assert_memory_equal(seen + 160, image + 160, 256);       /* the child had what was set for it */
+    assert_memory_equal(seen + 160, image + 160, 256); /* the child had what was set for it */
     assert_memory_equal(seen + 24, image + 24, 4);
     assert_memory_equal(seen, image, 2);
     for (unsigned i = 0; i < 8; i++)
         assert_memory_equal(seen + 32 + 16 * i, image + 32 + 16 * i, 10);
     assert_int_equal(extended_state_get(vp, 3, out, sizeof(out)), HV_STATUS_SUCCESS);
-    assert_int_equal(out[0] | out[1] << 8, 0x27F);           /* and kept what it did */
+    assert_int_equal(out[0] | out[1] << 8, 0x27F); /* and kept what it did */
     assert_int_equal(get_64(out + 160 + 9 * 16), 0x1122334455667788);
     assert_int_equal(get_64(out + 160 + 9 * 16 + 8), 0x99AABBCCDDEEFF00);
     assert_memory_equal(out + 160, image + 160, 9 * 16);
@@ -484,7 +495,10 @@ static void test_formats_against_the_processor(void **state)
         memset(theirs, 0, sizeof(theirs));
         xsave64(parent, mask);
         xrstor64(vp->extended_state, mask);
-        __asm__ volatile("xsavec64 (%0)" : : "r"(theirs), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
+        __asm__ volatile("xsavec64 (%0)"
+                         :
+                         : "r"(theirs), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                         : "memory");
         xrstor64(parent, mask);
         uint64_t seen = get_64(theirs + BV);
         assert_int_equal(get_64(theirs + COMP), get_64(ours + COMP));
@@ -504,7 +518,8 @@ static void test_formats_against_the_processor(void **state)
 /* --- what goes with it --- */
 
 /* Which MSRs are touched, by the CPUID bits that promise them: one that is not there would fault. */
-static void check_msrs(uint32_t leaf_7_ecx, uint32_t extended_edx, uint32_t leaf_d_1_eax, uint32_t expected_msr)
+static void check_msrs(uint32_t leaf_7_ecx, uint32_t extended_edx, uint32_t leaf_d_1_eax,
+                       uint32_t expected_msr)
 {
     fake_cpuid_clear();
     fake_msr_clear();
@@ -535,11 +550,11 @@ static void test_only_msrs_that_exist(void **state)
 {
     (void)state;
     check_msrs(0, 0, 0, 0);
-    check_msrs(1u << 22, 0, 0, MSR_TSC_AUX);          /* RDPID */
+    check_msrs(1u << 22, 0, 0, MSR_TSC_AUX); /* RDPID */
     check_msrs(~(1u << 22), ~(1u << 27), ~8u & 0xF, 0);
-    check_msrs(0, 1u << 27, 0, MSR_TSC_AUX);          /* RDTSCP */
+    check_msrs(0, 1u << 27, 0, MSR_TSC_AUX); /* RDTSCP */
     if (host_has_xsave())
-        check_msrs(0, 0, 8, MSR_XSS);                 /* XSAVES */
+        check_msrs(0, 0, 8, MSR_XSS); /* XSAVES */
 }
 
 static void test_registers_that_are_switched(void **state)
@@ -635,18 +650,18 @@ static void test_speculation_bits(void **state)
         uint64_t spec_ctrl, pred_cmd;
         bool verw, flush;
     } bits[] = {
-        {10, 32, 32, 0, 0, true, false},
-        {26, 32, 32, 1, 1, false, false},
-        {27, 32, 32, 2, 0, false, false},
-        {28, 32, 32, 0, 0, false, true},
-        {31, 32, 32, 4, 0, false, false},
-        {32, 12, 32, 0, 1, false, false},
-        {32, 14, 32, 1, 0, false, false},
-        {32, 15, 32, 2, 0, false, false},
-        {32, 24, 32, 4, 0, false, false},
-        {32, 28, 32, 0x80, 0, false, false},
-        {32, 32, 5, 0, 0, true, false},
-        {32, 32, 27, 0, 0x80, false, false},
+        {10, 32, 32, 0,    0,    true,  false},
+        {26, 32, 32, 1,    1,    false, false},
+        {27, 32, 32, 2,    0,    false, false},
+        {28, 32, 32, 0,    0,    false, true },
+        {31, 32, 32, 4,    0,    false, false},
+        {32, 12, 32, 0,    1,    false, false},
+        {32, 14, 32, 1,    0,    false, false},
+        {32, 15, 32, 2,    0,    false, false},
+        {32, 24, 32, 4,    0,    false, false},
+        {32, 28, 32, 0x80, 0,    false, false},
+        {32, 32, 5,  0,    0,    true,  false},
+        {32, 32, 27, 0,    0x80, false, false},
     };
     (void)state;
     fake_guest_start(1);
@@ -703,7 +718,8 @@ static void test_speculation(void **state)
     assert_int_equal(speculation_pred_cmd_mask(), 0);
     assert_int_equal(fake_verws, 0);
 
-    fake_cpuid_set(0, 0, 7, 0, 0, 0); /* Intel: MD_CLEAR, IBRS and IBPB, STIBP, L1D flush, ARCH_CAPABILITIES, SSBD */
+    fake_cpuid_set(0, 0, 7, 0, 0,
+                   0); /* Intel: MD_CLEAR, IBRS and IBPB, STIBP, L1D flush, ARCH_CAPABILITIES, SSBD */
     fake_cpuid_set(7, 0, 0, 0, 0, 1u << 10 | 0xBC000000);
     fake_msr_set(MSR_ARCH_CAPABILITIES, 0);
     fake_msr_set(MSR_FLUSH_CMD, 0);

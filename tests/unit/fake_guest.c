@@ -35,8 +35,8 @@ static struct arch_lp lps[FAKE_LPS];
 static unsigned current_lp;
 
 /* Pages of the arena below FAKE_GUEST_SPA: VPs' extended state, then one for each LP. */
-#define VP_STATE_SPA(index) ((uint64_t)(index) * HV_PAGE_SIZE % FAKE_GUEST_SPA)
-#define LP_STATE_SPA(lp) (FAKE_GUEST_SPA + (FAKE_GUEST_PAGES + (uint64_t)(lp)) * HV_PAGE_SIZE)
+#define VP_STATE_SPA(index) ((uint64_t)(index)*HV_PAGE_SIZE % FAKE_GUEST_SPA)
+#define LP_STATE_SPA(lp)    (FAKE_GUEST_SPA + (FAKE_GUEST_PAGES + (uint64_t)(lp)) * HV_PAGE_SIZE)
 
 /* --- vendor --- */
 
@@ -92,8 +92,9 @@ void fake_guest_start(unsigned count)
     memset(&fake_partition, 0, sizeof(fake_partition));
     memset(fake_kicks, 0, sizeof(fake_kicks));
     for (unsigned i = 0; i < FAKE_GUEST_PAGES; i++)
-        fake_pages[i] = (struct fake_page){.spa = FAKE_GUEST_SPA + i * HV_PAGE_SIZE,
-                                           .access = HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE};
+        fake_pages[i] =
+            (struct fake_page){.spa = FAKE_GUEST_SPA + i * HV_PAGE_SIZE,
+                               .access = HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE};
     fake_tsc = 1000;
     fake_address_bits = 40;
     fake_guest_memory_depth = 0;
@@ -257,7 +258,8 @@ void fake_cpuid_set(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx,
 
 void fake_cpuid_copy_host(void)
 {
-    static const uint32_t names[] = {0, 1, 2, 5, 6, 7, 0xD, 0x80000000, 0x80000001, 0x80000007, 0x80000008, 0x80000021};
+    static const uint32_t names[] = {0,   1,          2,          5,          6,          7,
+                                     0xD, 0x80000000, 0x80000001, 0x80000007, 0x80000008, 0x80000021};
     fake_cpuid_clear();
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         for (uint32_t subleaf = 0; subleaf < (names[i] == 0xD ? 64u : names[i] == 7 ? 3u : 1u); subleaf++) {

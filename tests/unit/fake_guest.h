@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A partition with VPs and a processor on the host, for tests of what lies between kernel/ and the hardware: an arena
- * as physical memory, a flat table as nested map, a vendor whose registers are an array, MSRs and CPUID of the test's
- * choice.
+ * A partition with VPs and a processor on the host, for tests of what lies between kernel/ and the hardware:
+ * an arena as physical memory, a flat table as nested map, a vendor whose registers are an array, MSRs and
+ * CPUID of the test's choice.
  */
 #ifndef TESTS_FAKE_GUEST_H
 #define TESTS_FAKE_GUEST_H
@@ -14,9 +14,9 @@
 
 #define FAKE_ARENA_PAGES 1024u /* SPA 0 to 4 MiB */
 #define FAKE_GUEST_PAGES 512u  /* GPA 0 to 2 MiB: pages from FAKE_GUEST_SPA on unless changed */
-#define FAKE_GUEST_SPA 0x100000ull
-#define FAKE_LPS 4u
-#define FAKE_MSRS 64u
+#define FAKE_GUEST_SPA   0x100000ull
+#define FAKE_LPS         4u
+#define FAKE_MSRS        64u
 
 extern uint8_t fake_arena[FAKE_ARENA_PAGES * HV_PAGE_SIZE];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Page tables are built from a plan, and what a walk has to find is computed from the plan, not from the tables.
+ * Page tables are built from a plan, and what a walk has to find is computed from the plan, not from the
+ * tables.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,7 +80,9 @@ static uint64_t reserved_bit(const struct plan *plan, unsigned depth)
         return PTE_LARGE;
     if (plan->mode == PAE && chance(2))
         return 1ull << (52 + rand() % 11);
-    return fake_address_bits == 52 ? 0 : 1ull << (fake_address_bits + (unsigned)rand() % (52 - fake_address_bits));
+    return fake_address_bits == 52
+               ? 0
+               : 1ull << (fake_address_bits + (unsigned)rand() % (52 - fake_address_bits));
 }
 
 static void write_entry(const struct plan *plan, uint64_t gpa, uint64_t value)
@@ -149,7 +152,8 @@ static void build(struct plan *plan)
     *fake_register(vp, VP_CR4) = (plan->pse ? CR4_PSE : 0) | (plan->mode >= PAE ? CR4_PAE : 0) |
                                  (plan->mode == LEVELS_5 ? CR4_LA57 : 0) | (plan->smep ? CR4_SMEP : 0) |
                                  (plan->smap ? CR4_SMAP : 0);
-    *fake_register(vp, VP_EFER) = (plan->nxe ? EFER_NXE : 0) | (plan->mode >= LEVELS_4 ? EFER_LMA | EFER_LME : 0);
+    *fake_register(vp, VP_EFER) =
+        (plan->nxe ? EFER_NXE : 0) | (plan->mode >= LEVELS_4 ? EFER_LMA | EFER_LME : 0);
     vp->rflags = 2 | (plan->ac ? RFLAGS_AC : 0);
     fake_segment(vp, VP_SS)->attributes = (uint16_t)(plan->cpl << HV_SEGMENT_DPL_SHIFT | HV_SEGMENT_P | 0x13);
 }
@@ -164,7 +168,8 @@ static bool plan_canonical(const struct plan *plan)
 static bool plan_permits(const struct plan *plan)
 {
     bool read = plan->access & HV_TRANSLATE_VALIDATE_READ, write = plan->access & HV_TRANSLATE_VALIDATE_WRITE;
-    bool execute = plan->access & HV_TRANSLATE_VALIDATE_EXECUTE, exempt = plan->access & HV_TRANSLATE_PRIVILEGE_EXEMPT;
+    bool execute = plan->access & HV_TRANSLATE_VALIDATE_EXECUTE,
+         exempt = plan->access & HV_TRANSLATE_PRIVILEGE_EXEMPT;
     bool writable = true, user_page = true, executable = true;
     bool user = plan->cpl == 3;
 
@@ -297,8 +302,9 @@ static void reset_pages(const struct plan *plan)
 {
     memset(fake_gpa(64 * HV_PAGE_SIZE), 0, 8 * HV_PAGE_SIZE);
     for (unsigned i = 64; i < 72; i++)
-        fake_pages[i] = (struct fake_page){FAKE_GUEST_SPA + i * HV_PAGE_SIZE,
-                                           HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE, false};
+        fake_pages[i] =
+            (struct fake_page){FAKE_GUEST_SPA + i * HV_PAGE_SIZE,
+                               HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE, false};
     if (plan->target >> HV_PAGE_SHIFT < FAKE_GUEST_PAGES && (plan->target >> HV_PAGE_SHIFT) / 8 != 8)
         fake_pages[plan->target >> HV_PAGE_SHIFT] =
             (struct fake_page){FAKE_GUEST_SPA + (plan->target & ~0xFFFull),
@@ -405,7 +411,8 @@ static void test_reads_across_pages(void **state)
     assert_int_equal(guest_read(vp, 0x7FEC, buffer, 40, HV_TRANSLATE_VALIDATE_READ), 40);
     for (unsigned i = 0; i < 40; i++)
         assert_int_equal(buffer[i], i);
-    assert_int_equal(guest_read(vp, 0x8FF0, buffer, 40, HV_TRANSLATE_VALIDATE_READ), 16); /* 0x9000 is not mapped */
+    assert_int_equal(guest_read(vp, 0x8FF0, buffer, 40, HV_TRANSLATE_VALIDATE_READ),
+                     16); /* 0x9000 is not mapped */
     assert_int_equal(guest_read(vp, 0x9000, buffer, 1, HV_TRANSLATE_VALIDATE_READ), 0);
     for (unsigned at = 0; at < 25; at++) { /* every place around the border */
         memset(buffer, 0xEE, sizeof(buffer));
@@ -531,10 +538,8 @@ static void test_privilege_level(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_plans),
-        cmocka_unit_test(test_reads_across_pages),
-        cmocka_unit_test(test_code_wraps_at_4_gib),
-        cmocka_unit_test(test_kept_code_walk),
+        cmocka_unit_test(test_against_plans),       cmocka_unit_test(test_reads_across_pages),
+        cmocka_unit_test(test_code_wraps_at_4_gib), cmocka_unit_test(test_kept_code_walk),
         cmocka_unit_test(test_privilege_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,8 +3,9 @@
 
 #include "tests/unit/instruction_oracle.h"
 
-static bool disassemble(const uint8_t *bytes, unsigned count, enum code_mode mode, ZydisDecodedInstruction *instruction,
-                        ZydisDecodedOperand *operands, ZyanStatus *status)
+static bool disassemble(const uint8_t *bytes, unsigned count, enum code_mode mode,
+                        ZydisDecodedInstruction *instruction, ZydisDecodedOperand *operands,
+                        ZyanStatus *status)
 {
     static const ZydisMachineMode machines[] = {
         [CODE_16] = ZYDIS_MACHINE_MODE_LEGACY_16,
@@ -21,7 +22,8 @@ static bool disassemble(const uint8_t *bytes, unsigned count, enum code_mode mod
 
 /* --- lengths of intercepted instructions --- */
 
-static bool is_control_register_move(const ZydisDecodedInstruction *instruction, const ZydisDecodedOperand *operands)
+static bool is_control_register_move(const ZydisDecodedInstruction *instruction,
+                                     const ZydisDecodedOperand *operands)
 {
     if (instruction->mnemonic != ZYDIS_MNEMONIC_MOV)
         return false;
@@ -33,7 +35,8 @@ static bool is_control_register_move(const ZydisDecodedInstruction *instruction,
 }
 
 /* The reason for which Zydis's instruction exits; LOAM_EXIT_REASON_COUNT: none that the table knows. */
-static enum loam_exit_reason reason_of(const ZydisDecodedInstruction *instruction, const ZydisDecodedOperand *operands)
+static enum loam_exit_reason reason_of(const ZydisDecodedInstruction *instruction,
+                                       const ZydisDecodedOperand *operands)
 {
     if (is_control_register_move(instruction, operands))
         return LOAM_EXIT_CONTROL_REGISTER;
@@ -74,7 +77,8 @@ static enum loam_exit_reason reason_of(const ZydisDecodedInstruction *instructio
 }
 
 static const char *check_length(const uint8_t *bytes, unsigned count, enum code_mode mode,
-                                const ZydisDecodedInstruction *instruction, const ZydisDecodedOperand *operands)
+                                const ZydisDecodedInstruction *instruction,
+                                const ZydisDecodedOperand *operands)
 {
     enum loam_exit_reason own = reason_of(instruction, operands);
     for (unsigned reason = 0; reason < LOAM_EXIT_REASON_COUNT; reason++) {
@@ -110,7 +114,8 @@ static bool translate(const ZydisDecodedInstruction *instruction, const ZydisDec
     const ZydisDecodedOperand *other = to_memory ? right : left;
     bool immediate = other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 
-    if (instruction->operand_count_visible != 2 || to_memory == from_memory || (!immediate && !is_gpr32(other)))
+    if (instruction->operand_count_visible != 2 || to_memory == from_memory ||
+        (!immediate && !is_gpr32(other)))
         return false;
     switch (instruction->mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
@@ -142,7 +147,8 @@ static bool translate(const ZydisDecodedInstruction *instruction, const ZydisDec
 }
 
 static const char *check_memory(const uint8_t *bytes, unsigned count, enum code_mode mode,
-                                const ZydisDecodedInstruction *instruction, const ZydisDecodedOperand *operands)
+                                const ZydisDecodedInstruction *instruction,
+                                const ZydisDecodedOperand *operands)
 {
     struct memory_instruction ours, theirs;
     bool known = memory_instruction_decode(bytes, count, mode, &ours);

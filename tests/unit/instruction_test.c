@@ -23,7 +23,8 @@ static void check(const uint8_t *bytes, unsigned count, enum code_mode mode)
     fail();
 }
 
-static const uint8_t prefixes[] = {0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x40, 0x41, 0x44, 0x48, 0x4F};
+static const uint8_t prefixes[] = {0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36,
+                                   0x3E, 0x64, 0x65, 0x40, 0x41, 0x44, 0x48, 0x4F};
 
 /* Every ModRM, with every form's opcode, in every mode, with and without the size prefixes; SIB at random. */
 static void test_all_operands(void **state)
@@ -54,9 +55,26 @@ static void test_all_operands(void **state)
 
 static void test_random_bytes(void **state)
 {
-    static const uint8_t starts[][2] = {{0x0F, 0xA2}, {0x0F, 0x30}, {0x0F, 0x32}, {0x0F, 0x01}, {0x0F, 0x08}, {0x0F, 0x09},
-                                        {0x0F, 0x20}, {0x0F, 0x22}, {0x0F, 0x31}, {0xF4, 0x00}, {0xE4, 0x10}, {0xE7, 0x20},
-                                        {0xEC, 0x00}, {0xEF, 0x00}, {0x6C, 0x00}, {0x6F, 0x00}, {0x90, 0x00}, {0x89, 0x00}};
+    static const uint8_t starts[][2] = {
+        {0x0F, 0xA2},
+        {0x0F, 0x30},
+        {0x0F, 0x32},
+        {0x0F, 0x01},
+        {0x0F, 0x08},
+        {0x0F, 0x09},
+        {0x0F, 0x20},
+        {0x0F, 0x22},
+        {0x0F, 0x31},
+        {0xF4, 0x00},
+        {0xE4, 0x10},
+        {0xE7, 0x20},
+        {0xEC, 0x00},
+        {0xEF, 0x00},
+        {0x6C, 0x00},
+        {0x6F, 0x00},
+        {0x90, 0x00},
+        {0x89, 0x00}
+    };
     static const uint8_t thirds[] = {0xC1, 0xD1, 0xD9, 0xF9, 0xC0, 0xE0};
     (void)state;
     srand(2);
@@ -86,32 +104,35 @@ static void test_lengths(void **state)
         uint8_t bytes[6];
         unsigned count, expected;
     } cases[] = {
-        {LOAM_EXIT_CPUID, CODE_64, {0x0F, 0xA2}, 2, 2},
-        {LOAM_EXIT_CPUID, CODE_64, {0x66, 0x48, 0x0F, 0xA2}, 4, 4},
-        {LOAM_EXIT_CPUID, CODE_32, {0x48, 0x0F, 0xA2}, 3, 0}, /* DEC EAX there */
-        {LOAM_EXIT_CPUID, CODE_64, {0x0F, 0x32}, 2, 0},       /* changed meanwhile */
-        {LOAM_EXIT_CPUID, CODE_64, {0x0F}, 1, 0},             /* cut off */
-        {LOAM_EXIT_CPUID, CODE_64, {0}, 0, 0},
-        {LOAM_EXIT_IO_PORT, CODE_16, {0xE6, 0x80}, 2, 2},
-        {LOAM_EXIT_IO_PORT, CODE_16, {0xE6}, 1, 0},
-        {LOAM_EXIT_IO_PORT, CODE_16, {0xF3, 0x66, 0x6D}, 3, 3},
-        {LOAM_EXIT_IO_PORT, CODE_32, {0x66, 0xEF}, 2, 2},
-        {LOAM_EXIT_HYPERCALL, CODE_64, {0x0F, 0x01, 0xD9}, 3, 3},
-        {LOAM_EXIT_HYPERCALL, CODE_64, {0x0F, 0x01, 0xC1}, 3, 3},
-        {LOAM_EXIT_HYPERCALL, CODE_64, {0x0F, 0x01, 0xD1}, 3, 0},
-        {LOAM_EXIT_XSETBV, CODE_64, {0x0F, 0x01, 0xD1}, 3, 3},
-        {LOAM_EXIT_CACHE, CODE_64, {0xF3, 0x0F, 0x09}, 3, 3},
-        {LOAM_EXIT_PAUSE, CODE_64, {0xF3, 0x90}, 2, 2},
+        {LOAM_EXIT_CPUID,            CODE_64, {0x0F, 0xA2},             2, 2},
+        {LOAM_EXIT_CPUID,            CODE_64, {0x66, 0x48, 0x0F, 0xA2}, 4, 4},
+        {LOAM_EXIT_CPUID,            CODE_32, {0x48, 0x0F, 0xA2},       3, 0}, /* DEC EAX there */
+        {LOAM_EXIT_CPUID,            CODE_64, {0x0F, 0x32},             2, 0}, /* changed meanwhile */
+        {LOAM_EXIT_CPUID,            CODE_64, {0x0F},                   1, 0}, /* cut off */
+        {LOAM_EXIT_CPUID,            CODE_64, {0},                      0, 0},
+        {LOAM_EXIT_IO_PORT,          CODE_16, {0xE6, 0x80},             2, 2},
+        {LOAM_EXIT_IO_PORT,          CODE_16, {0xE6},                   1, 0},
+        {LOAM_EXIT_IO_PORT,          CODE_16, {0xF3, 0x66, 0x6D},       3, 3},
+        {LOAM_EXIT_IO_PORT,          CODE_32, {0x66, 0xEF},             2, 2},
+        {LOAM_EXIT_HYPERCALL,        CODE_64, {0x0F, 0x01, 0xD9},       3, 3},
+        {LOAM_EXIT_HYPERCALL,        CODE_64, {0x0F, 0x01, 0xC1},       3, 3},
+        {LOAM_EXIT_HYPERCALL,        CODE_64, {0x0F, 0x01, 0xD1},       3, 0},
+        {LOAM_EXIT_XSETBV,           CODE_64, {0x0F, 0x01, 0xD1},       3, 3},
+        {LOAM_EXIT_CACHE,            CODE_64, {0xF3, 0x0F, 0x09},       3, 3},
+        {LOAM_EXIT_PAUSE,            CODE_64, {0xF3, 0x90},             2, 2},
         {LOAM_EXIT_CONTROL_REGISTER, CODE_64, {0x44, 0x0F, 0x22, 0xC0}, 4, 4}, /* MOV CR8, RAX */
-        {LOAM_EXIT_CONTROL_REGISTER, CODE_32, {0xF0, 0x0F, 0x20, 0xC0}, 4, 4}, /* the same for AMD outside 64 bits */
-        {LOAM_EXIT_CONTROL_REGISTER, CODE_64, {0x44, 0x0F, 0x22}, 3, 0},
-        {LOAM_EXIT_HLT, CODE_64, {0xF4}, 1, 1},
-        {LOAM_EXIT_OTHER, CODE_64, {0x0F, 0x01, 0xF9}, 3, 3},
-        {LOAM_EXIT_OTHER, CODE_64, {0x0F, 0x31}, 2, 2},
+        {LOAM_EXIT_CONTROL_REGISTER,
+         CODE_32,                             {0xF0, 0x0F, 0x20, 0xC0},
+         4,                                                                4}, /* the same for AMD outside 64 bits */
+        {LOAM_EXIT_CONTROL_REGISTER, CODE_64, {0x44, 0x0F, 0x22},       3, 0},
+        {LOAM_EXIT_HLT,              CODE_64, {0xF4},                   1, 1},
+        {LOAM_EXIT_OTHER,            CODE_64, {0x0F, 0x01, 0xF9},       3, 3},
+        {LOAM_EXIT_OTHER,            CODE_64, {0x0F, 0x31},             2, 2},
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        assert_int_equal(instruction_length(cases[i].bytes, cases[i].count, cases[i].mode, cases[i].reason), cases[i].expected);
+        assert_int_equal(instruction_length(cases[i].bytes, cases[i].count, cases[i].mode, cases[i].reason),
+                         cases[i].expected);
 }
 
 static struct vp *vp;
@@ -123,9 +144,10 @@ static void start(enum code_mode mode, uint64_t base, uint32_t limit, uint64_t r
     *fake_segment(vp, VP_CS) = (struct hv_x64_segment_register){
         .base = base,
         .limit = limit,
-        .attributes = (uint16_t)(HV_SEGMENT_P | 0x1B | (mode == CODE_64   ? HV_SEGMENT_L
-                                                        : mode == CODE_32 ? HV_SEGMENT_DB
-                                                                          : 0)),
+        .attributes = (uint16_t)(HV_SEGMENT_P | 0x1B |
+                                 (mode == CODE_64   ? HV_SEGMENT_L
+                                  : mode == CODE_32 ? HV_SEGMENT_DB
+                                                    : 0)),
     };
     *fake_register(vp, VP_EFER) = mode == CODE_64 ? EFER_LMA | EFER_LME : 0;
     vp->rip = rip;
@@ -211,8 +233,12 @@ static void test_done(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_operands), cmocka_unit_test(test_random_bytes), cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_fetch),        cmocka_unit_test(test_length_from_memory), cmocka_unit_test(test_done),
+        cmocka_unit_test(test_all_operands),
+        cmocka_unit_test(test_random_bytes),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_length_from_memory),
+        cmocka_unit_test(test_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

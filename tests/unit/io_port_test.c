@@ -293,6 +293,18 @@ static void test_address_sizes(void **state)
     assert_int_equal(GP(RDI), 0xABCD0002);
     assert_int_equal(GP(RCX), 0x12340000);
 
+    /* 32 bits in 64-bit code wrap in the middle of a page, where the segment base has put it */
+    set_width(64);
+    test.registers.segment[SEGMENT_FS].base = RAM_BASE + 0x800 - 0xFFFFFFFE;
+    memcpy(test.ram + 0x800, "wxyz", 4);
+    GP(RSI) = 0xFFFFFFFE;
+    GP(RCX) = 4;
+    test.written_length = 0;
+    assert_int_equal(RUN(BLOCK_PORT, true, true, 1, 0x64, 0x67, 0xF3, 0x6E), IO_PORT_DONE);
+    assert_memory_equal(test.written, "wx\xFF\xFF", 4); /* nobody is at FS:0 */
+    assert_int_equal(GP(RSI), 2);
+    set_width(16);
+
     /* 32 bits in 16-bit code by prefix: beyond the limit */
     GP(RDI) = 0x10000;
     GP(RCX) = 1;

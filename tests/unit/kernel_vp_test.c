@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* VPs while they do not run: creation, registers, register page, state, state pages, CPUID results, translation. */
+/* VPs while they do not run: creation, registers, register page, state, state pages, CPUID results,
+ * translation. */
 #include <stdlib.h>
 
 #include "kernel/cpuid_result.h"
@@ -21,10 +22,12 @@ static void creation(void **state)
     assert_int_equal(create_vp(id, HV_MAXIMUM_VPS), HV_STATUS_INVALID_VP_INDEX);
     assert_int_equal(create_vp(id, ~0u), HV_STATUS_INVALID_VP_INDEX);
     input.flags = 1;
-    assert_int_equal(hypercall_status(HVCALL_CREATE_VP, 0, &input, sizeof(input)), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(HVCALL_CREATE_VP, 0, &input, sizeof(input)),
+                     HV_STATUS_INVALID_PARAMETER);
     input.flags = 0;
     input.subnode_type = 1;
-    assert_int_equal(hypercall_status(HVCALL_CREATE_VP, 0, &input, sizeof(input)), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(HVCALL_CREATE_VP, 0, &input, sizeof(input)),
+                     HV_STATUS_INVALID_PARAMETER);
     while ((status = create_vp(id, 3)) == HV_STATUS_INSUFFICIENT_MEMORY) {
         deposit(id, 1);
         assert_true(++deposits < 10);
@@ -98,51 +101,51 @@ static void registers_round_trip(void **state)
         uint32_t first, count;
         uint64_t low, high; /* added per register: 1 */
     } cases[] = {
-        {HV_X64_REGISTER_RAX, 16, 0x1122334455667700, 0},
-        {HV_X64_REGISTER_RIP, 1, 0xFFFFFFFF81000000, 0},
-        {HV_X64_REGISTER_RFLAGS, 1, 0x246, 0},
-        {HV_X64_REGISTER_XMM0, 16, 0x1111111111111100, 0x2222222222222222},
-        {HV_X64_REGISTER_FP_MMX0, 8, 0x8000000000000001, 0x3FFF},
-        {HV_X64_REGISTER_FP_CONTROL_STATUS, 1, 0x0123007F1234037F, 0x5555},
-        {HV_X64_REGISTER_CR0, 1, 0x80050033, 0},
-        {HV_X64_REGISTER_CR2, 1, 0xFFFF888000000000, 0},
-        {HV_X64_REGISTER_CR3, 1, 0x12345000, 0},
-        {HV_X64_REGISTER_CR4, 1, 0x6F0, 0},
-        {HV_X64_REGISTER_CR8, 1, 11, 0},
-        {HV_X64_REGISTER_XFEM, 1, 3, 0},
-        {HV_X64_REGISTER_DR0, 4, 0xABC000, 0},
-        {HV_X64_REGISTER_DR6, 1, 0xFFFF0FF1, 0},
-        {HV_X64_REGISTER_DR7, 1, 0x401, 0},
-        {HV_X64_REGISTER_ES, 8, 0xFFFF800012340000, 0xA09B001000000FFF},
-        {HV_X64_REGISTER_IDTR, 1, 0x0FFF000000000000, 0xFFFFFE0000000000},
-        {HV_X64_REGISTER_GDTR, 1, 0x007F000000000000, 0xFFFFFE0000001000},
-        {HV_X64_REGISTER_EFER, 1, 0xD01, 0},
-        {HV_X64_REGISTER_KERNEL_GS_BASE, 1, 0xFFFF888000000000, 0},
-        {HV_X64_REGISTER_PAT, 1, 0x0407050600070106, 0},
-        {HV_X64_REGISTER_SYSENTER_CS, 3, 0x10, 0},
-        {HV_X64_REGISTER_STAR, 4, 0x23001000000000, 0},
-        {HV_X64_REGISTER_MTRR_DEF_TYPE, 1, 0x806, 0},
-        {HV_X64_REGISTER_MTRR_PHYS_BASE0, 8, 0x80000000, 0},
-        {HV_X64_REGISTER_MTRR_PHYS_MASK0, 8, 0xFF80000800, 0},
-        {HV_X64_REGISTER_MTRR_FIX64K00000, 11, 0x0606060606060600, 0},
-        {HV_X64_REGISTER_TSC_AUX, 1, 7, 0},
-        {HV_X64_REGISTER_DEBUG_CTL, 1, 1, 0},
-        {HV_X64_REGISTER_SPEC_CTRL, 1, 1, 0},
-        {HV_X64_REGISTER_TSC_ADJUST, 1, 0x123456789, 0},
-        {HV_X64_REGISTER_MISC_ENABLE, 1, 0x1801, 0},
-        {HV_REGISTER_HYPERCALL, 1, 0, 0},
-        {HV_REGISTER_GUEST_OS_ID, 1, 0x8100060112000000, 0},
-        {HV_REGISTER_VP_ASSIST_PAGE, 1, 0x5001, 0},
-        {HV_REGISTER_REFERENCE_TSC, 1, 0x6001, 0},
-        {HV_REGISTER_SINT0, 17, 0x10000, 0},
-        {HV_REGISTER_SIEFP, 2, 0x7000, 0},
-        {HV_REGISTER_EXPLICIT_SUSPEND, 1, 1, 0},
-        {HV_REGISTER_INTERCEPT_SUSPEND, 1, 1, 0},
-        {HV_REGISTER_INTERNAL_ACTIVITY_STATE, 1, 2, 0},
-        {HV_REGISTER_PENDING_INTERRUPTION, 1, 0x300001, 0},
-        {HV_REGISTER_INTERRUPT_STATE, 1, 3, 0},
-        {HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 1, 0x2A, 0},
-        {HV_X64_REGISTER_APIC_BASE, 1, 0xFEE00D00, 0},
+        {HV_X64_REGISTER_RAX,                      16, 0x1122334455667700, 0                 },
+        {HV_X64_REGISTER_RIP,                      1,  0xFFFFFFFF81000000, 0                 },
+        {HV_X64_REGISTER_RFLAGS,                   1,  0x246,              0                 },
+        {HV_X64_REGISTER_XMM0,                     16, 0x1111111111111100, 0x2222222222222222},
+        {HV_X64_REGISTER_FP_MMX0,                  8,  0x8000000000000001, 0x3FFF            },
+        {HV_X64_REGISTER_FP_CONTROL_STATUS,        1,  0x0123007F1234037F, 0x5555            },
+        {HV_X64_REGISTER_CR0,                      1,  0x80050033,         0                 },
+        {HV_X64_REGISTER_CR2,                      1,  0xFFFF888000000000, 0                 },
+        {HV_X64_REGISTER_CR3,                      1,  0x12345000,         0                 },
+        {HV_X64_REGISTER_CR4,                      1,  0x6F0,              0                 },
+        {HV_X64_REGISTER_CR8,                      1,  11,                 0                 },
+        {HV_X64_REGISTER_XFEM,                     1,  3,                  0                 },
+        {HV_X64_REGISTER_DR0,                      4,  0xABC000,           0                 },
+        {HV_X64_REGISTER_DR6,                      1,  0xFFFF0FF1,         0                 },
+        {HV_X64_REGISTER_DR7,                      1,  0x401,              0                 },
+        {HV_X64_REGISTER_ES,                       8,  0xFFFF800012340000, 0xA09B001000000FFF},
+        {HV_X64_REGISTER_IDTR,                     1,  0x0FFF000000000000, 0xFFFFFE0000000000},
+        {HV_X64_REGISTER_GDTR,                     1,  0x007F000000000000, 0xFFFFFE0000001000},
+        {HV_X64_REGISTER_EFER,                     1,  0xD01,              0                 },
+        {HV_X64_REGISTER_KERNEL_GS_BASE,           1,  0xFFFF888000000000, 0                 },
+        {HV_X64_REGISTER_PAT,                      1,  0x0407050600070106, 0                 },
+        {HV_X64_REGISTER_SYSENTER_CS,              3,  0x10,               0                 },
+        {HV_X64_REGISTER_STAR,                     4,  0x23001000000000,   0                 },
+        {HV_X64_REGISTER_MTRR_DEF_TYPE,            1,  0x806,              0                 },
+        {HV_X64_REGISTER_MTRR_PHYS_BASE0,          8,  0x80000000,         0                 },
+        {HV_X64_REGISTER_MTRR_PHYS_MASK0,          8,  0xFF80000800,       0                 },
+        {HV_X64_REGISTER_MTRR_FIX64K00000,         11, 0x0606060606060600, 0                 },
+        {HV_X64_REGISTER_TSC_AUX,                  1,  7,                  0                 },
+        {HV_X64_REGISTER_DEBUG_CTL,                1,  1,                  0                 },
+        {HV_X64_REGISTER_SPEC_CTRL,                1,  1,                  0                 },
+        {HV_X64_REGISTER_TSC_ADJUST,               1,  0x123456789,        0                 },
+        {HV_X64_REGISTER_MISC_ENABLE,              1,  0x1801,             0                 },
+        {HV_REGISTER_HYPERCALL,                    1,  0,                  0                 },
+        {HV_REGISTER_GUEST_OS_ID,                  1,  0x8100060112000000, 0                 },
+        {HV_REGISTER_VP_ASSIST_PAGE,               1,  0x5001,             0                 },
+        {HV_REGISTER_REFERENCE_TSC,                1,  0x6001,             0                 },
+        {HV_REGISTER_SINT0,                        17, 0x10000,            0                 },
+        {HV_REGISTER_SIEFP,                        2,  0x7000,             0                 },
+        {HV_REGISTER_EXPLICIT_SUSPEND,             1,  1,                  0                 },
+        {HV_REGISTER_INTERCEPT_SUSPEND,            1,  1,                  0                 },
+        {HV_REGISTER_INTERNAL_ACTIVITY_STATE,      1,  2,                  0                 },
+        {HV_REGISTER_PENDING_INTERRUPTION,         1,  0x300001,           0                 },
+        {HV_REGISTER_INTERRUPT_STATE,              1,  3,                  0                 },
+        {HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 1,  0x2A,               0                 },
+        {HV_X64_REGISTER_APIC_BASE,                1,  0xFEE00D00,         0                 },
     };
     uint64_t id = create_active_partition(20);
 
@@ -160,12 +163,13 @@ static void registers_round_trip(void **state)
                 assert_int_equal(value.words[0], cases[i].low + j);
                 assert_int_equal(value.words[1], cases[i].high);
             }
-    assert_int_equal(set_register(id, 0, HV_X64_REGISTER_XMM_CONTROL_STATUS, 0x1234, 0x1F80), HV_STATUS_SUCCESS);
+    assert_int_equal(set_register(id, 0, HV_X64_REGISTER_XMM_CONTROL_STATUS, 0x1234, 0x1F80),
+                     HV_STATUS_SUCCESS);
     assert_int_equal(register_low(id, 0, HV_X64_REGISTER_XMM_CONTROL_STATUS), 0x1234);
     /* Zero is a value of those that have no meaning yet. */
-    static const uint32_t zeros[] = {HV_REGISTER_INSTRUCTION_EMULATION_HINTS, HV_REGISTER_PENDING_EVENT0,
-                                     HV_REGISTER_PENDING_EVENT1, HV_REGISTER_PENDING_DEBUG_EXCEPTION,
-                                     HV_X64_REGISTER_U_XSS, HV_X64_REGISTER_SPEC_CTRL};
+    static const uint32_t zeros[] = {
+        HV_REGISTER_INSTRUCTION_EMULATION_HINTS, HV_REGISTER_PENDING_EVENT0, HV_REGISTER_PENDING_EVENT1,
+        HV_REGISTER_PENDING_DEBUG_EXCEPTION,     HV_X64_REGISTER_U_XSS,      HV_X64_REGISTER_SPEC_CTRL};
     for (unsigned i = 0; i < sizeof(zeros) / sizeof(*zeros); i++) {
         assert_int_equal(set_register(id, 0, zeros[i], 0, 0), HV_STATUS_SUCCESS);
         assert_int_equal(register_low(id, 0, zeros[i]), 0);
@@ -179,38 +183,39 @@ static void registers_refused(void **state)
         uint64_t low, high;
         enum hv_status status;
     } cases[] = {
-        {0x99999999, 0, 0, HV_STATUS_INVALID_PARAMETER},
-        {HV_X64_REGISTER_R15 + 3, 0, 0, HV_STATUS_INVALID_PARAMETER},
-        {HV_X64_REGISTER_MTRR_PHYS_BASE0 + 8, 0, 0, HV_STATUS_INVALID_PARAMETER},
-        {HV_X64_REGISTER_MTRR_CAP, 0, 0, HV_STATUS_ACCESS_DENIED},
-        {HV_REGISTER_VP_INDEX, 0, 0, HV_STATUS_ACCESS_DENIED},
-        {HV_REGISTER_TIME_REF_COUNT, 0, 0, HV_STATUS_ACCESS_DENIED},
-        {HV_X64_REGISTER_INITIAL_APIC_ID, 0, 0, HV_STATUS_ACCESS_DENIED},
-        {HV_REGISTER_SVERSION, 1, 0, HV_STATUS_ACCESS_DENIED},
-        {HV_X64_REGISTER_CR0, 1ull << 32, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_CR8, 16, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_DR6, 1ull << 32, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_DR7, 1ull << 63, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_RFLAGS, 1ull << 22, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_RFLAGS, 1ull << 3, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_XFEM, 0, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_XFEM, 1ull << 18, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_XMM_CONTROL_STATUS, 0, 0xFFFF0000, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_TSC_AUX, 1ull << 32, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_SPEC_CTRL, 1ull << 40, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_U_XSS, 1, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_X64_REGISTER_APIC_BASE, 1ull << 60, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_EXPLICIT_SUSPEND, 2, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_INTERNAL_ACTIVITY_STATE, 8, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_PENDING_INTERRUPTION, 0x300003, 0, HV_STATUS_INVALID_REGISTER_VALUE}, /* type 1 */
-        {HV_REGISTER_PENDING_INTERRUPTION, 0x300007, 0, HV_STATUS_INVALID_REGISTER_VALUE}, /* exception 0x30 */
-        {HV_REGISTER_PENDING_INTERRUPTION, 0x1000001, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_PENDING_INTERRUPTION, 0x300000, 0, HV_STATUS_INVALID_REGISTER_VALUE}, /* not pending */
-        {HV_REGISTER_INTERRUPT_STATE, 4, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_PENDING_EVENT0, 0x200001, 0, HV_STATUS_INVALID_REGISTER_VALUE}, /* vector 32 */
-        {HV_REGISTER_PENDING_EVENT0, 0x3, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_PENDING_EVENT1, 1, 0, HV_STATUS_INVALID_REGISTER_VALUE},
-        {HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 0x40, 0, HV_STATUS_INVALID_REGISTER_VALUE},
+        {0x99999999,                               0,          0,          HV_STATUS_INVALID_PARAMETER     },
+        {HV_X64_REGISTER_R15 + 3,                  0,          0,          HV_STATUS_INVALID_PARAMETER     },
+        {HV_X64_REGISTER_MTRR_PHYS_BASE0 + 8,      0,          0,          HV_STATUS_INVALID_PARAMETER     },
+        {HV_X64_REGISTER_MTRR_CAP,                 0,          0,          HV_STATUS_ACCESS_DENIED         },
+        {HV_REGISTER_VP_INDEX,                     0,          0,          HV_STATUS_ACCESS_DENIED         },
+        {HV_REGISTER_TIME_REF_COUNT,               0,          0,          HV_STATUS_ACCESS_DENIED         },
+        {HV_X64_REGISTER_INITIAL_APIC_ID,          0,          0,          HV_STATUS_ACCESS_DENIED         },
+        {HV_REGISTER_SVERSION,                     1,          0,          HV_STATUS_ACCESS_DENIED         },
+        {HV_X64_REGISTER_CR0,                      1ull << 32, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_CR8,                      16,         0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_DR6,                      1ull << 32, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_DR7,                      1ull << 63, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_RFLAGS,                   1ull << 22, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_RFLAGS,                   1ull << 3,  0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_XFEM,                     0,          0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_XFEM,                     1ull << 18, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_XMM_CONTROL_STATUS,       0,          0xFFFF0000, HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_TSC_AUX,                  1ull << 32, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_SPEC_CTRL,                1ull << 40, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_U_XSS,                    1,          0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_X64_REGISTER_APIC_BASE,                1ull << 60, 0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_EXPLICIT_SUSPEND,             2,          0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_INTERNAL_ACTIVITY_STATE,      8,          0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_PENDING_INTERRUPTION,         0x300003,   0,          HV_STATUS_INVALID_REGISTER_VALUE}, /* type 1 */
+        {HV_REGISTER_PENDING_INTERRUPTION,         0x300007,   0,
+         HV_STATUS_INVALID_REGISTER_VALUE                                                                  }, /* exception 0x30 */
+        {HV_REGISTER_PENDING_INTERRUPTION,         0x1000001,  0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_PENDING_INTERRUPTION,         0x300000,   0,          HV_STATUS_INVALID_REGISTER_VALUE}, /* not pending */
+        {HV_REGISTER_INTERRUPT_STATE,              4,          0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_PENDING_EVENT0,               0x200001,   0,          HV_STATUS_INVALID_REGISTER_VALUE}, /* vector 32 */
+        {HV_REGISTER_PENDING_EVENT0,               0x3,        0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_PENDING_EVENT1,               1,          0,          HV_STATUS_INVALID_REGISTER_VALUE},
+        {HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 0x40,       0,          HV_STATUS_INVALID_REGISTER_VALUE},
     };
     uint64_t id = create_active_partition(20), input[7] = {0};
     union hv_register_value value;
@@ -224,8 +229,10 @@ static void registers_refused(void **state)
     input[0] = id;
     input[1] = 1ull << 32;
     input[2] = HV_X64_REGISTER_RAX;
-    assert_int_equal(hypercall_status(HVCALL_GET_VP_REGISTERS, 1, input, sizeof(input)), HV_STATUS_INVALID_PARAMETER);
-    assert_int_equal(hypercall_status(HVCALL_SET_VP_REGISTERS, 1, input, sizeof(input)), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(HVCALL_GET_VP_REGISTERS, 1, input, sizeof(input)),
+                     HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(HVCALL_SET_VP_REGISTERS, 1, input, sizeof(input)),
+                     HV_STATUS_INVALID_PARAMETER);
 }
 
 /* Elements before the one that fails stay applied, and the count says which it was. */
@@ -294,8 +301,9 @@ static void pending_events(void **state)
     (void)state;
     create_vp_with_pages(id, 0);
     /* #PF with an error code and an address. */
-    assert_int_equal(set_register(id, 0, HV_REGISTER_PENDING_EVENT0, 7ull << 32 | 14 << 16 | 0x100 | 1, 0xDEAD000),
-                     HV_STATUS_SUCCESS);
+    assert_int_equal(
+        set_register(id, 0, HV_REGISTER_PENDING_EVENT0, 7ull << 32 | 14 << 16 | 0x100 | 1, 0xDEAD000),
+        HV_STATUS_SUCCESS);
     assert_int_equal(register_low(id, 0, HV_X64_REGISTER_CR2), 0xDEAD000);
     assert_int_equal(register_low(id, 0, HV_REGISTER_PENDING_INTERRUPTION),
                      7ull << 32 | 14 << 16 | HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE | 3 << 1 | 1);
@@ -333,7 +341,8 @@ static void register_page_is_coherent(void **state)
     assert_int_equal(shared->cr0, CR0_RESET);
     assert_int_equal(shared->segment[1].base, 0xFFFF0000);
     assert_int_equal(shared->xfem, 1);
-    /* The parent changes registers in the page; a hypercall sees them; what it sets is in the page afterwards. */
+    /* The parent changes registers in the page; a hypercall sees them; what it sets is in the page
+     * afterwards. */
     shared->gp_registers[0] = 0xAAAA;
     shared->rip = 0x1234;
     shared->rflags = 0xFFFFFFFFFFFFFFFF;
@@ -447,25 +456,30 @@ static void states(void **state)
     assert_int_equal(register_low(id, 0, HV_X64_REGISTER_XMM0), 0x1299);
 
     /* No page, one that is not the parent's, unknown types, flags, states. */
-    assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 0), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 0),
+                     HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, FAKE_OWN_PFN, 1),
                      HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(vp_state(HVCALL_SET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, 1ull << 52, 1),
                      HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_SYNTHETIC_TIMERS, 0, 0, pfn, 1),
                      HV_STATUS_INVALID_PARAMETER);
-    assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_XSAVE, 3, 1, pfn, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_XSAVE, 3, 1, pfn, 1),
+                     HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_XSAVE, 1ull << 18, 0, pfn, 1),
                      HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(frame_find(pfn)->maps, 0);
 }
 
-static enum hv_status register_result(uint64_t id, uint32_t type, uint32_t eax, uint32_t ecx, uint8_t specific,
-                                      uint32_t value, uint32_t mask)
+static enum hv_status register_result(uint64_t id, uint32_t type, uint32_t eax, uint32_t ecx,
+                                      uint8_t specific, uint32_t value, uint32_t mask)
 {
-    struct hv_input_register_intercept_result input = {
-        .partition_id = id, .intercept_type = type, .eax = eax, .ecx = ecx, .subleaf_specific = specific,
-        .always_override = 1};
+    struct hv_input_register_intercept_result input = {.partition_id = id,
+                                                       .intercept_type = type,
+                                                       .eax = eax,
+                                                       .ecx = ecx,
+                                                       .subleaf_specific = specific,
+                                                       .always_override = 1};
 
     for (unsigned i = 0; i < 4; i++) {
         input.result[i].value = value + i;
@@ -545,8 +559,8 @@ static void many_cpuid_results(void **state)
     for (unsigned i = 0; i < COUNT; i++) {
         enum hv_status status;
 
-        while ((status = register_result(id, 2, order[i] / 8 * 2, order[i] % 8, order[i] % 8 != 0, 1000 + order[i],
-                                         ~0u)) == HV_STATUS_INSUFFICIENT_MEMORY) {
+        while ((status = register_result(id, 2, order[i] / 8 * 2, order[i] % 8, order[i] % 8 != 0,
+                                         1000 + order[i], ~0u)) == HV_STATUS_INSUFFICIENT_MEMORY) {
             deposit(id, 1);
             deposits++;
         }
@@ -572,7 +586,9 @@ static void cpuid_values(void **state)
     struct {
         struct hv_input_get_vp_cpuid_values header;
         struct hv_cpuid_leaf_info leaves[3];
-    } HV_PACKED input = {.header.flags = 2, .leaves = {{.eax = 5}, {.eax = 5, .ecx = 7}, {.eax = 0xD, .xfem = 3}}};
+    } HV_PACKED input = {
+        .header.flags = 2, .leaves = {{.eax = 5}, {.eax = 5, .ecx = 7}, {.eax = 0xD, .xfem = 3}}
+    };
     const uint32_t(*values)[4] = page(FIXTURE_OUTPUT_PFN);
     uint64_t id = create_active_partition(30);
 
@@ -580,12 +596,14 @@ static void cpuid_values(void **state)
     create_vp_with_pages(id, 0);
     register_result(id, 2, 5, 7, 1, 200, ~0u);
     input.header.partition_id = id;
-    assert_int_equal(hypercall_status(HVCALL_GET_VP_CPUID_VALUES, 3, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(HVCALL_GET_VP_CPUID_VALUES, 3, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     assert_int_equal(values[0][0], 5);
     assert_int_equal(values[1][0], 200);
     assert_int_equal(values[2][1], 3);
     input.header.flags = 1;
-    assert_int_equal(hypercall_status(HVCALL_GET_VP_CPUID_VALUES, 3, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(HVCALL_GET_VP_CPUID_VALUES, 3, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     assert_int_equal(values[1][0], 5);
     assert_int_equal(values[2][1], 1);
     assert_int_equal(register_low(id, 0, HV_X64_REGISTER_XFEM), 1);
@@ -603,10 +621,12 @@ static void translation(void **state)
 
     (void)state;
     create_vp_with_pages(id, 0);
-    assert_int_equal(hypercall_status(HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     assert_int_equal(output->result_code, HV_TRANSLATE_GVA_GPA_UNMAPPED);
     map_pages(id, 5, HV_MAP_GPA_READABLE, &pfn, 1, NULL);
-    assert_int_equal(hypercall_status(HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     assert_int_equal(output->result_code, HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS);
     input.control_flags = 1 << 20;
     assert_int_equal(hypercall_status(HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &input, sizeof(input)),

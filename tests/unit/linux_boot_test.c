@@ -64,6 +64,7 @@ static void make_kernel(void)
     put(0x238, 4, 2047);
     put(0x258, 8, 16 * MIB);
     put(0x260, 4, 8 * MIB);
+    put(0x270, 8, 0xCCCCCCCCCCCCCCCC); /* code */
     test.kernel_size = sizeof test.kernel;
 }
 
@@ -146,7 +147,7 @@ static void test_64_bit_kernel(void **state)
     assert_true(guest_memory_read(&test.memory, get(BOOT_PARAMS + 0x228, 4), command_line, 14));
     assert_string_equal(command_line, "console=ttyS0");
     /* What lies behind the header is code, which is not copied. */
-    assert_int_equal(get(BOOT_PARAMS + 0x26E, 8), 0);
+    assert_int_equal(get(BOOT_PARAMS + 0x270, 8), 0);
 }
 
 static void assert_e820(unsigned index, uint64_t begin, uint64_t end, unsigned type)

@@ -10,11 +10,11 @@
 #include "kernel/local_apic.h"
 
 #define ADDRESS_BITS 40
-#define ENABLE 0x100u
-#define MASKED 0x10000u
-#define PERIODIC 0x20000u
+#define ENABLE       0x100u
+#define MASKED       0x10000u
+#define PERIODIC     0x20000u
 #define TSC_DEADLINE 0x40000u
-#define MSR(offset) (APIC_X2APIC_MSR_FIRST + ((offset) >> 4))
+#define MSR(offset)  (APIC_X2APIC_MSR_FIRST + ((offset) >> 4))
 
 static struct local_apic apic;
 static struct local_apic_effect effect;
@@ -112,14 +112,18 @@ static void test_init_keeps_identity_and_mode(void **state)
     assert_false(local_apic_accepts_fixed(&apic));
 }
 
-/* Modes as (EN, EXTD): disabled, invalid, xAPIC, x2APIC. What WRMSR allows from each to each (SDM figure 11-27). */
+/*
+ * Modes as (EN, EXTD): disabled, invalid, xAPIC, x2APIC. What WRMSR allows from each to each (SDM figure
+ * 11-27).
+ */
 static void test_base_transitions(void **state)
 {
-    static const uint64_t modes[4] = {0, APIC_BASE_X2APIC, APIC_BASE_ENABLE, APIC_BASE_ENABLE | APIC_BASE_X2APIC};
+    static const uint64_t modes[4] = {0, APIC_BASE_X2APIC, APIC_BASE_ENABLE,
+                                      APIC_BASE_ENABLE | APIC_BASE_X2APIC};
     static const bool allowed[4][4] = {
-        [0] = {true, false, true, false},
-        [2] = {true, false, true, true},
-        [3] = {true, false, false, true},
+        [0] = {true, false, true,  false},
+        [2] = {true, false, true,  true },
+        [3] = {true, false, false, true },
     };
     (void)state;
     for (unsigned x2apic = 0; x2apic < 2; x2apic++)
@@ -132,7 +136,8 @@ static void test_base_transitions(void **state)
                 assert_true(local_apic_restore_base(&apic, APIC_BASE_DEFAULT | modes[from], ADDRESS_BITS));
                 uint64_t before = apic.base;
                 bool expected = allowed[from][to] && (to != 3 || x2apic);
-                assert_int_equal(local_apic_set_base(&apic, APIC_BASE_DEFAULT | modes[to], ADDRESS_BITS), expected);
+                assert_int_equal(local_apic_set_base(&apic, APIC_BASE_DEFAULT | modes[to], ADDRESS_BITS),
+                                 expected);
                 assert_int_equal(apic.base, expected ? APIC_BASE_DEFAULT | modes[to] : before);
             }
 }
@@ -143,8 +148,9 @@ static void test_base_bits(void **state)
     for (unsigned bit = 0; bit < 64; bit++) {
         start(1);
         bool expected = bit == 8 || bit == 10 || (bit >= 11 && bit < ADDRESS_BITS);
-        assert_int_equal(local_apic_set_base(&apic, APIC_BASE_DEFAULT | APIC_BASE_ENABLE | 1ull << bit, ADDRESS_BITS),
-                         expected);
+        assert_int_equal(
+            local_apic_set_base(&apic, APIC_BASE_DEFAULT | APIC_BASE_ENABLE | 1ull << bit, ADDRESS_BITS),
+            expected);
         assert_int_equal(apic.base & APIC_BASE_BSP, 0); /* not for software to change */
     }
     start(0);
@@ -179,28 +185,28 @@ struct expected_register {
     uint64_t bits;
 };
 static const struct expected_register expected_registers[] = {
-    {0x020, 1, "R", "R", 0},
-    {0x030, 1, "R", "R", 0},
-    {0x080, 1, "RW", "RW", 0xFF},
-    {0x090, 1, "R", "", 0},
-    {0x0A0, 1, "R", "R", 0},
-    {0x0B0, 1, "W", "W", 0},
-    {0x0C0, 1, "R", "", 0},
-    {0x0D0, 1, "RW", "R", 0xFF000000},
-    {0x0E0, 1, "RW", "", 0xF0000000},
-    {0x0F0, 1, "RW", "RW", 0x3FF},
-    {0x100, 24, "R", "R", 0},
-    {0x280, 1, "RW", "RW", 0},
-    {0x300, 1, "RW", "RW", 0xFFFFFFFF000CDFFF},
-    {0x310, 1, "RW", "", 0xFF000000},
-    {0x320, 1, "RW", "RW", 0x700FF},
-    {0x330, 2, "RW", "RW", 0x107FF},
-    {0x350, 2, "RW", "RW", 0x1A7FF},
-    {0x370, 1, "RW", "RW", 0x100FF},
-    {0x380, 1, "RW", "RW", 0xFFFFFFFF},
-    {0x390, 1, "R", "R", 0},
-    {0x3E0, 1, "RW", "RW", 0xB},
-    {0x3F0, 1, "", "W", 0xFF},
+    {0x020, 1,  "R",  "R",  0                 },
+    {0x030, 1,  "R",  "R",  0                 },
+    {0x080, 1,  "RW", "RW", 0xFF              },
+    {0x090, 1,  "R",  "",   0                 },
+    {0x0A0, 1,  "R",  "R",  0                 },
+    {0x0B0, 1,  "W",  "W",  0                 },
+    {0x0C0, 1,  "R",  "",   0                 },
+    {0x0D0, 1,  "RW", "R",  0xFF000000        },
+    {0x0E0, 1,  "RW", "",   0xF0000000        },
+    {0x0F0, 1,  "RW", "RW", 0x3FF             },
+    {0x100, 24, "R",  "R",  0                 },
+    {0x280, 1,  "RW", "RW", 0                 },
+    {0x300, 1,  "RW", "RW", 0xFFFFFFFF000CDFFF},
+    {0x310, 1,  "RW", "",   0xFF000000        },
+    {0x320, 1,  "RW", "RW", 0x700FF           },
+    {0x330, 2,  "RW", "RW", 0x107FF           },
+    {0x350, 2,  "RW", "RW", 0x1A7FF           },
+    {0x370, 1,  "RW", "RW", 0x100FF           },
+    {0x380, 1,  "RW", "RW", 0xFFFFFFFF        },
+    {0x390, 1,  "R",  "R",  0                 },
+    {0x3E0, 1,  "RW", "RW", 0xB               },
+    {0x3F0, 1,  "",   "W",  0xFF              },
 };
 
 static const struct expected_register *expected_at(uint32_t offset)
@@ -270,7 +276,8 @@ static void test_xapic_registers(void **state)
         get(offset);
         assert_int_equal(errors(), *access == 0 ? APIC_ERROR_ILLEGAL_REGISTER : 0);
         put(offset, 0xFFFFFFFF);
-        assert_int_equal(errors() & APIC_ERROR_ILLEGAL_REGISTER, *access == 0 ? APIC_ERROR_ILLEGAL_REGISTER : 0);
+        assert_int_equal(errors() & APIC_ERROR_ILLEGAL_REGISTER,
+                         *access == 0 ? APIC_ERROR_ILLEGAL_REGISTER : 0);
         if (strcmp(access, "RW") != 0 || offset == APIC_REGISTER_ESR)
             continue;
         uint32_t bits = (uint32_t)expected->bits & ~(offset == APIC_REGISTER_ICR_LOW ? 0x1000u : 0);
@@ -410,7 +417,8 @@ static void test_logical_destinations(void **state)
             for (unsigned bit = 0; bit < 16; bit++) {
                 start_enabled(id);
                 enter_x2apic();
-                assert_int_equal(local_apic_matches_logical(&apic, cluster << 16 | 1u << bit), id == cluster * 16 + bit);
+                assert_int_equal(local_apic_matches_logical(&apic, cluster << 16 | 1u << bit),
+                                 id == cluster * 16 + bit);
             }
     start_enabled(1);
     put(APIC_REGISTER_LDR, 0xFF000000);
@@ -633,7 +641,7 @@ static void test_tsc_deadline(void **state)
     assert_true(local_apic_tick(&apic, 6000));
     assert_int_equal(local_apic_pending(&apic), 0x60);
     assert_int_equal(local_apic_tsc_deadline(&apic, 6000), 0); /* disarmed */
-    local_apic_set_tsc_deadline(&apic, ~0ull); /* farther than the host's TSC reaches */
+    local_apic_set_tsc_deadline(&apic, ~0ull);                 /* farther than the host's TSC reaches */
     assert_int_equal(local_apic_deadline(&apic), LOCAL_APIC_NO_DEADLINE);
     local_apic_set_tsc_deadline(&apic, 9000);
     put(APIC_REGISTER_LVT_TIMER, 0x60); /* a change of mode disarms */
@@ -719,9 +727,27 @@ static void test_state_invalid(void **state)
         size_t offset;
         uint32_t valid; /* bits of the word that may be set */
     } words[] = {
-        {0, 0},  {4, 0},  {8, 0xFF000000}, {12, 0xFFFFFFFF}, {16, 0x3FF}, {20, 0xFFFF0000}, {84, 0xFFFF0000}, {116, 0xFF},
-        {124, 0xCCFFF}, {128, 0x700FF}, {132, 0x107FF}, {136, 0x107FF}, {140, 0x1A7FF}, {144, 0x1A7FF}, {148, 0x100FF},
-        {152, 0x10000}, {156, 0xFF}, {160, 0xFFFFFFFF}, {164, 0}, {168, 0xB}, {172, 0},
+        {0,   0         },
+        {4,   0         },
+        {8,   0xFF000000},
+        {12,  0xFFFFFFFF},
+        {16,  0x3FF     },
+        {20,  0xFFFF0000},
+        {84,  0xFFFF0000},
+        {116, 0xFF      },
+        {124, 0xCCFFF   },
+        {128, 0x700FF   },
+        {132, 0x107FF   },
+        {136, 0x107FF   },
+        {140, 0x1A7FF   },
+        {144, 0x1A7FF   },
+        {148, 0x100FF   },
+        {152, 0x10000   },
+        {156, 0xFF      },
+        {160, 0xFFFFFFFF},
+        {164, 0         },
+        {168, 0xB       },
+        {172, 0         },
     };
     (void)state;
     start_enabled(0);

@@ -384,6 +384,7 @@ static void test_guest_resets(void **state)
     fake_set_register(&test.fake, 0, HV_X64_REGISTER_RDX, 0);
     fake_set_register(&test.fake, 0, HV_X64_REGISTER_PAT, 0x1234);
     memset(test.fake.vps[0].states[MSHV_VP_STATE_XSAVE], 0xFF, 64);
+    test.fake.vps[0].states[MSHV_VP_STATE_LAPIC][8] = 0x11; /* the logical destination */
     test.changes = 0;
     guest_out(0xCF9, 1, 0x06);
     while (test.changes < 2) { /* Starting, Running */
@@ -398,6 +399,7 @@ static void test_guest_resets(void **state)
                      0); /* the kernel's protocol wants 0 */
     assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_PAT), 0);
     assert_int_equal(test.fake.vps[0].states[MSHV_VP_STATE_XSAVE][5], 0);
+    assert_int_equal(test.fake.vps[0].states[MSHV_VP_STATE_LAPIC][8], 0);
     assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_RIP), LOAD_ADDRESS + 0x200);
     assert_non_null(fake_region(&test.fake, 0xF0000)); /* shadow RAM is back */
     resets = fake_register_sets(&test.fake, 0, HV_X64_REGISTER_PAT);

@@ -424,14 +424,14 @@ static void test_ioapic_delivery_modes(void **state)
     }
 }
 
-/* Both 8259As at 20h and 28h, nothing masked. */
-static void set_pic_up(void)
+/* Both 8259As at 20h and 28h, nothing masked. `mode`: ICW4 of the first. */
+static void set_pic_up(uint16_t mode)
 {
     const uint16_t writes[][2] = {
         {0x20, 0x11},
         {0x21, 0x20},
         {0x21, 0x04},
-        {0x21, 0x01},
+        {0x21, mode},
         {0xA0, 0x11},
         {0xA1, 0x28},
         {0xA1, 0x02},
@@ -459,7 +459,7 @@ static void deliverable(void)
 static void test_pic_is_acknowledged_when_the_vp_can_take_it(void **state)
 {
     (void)state;
-    set_pic_up();
+    set_pic_up(0x01);
     i8259_set(&test.pic, 0, true);
     i8259_set(&test.pic, 4, true);
     assert_int_equal(atomic_load(&vp()->attention), VP_ATTENTION_INTERRUPT);
@@ -481,10 +481,26 @@ static void test_pic_is_acknowledged_when_the_vp_can_take_it(void **state)
     assert_int_equal(reg(HV_REGISTER_PENDING_INTERRUPTION), external_interrupt(0x24));
 }
 
+/* With automatic end of interrupt the next request is there at once: the window stays open for it. */
+static void test_requests_one_after_the_other(void **state)
+{
+    (void)state;
+    set_pic_up(0x03);
+    i8259_set(&test.pic, 1, true);
+    i8259_set(&test.pic, 3, true);
+    interrupts_request_window(&test.interrupts);
+    deliverable();
+    assert_int_equal(reg(HV_REGISTER_PENDING_INTERRUPTION), external_interrupt(0x21));
+    assert_int_equal(reg(HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), HV_DELIVERABILITY_INTERRUPT);
+    deliverable();
+    assert_int_equal(reg(HV_REGISTER_PENDING_INTERRUPTION), external_interrupt(0x23));
+    assert_int_equal(reg(HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), 0);
+}
+
 static void test_request_that_is_taken_back(void **state)
 {
     (void)state;
-    set_pic_up();
+    set_pic_up(0x01);
     i8259_set(&test.pic, 3, true);
     interrupts_request_window(&test.interrupts);
     bus_write(&test.bus, BUS_PORTS, 0x21, 1, 0xFF); /* masked before it could be taken */
@@ -561,7 +577,7 @@ static void test_interrupt_request_reaches_a_running_vp(void **state)
     vp_group_release(&test.group);
     fake_wait_idle(&test.fake, 0);
     pthread_mutex_lock(&test.lock);
-    set_pic_up();
+    set_pic_up(0x01);
     i8259_set(&test.pic, 1, true);
     pthread_mutex_unlock(&test.lock);
     fake_wait_idle(&test.fake, 0); /* kicked, looked, entered again */
@@ -586,6 +602,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ioapic_message_is_asserted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ioapic_delivery_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pic_is_acknowledged_when_the_vp_can_take_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_requests_one_after_the_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_request_that_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_thread_answers_messages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hold_and_release, set_up, tear_down),

@@ -168,6 +168,7 @@ static const char *initialize(void)
     host_control_registers();
     child_policy_detect();
     vendor->initialize();
+    host_apic_initialize();
     processor_start_initialize(boot);
     partition_initialize();
     parent_partition.map.root = parent_map_root();

@@ -40,11 +40,12 @@ static void set_flags(struct vp *vp, uint64_t flags)
 }
 
 /* What the instruction does to the register at `offset`, under the interrupt lock. */
-static void perform(struct vp *vp, const struct memory_instruction *instruction, uint32_t offset, uint64_t now,
-                    struct local_apic_effect *effect)
+static void perform(struct vp *vp, const struct memory_instruction *instruction, uint32_t offset,
+                    uint64_t now, struct local_apic_effect *effect)
 {
     struct local_apic *apic = &vp->apic;
-    uint32_t source = instruction->has_immediate ? instruction->immediate : (uint32_t)vp->gpr[instruction->gpr];
+    uint32_t source =
+        instruction->has_immediate ? instruction->immediate : (uint32_t)vp->gpr[instruction->gpr];
     uint32_t memory = 0;
 
     if (instruction->operation != MEMORY_STORE)
@@ -90,7 +91,10 @@ static void perform(struct vp *vp, const struct memory_instruction *instruction,
     }
 }
 
-/* An exit for a write belongs to an instruction that writes; a read may be the first half of one that does both. */
+/*
+ * An exit for a write belongs to an instruction that writes; a read may be the first half of one that does
+ * both.
+ */
 static bool consistent(const struct memory_instruction *instruction, bool write)
 {
     switch ((enum memory_operation)instruction->operation) {
@@ -113,7 +117,8 @@ bool apic_page_access(struct vp *vp, const struct vp_exit *exit)
 
     if (exit->fault.execute || exit->fault.table_walk || (offset & 3) != 0)
         return false;
-    if (!guest_decode_memory_instruction(vp, exit, &instruction) || !consistent(&instruction, exit->fault.write))
+    if (!guest_decode_memory_instruction(vp, exit, &instruction) ||
+        !consistent(&instruction, exit->fault.write))
         return false;
 
     lock_acquire(&vp->interrupt_lock);

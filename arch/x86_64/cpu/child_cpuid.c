@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CPUID of children. Only what a table below names passes; leaves that are in no table are zeros, among them the
- * hypervisor's (4000_00xx), performance counters (A), SGX (12), AMX (1D, 1E), AMD-V (8000_000A) and SEV (8000_001F).
+ * CPUID of children. Only what a table below names passes; leaves that are in no table are zeros, among them
+ * the hypervisor's (4000_00xx), performance counters (A), SGX (12), AMX (1D, 1E), AMD-V (8000_000A) and SEV
+ * (8000_001F).
  */
 #include "arch/x86_64/cpu/child_policy.h"
 #include "arch/x86_64/cpu/cpu_features.h"
@@ -11,39 +12,43 @@
 #include "kernel/arch.h"
 #include "kernel/vp.h"
 
-#define EXTENDED 0x80000000u
-#define MAXIMUM_BASIC 0x1Fu
+#define EXTENDED         0x80000000u
+#define MAXIMUM_BASIC    0x1Fu
 #define MAXIMUM_EXTENDED 0x21u /* counted from EXTENDED */
 
-#define ALL 0xFFFFFFFFu
+#define ALL    0xFFFFFFFFu
 #define BIT(n) (1u << (n))
 /* Bits a to b, inclusive. */
 #define BITS(a, b) (ALL >> (31 - (b)) & ALL << (a))
 
 /* Leaf 1 */
-#define ECX1_X2APIC BIT(21)
+#define ECX1_X2APIC       BIT(21)
 #define ECX1_TSC_DEADLINE BIT(24)
-#define ECX1_OSXSAVE BIT(27)
-#define ECX1_HYPERVISOR BIT(31)
-#define EDX1_APIC BIT(9)
+#define ECX1_OSXSAVE      BIT(27)
+#define ECX1_HYPERVISOR   BIT(31)
+#define EDX1_APIC         BIT(9)
 /* SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND */
-#define ECX1_PASS (BITS(0, 1) | BIT(9) | BITS(12, 13) | BIT(17) | BITS(19, 20) | BITS(22, 23) | BITS(25, 26) | BITS(28, 30))
+#define ECX1_PASS                                                                                            \
+    (BITS(0, 1) | BIT(9) | BITS(12, 13) | BIT(17) | BITS(19, 20) | BITS(22, 23) | BITS(25, 26) | BITS(28, 30))
 /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS */
 #define EDX1_PASS (BITS(0, 9) | BITS(11, 17) | BIT(19) | BITS(23, 27))
 /*
- * FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS AVX512F AVX512DQ RDSEED ADX SMAP AVX512IFMA
- * CLFLUSHOPT CLWB AVX512PF AVX512ER AVX512CD SHA AVX512BW AVX512VL
+ * FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS AVX512F AVX512DQ RDSEED ADX SMAP
+ * AVX512IFMA CLFLUSHOPT CLWB AVX512PF AVX512ER AVX512CD SHA AVX512BW AVX512VL
  */
 #define EBX7_PASS (BITS(0, 1) | BIT(3) | BITS(5, 10) | BIT(13) | BITS(16, 21) | BITS(23, 24) | BITS(26, 31))
 /*
- * PREFETCHWT1 AVX512VBMI UMIP PKU AVX512VBMI2 GFNI VAES VPCLMUL AVX512VNNI AVX512BITALG AVX512VPOPCNTDQ LA57 RDPID
- * CLDEMOTE MOVDIRI MOVDIR64B
+ * PREFETCHWT1 AVX512VBMI UMIP PKU AVX512VBMI2 GFNI VAES VPCLMUL AVX512VNNI AVX512BITALG AVX512VPOPCNTDQ LA57
+ * RDPID CLDEMOTE MOVDIRI MOVDIR64B
  */
 #define ECX7_OSPKE BIT(4)
-#define ECX7_PASS (BITS(0, 3) | BIT(6) | BITS(8, 12) | BIT(14) | BIT(16) | BIT(22) | BIT(25) | BITS(27, 28))
+#define ECX7_PASS  (BITS(0, 3) | BIT(6) | BITS(8, 12) | BIT(14) | BIT(16) | BIT(22) | BIT(25) | BITS(27, 28))
 /* 4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE AVX512FP16 IBRS/IBPB STIBP ARCH_CAPABILITIES SSBD */
 #define EDX7_PASS (BITS(2, 4) | BIT(8) | BIT(10) | BIT(14) | BIT(23) | BITS(26, 27) | BIT(29) | BIT(31))
-/* SHA512 SM3 SM4 AVX_VNNI AVX512BF16 FZRM FSRS FSRC AVX_IFMA; AVX_VNNI_INT8 AVX_NE_CONVERT AVX_VNNI_INT16 PREFETCHI */
+/*
+ * SHA512 SM3 SM4 AVX_VNNI AVX512BF16 FZRM FSRS FSRC AVX_IFMA; AVX_VNNI_INT8 AVX_NE_CONVERT AVX_VNNI_INT16
+ * PREFETCHI
+ */
 #define EAX7_1_PASS (BITS(0, 2) | BITS(4, 5) | BITS(10, 12) | BIT(23))
 #define EDX7_1_PASS (BITS(4, 5) | BIT(10) | BIT(14))
 #define EDX7_2_PASS BIT(5) /* MCDT_NO */
@@ -54,9 +59,15 @@
 /* as leaf 1, and SYSCALL NX MMXEXT FFXSR 1G RDTSCP LM 3DNOWEXT 3DNOW */
 #define EDX8_1_PASS (BITS(0, 9) | BITS(11, 17) | BIT(20) | BITS(22, 27) | BITS(29, 31))
 #define EDX8_7_PASS BIT(8) /* invariant TSC */
-/* CLZERO XSAVEERPTR WBNOINVD IBPB IBRS STIBP and their preferences, EferLmsleUnsupported SSBD SSB_NO PSFD BTC_NO IBPB_RET */
+/*
+ * CLZERO XSAVEERPTR WBNOINVD IBPB IBRS STIBP and their preferences, EferLmsleUnsupported SSBD SSB_NO PSFD
+ * BTC_NO IBPB_RET
+ */
 #define EBX8_8_PASS (BIT(0) | BIT(2) | BIT(9) | BIT(12) | BITS(14, 20) | BIT(24) | BIT(26) | BITS(28, 30))
-/* NoNestedDataBp LfenceAlwaysSerializing VERW_CLEAR NullSelectorClearsBase AutomaticIBRS NoSmmCtlMsr FSRS FSRC SBPB IBPB_BRTYPE SRSO_NO */
+/*
+ * NoNestedDataBp LfenceAlwaysSerializing VERW_CLEAR NullSelectorClearsBase AutomaticIBRS NoSmmCtlMsr FSRS
+ * FSRC SBPB IBPB_BRTYPE SRSO_NO
+ */
 #define EAX8_21_PASS (BIT(0) | BIT(2) | BITS(5, 6) | BITS(8, 11) | BITS(27, 29))
 #define ECX8_21_PASS BITS(1, 2) /* TSA_SQ_NO TSA_L1_NO */
 
@@ -64,11 +75,12 @@ struct cpuid_policy {
     uint32_t pass[4]; /* bits of EAX, EBX, ECX, EDX that are the host's */
 };
 
+/* clang-format off */
 static const struct cpuid_policy basic_leaves[MAXIMUM_BASIC + 1] = {
-    [0x0] = {{0, ALL, ALL, ALL}},
-    [0x1] = {{ALL, BITS(0, 15), ECX1_PASS, EDX1_PASS}},
-    [0x2] = {{ALL, ALL, ALL, ALL}},
-    [0x4] = {{BITS(0, 9), ALL, ALL, ALL}},
+    [0x00] = {{0, ALL, ALL, ALL}},
+    [0x01] = {{ALL, BITS(0, 15), ECX1_PASS, EDX1_PASS}},
+    [0x02] = {{ALL, ALL, ALL, ALL}},
+    [0x04] = {{BITS(0, 9), ALL, ALL, ALL}},
     [0x16] = {{ALL, ALL, ALL, 0}},
 };
 
@@ -94,6 +106,7 @@ static const struct cpuid_policy extended_leaves[MAXIMUM_EXTENDED + 1] = {
     [0x1D] = {{BITS(0, 9), ALL, ALL, ALL}},
     [0x21] = {{EAX8_21_PASS, 0, ECX8_21_PASS, 0}},
 };
+/* clang-format on */
 
 static struct {
     uint32_t maximum_basic;
@@ -130,7 +143,9 @@ void child_policy_detect(void)
 
 /* --- computed leaves --- */
 
-/* One VP is a package of its own with one core and one thread, unless the parent registers another topology. */
+/*
+ * One VP is a package of its own with one core and one thread, unless the parent registers another topology.
+ */
 static void topology_levels(uint32_t subleaf, uint32_t result[4])
 {
     uint32_t type = subleaf < 2 ? subleaf + 1 : 0; /* thread, core, no more */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * MSRs of children: the table at the end names every one that exists for them; the rest is #GP (or what the partition
- * chose for unknown MSRs). Nothing here reads or writes an MSR of the machine on a child's behalf, except those that
- * extended_state.c switches, IBPB, and identities read at boot.
+ * MSRs of children: the table at the end names every one that exists for them; the rest is #GP (or what the
+ * partition chose for unknown MSRs). Nothing here reads or writes an MSR of the machine on a child's behalf,
+ * except those that extended_state.c switches, IBPB, and identities read at boot.
  */
 #include "arch/x86_64/cpu/child_policy.h"
 #include "arch/x86_64/cpu/cpu_features.h"
@@ -18,28 +18,32 @@
 
 #define EFER_AUTOMATIC_IBRS (1ull << 21)
 
-#define MTRR_CAPABILITIES 0x508ull /* eight variable ranges, fixed ranges, write-combining */
+#define MTRR_CAPABILITIES  0x508ull /* eight variable ranges, fixed ranges, write-combining */
 #define MTRR_DEF_TYPE_BITS 0xCFFull
-#define MTRR_MASK_VALID 0x800ull
-#define PAT_RESET 0x0007040600070406ull
+#define MTRR_MASK_VALID    0x800ull
+#define PAT_RESET          0x0007040600070406ull
 
-#define MISC_ENABLE_FAST_STRINGS 0x1ull
-#define MISC_ENABLE_BTS_UNAVAILABLE 0x800ull
+#define MISC_ENABLE_FAST_STRINGS     0x1ull
+#define MISC_ENABLE_BTS_UNAVAILABLE  0x800ull
 #define MISC_ENABLE_PEBS_UNAVAILABLE 0x1000ull
-#define MISC_ENABLE_RESET (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
+#define MISC_ENABLE_RESET                                                                                    \
+    (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
 
 #define FEATURE_CONTROL_LOCKED 0x1ull
-#define DEBUG_CTL_BITS 0x3ull /* LBR, BTF */
+#define DEBUG_CTL_BITS         0x3ull /* LBR, BTF */
 
 /* What a child may know of ARCH_CAPABILITIES: the *_NO bits and RSBA, no control that it has no MSR for. */
 #define ARCH_CAPABILITIES_PASS 0x400000001D1AE17Full
 
-/* TscFreqSel (the TSC runs at the nominal frequency), INVDWBINVD, SmmLock. Linux warns if the first is clear. */
-#define HWCR_VALUE ((1ull << 24) | (1ull << 4) | (1ull << 0))
-#define HWCR_MC_STATUS_WRITE (1ull << 18) /* there is no bank that it could apply to */
+/*
+ * TscFreqSel (the TSC runs at the nominal frequency), INVDWBINVD, SmmLock. Linux warns if the first is
+ * clear.
+ */
+#define HWCR_VALUE               ((1ull << 24) | (1ull << 4) | (1ull << 0))
+#define HWCR_MC_STATUS_WRITE     (1ull << 18) /* there is no bank that it could apply to */
 #define DE_CFG_LFENCE_SERIALIZES 0x2ull
-#define NB_CFG_CF8_EXTENDED (1ull << 46) /* Linux tries to set it, and lives without */
-#define OSVW_ERRATA 4                    /* errata 0-3 are known to need no work-around in a guest */
+#define NB_CFG_CF8_EXTENDED      (1ull << 46) /* Linux tries to set it, and lives without */
+#define OSVW_ERRATA              4            /* errata 0-3 are known to need no work-around in a guest */
 
 /* An RDMSR or WRMSR on its way. `value` is what is written, or where a read leaves its result. */
 struct msr_access {
@@ -82,7 +86,8 @@ void child_msr_detect(void)
         host.efer_bits |= EFER_FFXSR;
     if (child_cpuid_has(0x80000021, 0, CPUID_EAX, 8))
         host.efer_bits |= EFER_AUTOMATIC_IBRS;
-    host.arch_capabilities = host.has_arch_capabilities ? rdmsr(MSR_ARCH_CAPABILITIES) & ARCH_CAPABILITIES_PASS : 0;
+    host.arch_capabilities =
+        host.has_arch_capabilities ? rdmsr(MSR_ARCH_CAPABILITIES) & ARCH_CAPABILITIES_PASS : 0;
     if (!rdmsr_safe(MSR_PATCH_LEVEL, &host.patch_level))
         host.patch_level = 0;
 }
@@ -113,7 +118,10 @@ static bool read_host(struct msr_access *access)
     return access->msr == MSR_PATCH_LEVEL || host.has_arch_capabilities;
 }
 
-/* Intel: software writes 0 before CPUID brings the level forth (SDM vol. 3A 10.11.7.1); it stands there already. */
+/*
+ * Intel: software writes 0 before CPUID brings the level forth (SDM vol. 3A 10.11.7.1); it stands there
+ * already.
+ */
 static bool write_patch_level(struct msr_access *access)
 {
     return access->value == 0 && child_processor_vendor() == PROCESSOR_INTEL;
@@ -230,7 +238,8 @@ static bool write_tsc_adjust(struct msr_access *access)
 {
     if (!host.has_tsc_adjust)
         return false;
-    vp_set_tsc_offset(access->vp, vendor->get(access->vp, VP_TSC_OFFSET) + access->value - access->vp->tsc_adjust);
+    vp_set_tsc_offset(access->vp,
+                      vendor->get(access->vp, VP_TSC_OFFSET) + access->value - access->vp->tsc_adjust);
     access->vp->tsc_adjust = access->value;
     return true;
 }
@@ -458,51 +467,51 @@ static bool write_guest_os_id(struct msr_access *access)
 
 /* Sorted by number. */
 static const struct msr_policy policies[] = {
-    {MSR_TSC, MSR_TSC, ANY, read_tsc, write_tsc, 0},
-    {MSR_PLATFORM_ID, MSR_PLATFORM_ID, PROCESSOR_INTEL, read_constant, NULL, 0},
-    {MSR_APIC_BASE, MSR_APIC_BASE, ANY, read_apic_base, write_apic_base, 0},
-    {MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, PROCESSOR_INTEL, read_constant, NULL, FEATURE_CONTROL_LOCKED},
-    {MSR_TSC_ADJUST, MSR_TSC_ADJUST, ANY, read_tsc_adjust, write_tsc_adjust, 0},
-    {MSR_SPEC_CTRL, MSR_SPEC_CTRL, ANY, read_spec_ctrl, write_spec_ctrl, 0},
-    {MSR_PRED_CMD, MSR_PRED_CMD, ANY, NULL, write_pred_cmd, 0},
-    {MSR_PATCH_LEVEL, MSR_PATCH_LEVEL, ANY, read_host, write_patch_level, 0},
-    {MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, PROCESSOR_INTEL, read_constant, NULL, 0},
-    {MSR_MTRR_CAP, MSR_MTRR_CAP, ANY, read_constant, NULL, MTRR_CAPABILITIES},
-    {MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, PROCESSOR_INTEL, read_host, NULL, 0},
-    {MSR_SYSENTER_CS, MSR_SYSENTER_CS, ANY, read_vendor, write_vendor, VP_SYSENTER_CS},
-    {MSR_SYSENTER_ESP, MSR_SYSENTER_ESP, ANY, read_vendor, write_address, VP_SYSENTER_ESP},
-    {MSR_SYSENTER_EIP, MSR_SYSENTER_EIP, ANY, read_vendor, write_address, VP_SYSENTER_EIP},
-    {MSR_MCG_CAP, MSR_MCG_CAP, ANY, read_constant, NULL, 0}, /* no banks */
-    {MSR_MCG_STATUS, MSR_MCG_STATUS, ANY, read_constant, write_constant, 0},
-    {MSR_PERF_STATUS, MSR_PERF_STATUS, PROCESSOR_INTEL, read_constant, NULL, 0},
-    {MSR_MISC_ENABLE, MSR_MISC_ENABLE, PROCESSOR_INTEL, read_misc_enable, write_misc_enable, 0},
-    {MSR_DEBUG_CTL, MSR_DEBUG_CTL, ANY, read_vendor, write_debug_ctl, VP_DEBUG_CTL},
-    {MSR_MTRR_PHYS_BASE0, MSR_MTRR_PHYS_MASK7, ANY, read_variable_mtrr, write_variable_mtrr, 0},
-    {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K, ANY, read_fixed_mtrr, write_fixed_mtrr, 0},
-    {MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, ANY, read_fixed_mtrr, write_fixed_mtrr, 0},
-    {MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000, ANY, read_fixed_mtrr, write_fixed_mtrr, 0},
-    {MSR_PAT, MSR_PAT, ANY, read_vendor, write_pat, VP_PAT},
-    {MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, ANY, read_mtrr_def_type, write_mtrr_def_type, 0},
-    {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, ANY, read_tsc_deadline, write_tsc_deadline, 0},
-    {MSR_X2APIC_FIRST, MSR_X2APIC_LAST, ANY, read_x2apic, write_x2apic, 0},
-    {MSR_XSS, MSR_XSS, ANY, read_xss, write_xss, 0},
-    {MSR_HV_GUEST_OS_ID, MSR_HV_HYPERCALL, ANY, read_guest_os_id, write_guest_os_id, 0},
-    {MSR_EFER, MSR_EFER, ANY, read_vendor, write_efer, VP_EFER},
-    {MSR_STAR, MSR_STAR, ANY, read_vendor, write_vendor, VP_STAR},
-    {MSR_LSTAR, MSR_LSTAR, ANY, read_vendor, write_address, VP_LSTAR},
-    {MSR_CSTAR, MSR_CSTAR, ANY, read_vendor, write_address, VP_CSTAR},
-    {MSR_SFMASK, MSR_SFMASK, ANY, read_vendor, write_32, VP_SFMASK},
-    {MSR_FS_BASE, MSR_GS_BASE, ANY, read_segment_base, write_segment_base, 0},
-    {MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, ANY, read_vendor, write_address, VP_KERNEL_GS_BASE},
-    {MSR_TSC_AUX, MSR_TSC_AUX, ANY, read_tsc_aux, write_tsc_aux, 0},
-    {MSR_SYSCFG, MSR_SYSCFG, PROCESSOR_AMD, read_constant, write_constant, 0},
-    {MSR_HWCR, MSR_HWCR, PROCESSOR_AMD, read_constant, write_hwcr, HWCR_VALUE},
-    {MSR_NB_CFG, MSR_NB_CFG, PROCESSOR_AMD, read_constant, write_nb_cfg, 0},
-    {MSR_INT_PENDING, MSR_INT_PENDING, PROCESSOR_AMD, read_constant, write_constant, 0},
-    {MSR_MMIO_CONF_BASE, MSR_MMIO_CONF_BASE, PROCESSOR_AMD, read_constant, write_constant, 0},
-    {MSR_OSVW_ID_LENGTH, MSR_OSVW_ID_LENGTH, PROCESSOR_AMD, read_osvw, NULL, OSVW_ERRATA},
-    {MSR_OSVW_STATUS, MSR_OSVW_STATUS, PROCESSOR_AMD, read_osvw, NULL, 0},
-    {MSR_DE_CFG, MSR_DE_CFG, PROCESSOR_AMD, read_constant, write_constant, DE_CFG_LFENCE_SERIALIZES},
+    {MSR_TSC,               MSR_TSC,               ANY,             read_tsc,           write_tsc,           0                       },
+    {MSR_PLATFORM_ID,       MSR_PLATFORM_ID,       PROCESSOR_INTEL, read_constant,      NULL,                0                       },
+    {MSR_APIC_BASE,         MSR_APIC_BASE,         ANY,             read_apic_base,     write_apic_base,     0                       },
+    {MSR_FEATURE_CONTROL,   MSR_FEATURE_CONTROL,   PROCESSOR_INTEL, read_constant,      NULL,                FEATURE_CONTROL_LOCKED  },
+    {MSR_TSC_ADJUST,        MSR_TSC_ADJUST,        ANY,             read_tsc_adjust,    write_tsc_adjust,    0                       },
+    {MSR_SPEC_CTRL,         MSR_SPEC_CTRL,         ANY,             read_spec_ctrl,     write_spec_ctrl,     0                       },
+    {MSR_PRED_CMD,          MSR_PRED_CMD,          ANY,             NULL,               write_pred_cmd,      0                       },
+    {MSR_PATCH_LEVEL,       MSR_PATCH_LEVEL,       ANY,             read_host,          write_patch_level,   0                       },
+    {MSR_PLATFORM_INFO,     MSR_PLATFORM_INFO,     PROCESSOR_INTEL, read_constant,      NULL,                0                       },
+    {MSR_MTRR_CAP,          MSR_MTRR_CAP,          ANY,             read_constant,      NULL,                MTRR_CAPABILITIES       },
+    {MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, PROCESSOR_INTEL, read_host,          NULL,                0                       },
+    {MSR_SYSENTER_CS,       MSR_SYSENTER_CS,       ANY,             read_vendor,        write_vendor,        VP_SYSENTER_CS          },
+    {MSR_SYSENTER_ESP,      MSR_SYSENTER_ESP,      ANY,             read_vendor,        write_address,       VP_SYSENTER_ESP         },
+    {MSR_SYSENTER_EIP,      MSR_SYSENTER_EIP,      ANY,             read_vendor,        write_address,       VP_SYSENTER_EIP         },
+    {MSR_MCG_CAP,           MSR_MCG_CAP,           ANY,             read_constant,      NULL,                0                       }, /* no banks */
+    {MSR_MCG_STATUS,        MSR_MCG_STATUS,        ANY,             read_constant,      write_constant,      0                       },
+    {MSR_PERF_STATUS,       MSR_PERF_STATUS,       PROCESSOR_INTEL, read_constant,      NULL,                0                       },
+    {MSR_MISC_ENABLE,       MSR_MISC_ENABLE,       PROCESSOR_INTEL, read_misc_enable,   write_misc_enable,   0                       },
+    {MSR_DEBUG_CTL,         MSR_DEBUG_CTL,         ANY,             read_vendor,        write_debug_ctl,     VP_DEBUG_CTL            },
+    {MSR_MTRR_PHYS_BASE0,   MSR_MTRR_PHYS_MASK7,   ANY,             read_variable_mtrr, write_variable_mtrr, 0                       },
+    {MSR_MTRR_FIX64K,       MSR_MTRR_FIX64K,       ANY,             read_fixed_mtrr,    write_fixed_mtrr,    0                       },
+    {MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, ANY,             read_fixed_mtrr,    write_fixed_mtrr,    0                       },
+    {MSR_MTRR_FIX4K_C0000,  MSR_MTRR_FIX4K_F8000,  ANY,             read_fixed_mtrr,    write_fixed_mtrr,    0                       },
+    {MSR_PAT,               MSR_PAT,               ANY,             read_vendor,        write_pat,           VP_PAT                  },
+    {MSR_MTRR_DEF_TYPE,     MSR_MTRR_DEF_TYPE,     ANY,             read_mtrr_def_type, write_mtrr_def_type, 0                       },
+    {MSR_TSC_DEADLINE,      MSR_TSC_DEADLINE,      ANY,             read_tsc_deadline,  write_tsc_deadline,  0                       },
+    {MSR_X2APIC_FIRST,      MSR_X2APIC_LAST,       ANY,             read_x2apic,        write_x2apic,        0                       },
+    {MSR_XSS,               MSR_XSS,               ANY,             read_xss,           write_xss,           0                       },
+    {MSR_HV_GUEST_OS_ID,    MSR_HV_HYPERCALL,      ANY,             read_guest_os_id,   write_guest_os_id,   0                       },
+    {MSR_EFER,              MSR_EFER,              ANY,             read_vendor,        write_efer,          VP_EFER                 },
+    {MSR_STAR,              MSR_STAR,              ANY,             read_vendor,        write_vendor,        VP_STAR                 },
+    {MSR_LSTAR,             MSR_LSTAR,             ANY,             read_vendor,        write_address,       VP_LSTAR                },
+    {MSR_CSTAR,             MSR_CSTAR,             ANY,             read_vendor,        write_address,       VP_CSTAR                },
+    {MSR_SFMASK,            MSR_SFMASK,            ANY,             read_vendor,        write_32,            VP_SFMASK               },
+    {MSR_FS_BASE,           MSR_GS_BASE,           ANY,             read_segment_base,  write_segment_base,  0                       },
+    {MSR_KERNEL_GS_BASE,    MSR_KERNEL_GS_BASE,    ANY,             read_vendor,        write_address,       VP_KERNEL_GS_BASE       },
+    {MSR_TSC_AUX,           MSR_TSC_AUX,           ANY,             read_tsc_aux,       write_tsc_aux,       0                       },
+    {MSR_SYSCFG,            MSR_SYSCFG,            PROCESSOR_AMD,   read_constant,      write_constant,      0                       },
+    {MSR_HWCR,              MSR_HWCR,              PROCESSOR_AMD,   read_constant,      write_hwcr,          HWCR_VALUE              },
+    {MSR_NB_CFG,            MSR_NB_CFG,            PROCESSOR_AMD,   read_constant,      write_nb_cfg,        0                       },
+    {MSR_INT_PENDING,       MSR_INT_PENDING,       PROCESSOR_AMD,   read_constant,      write_constant,      0                       },
+    {MSR_MMIO_CONF_BASE,    MSR_MMIO_CONF_BASE,    PROCESSOR_AMD,   read_constant,      write_constant,      0                       },
+    {MSR_OSVW_ID_LENGTH,    MSR_OSVW_ID_LENGTH,    PROCESSOR_AMD,   read_osvw,          NULL,                OSVW_ERRATA             },
+    {MSR_OSVW_STATUS,       MSR_OSVW_STATUS,       PROCESSOR_AMD,   read_osvw,          NULL,                0                       },
+    {MSR_DE_CFG,            MSR_DE_CFG,            PROCESSOR_AMD,   read_constant,      write_constant,      DE_CFG_LFENCE_SERIALIZES},
 };
 #define POLICY_COUNT (sizeof(policies) / sizeof(policies[0]))
 
@@ -517,7 +526,8 @@ static const struct msr_policy *find(uint32_t msr)
         else
             high = middle;
     }
-    if (low == POLICY_COUNT || policies[low].first > msr || (policies[low].vendors & child_processor_vendor()) == 0)
+    if (low == POLICY_COUNT || policies[low].first > msr ||
+        (policies[low].vendors & child_processor_vendor()) == 0)
         return NULL;
     return &policies[low];
 }

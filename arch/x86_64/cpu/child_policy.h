@@ -11,8 +11,8 @@ enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 enum processor_vendor { PROCESSOR_AMD = 1, PROCESSOR_INTEL = 2 };
 
 /*
- * Learns all that the policies, extended_state.c and speculation.c have to know of the processor. Once, at boot, on the
- * boot processor; CR4.OSFXSR is on, CR4.OSXSAVE too if there is XSAVE.
+ * Learns all that the policies, extended_state.c and speculation.c have to know of the processor. Once, at
+ * boot, on the boot processor; CR4.OSFXSR is on, CR4.OSXSAVE too if there is XSAVE.
  */
 void child_policy_detect(void);
 

@@ -10,13 +10,13 @@
 #include "kernel/log.h"
 #include "kernel/vp.h"
 
-#define KNOWN_COMPONENTS (XSTATE_X87 | XSTATE_SSE | XSTATE_AVX | XSTATE_AVX512 | XSTATE_PKRU)
+#define KNOWN_COMPONENTS  (XSTATE_X87 | XSTATE_SSE | XSTATE_AVX | XSTATE_AVX512 | XSTATE_PKRU)
 #define HIGHEST_COMPONENT 9u
-#define XCOMP_COMPACTED (1ull << 63)
+#define XCOMP_COMPACTED   (1ull << 63)
 
-#define FCW_RESET 0x0040u /* after RESET; what FNINIT and XRSTOR make is FCW_INITIAL */
-#define FCW_INITIAL 0x037Fu
-#define MXCSR_INITIAL 0x1F80u
+#define FCW_RESET          0x0040u /* after RESET; what FNINIT and XRSTOR make is FCW_INITIAL */
+#define FCW_INITIAL        0x037Fu
+#define MXCSR_INITIAL      0x1F80u
 #define MXCSR_MASK_DEFAULT 0xFFBFu
 
 /* The legacy region: the FXSAVE64 image (SDM vol. 1, table 10-2). */
@@ -69,7 +69,8 @@ static void detect_components(void)
         if ((host.mask >> i & 1) == 0)
             continue;
         cpuid(0xD, i, leaf);
-        host.component[i] = (struct xsave_component){.offset = leaf[1], .size = leaf[0], .aligned = (leaf[2] & 2) != 0};
+        host.component[i] =
+            (struct xsave_component){.offset = leaf[1], .size = leaf[0], .aligned = (leaf[2] & 2) != 0};
         ASSERT(leaf[1] >= XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE && leaf[1] + leaf[0] <= XSAVE_IMAGE_MAXIMUM);
     }
     cpuid(0xD, 1, leaf);
@@ -135,7 +136,10 @@ uint32_t xsave_standard_size(uint64_t components)
     return size;
 }
 
-/* The offset of component `number` in the compacted format with these components; their total size for number 64. */
+/*
+ * The offset of component `number` in the compacted format with these components; their total size for
+ * number 64.
+ */
 static uint32_t compacted_offset(uint64_t components, unsigned number)
 {
     uint32_t offset = XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE;
@@ -183,7 +187,9 @@ bool extended_state_loaded(const struct vp *child)
     return this_lp()->child == child;
 }
 
-/* Both images hold every component that a child may have, so that nothing of one owner stays for the other. */
+/*
+ * Both images hold every component that a child may have, so that nothing of one owner stays for the other.
+ */
 static void switch_image(void *from, const void *to)
 {
     if (host.xsave)
@@ -332,7 +338,10 @@ static void reset_sse(struct fxsave_image *image)
     memset(image->xmm, 0, sizeof(image->xmm));
 }
 
-/* SDM vol. 3A table 10-1: after RESET the x87 registers hold zeros, tagged as such; XSTATE_BV = 0 would be FNINIT's. */
+/*
+ * SDM vol. 3A table 10-1: after RESET the x87 registers hold zeros, tagged as such; XSTATE_BV = 0 would be
+ * FNINIT's.
+ */
 void extended_state_reset(struct vp *child)
 {
     struct xsave_image *image = image_of(child);
@@ -375,7 +384,8 @@ enum hv_status extended_state_get(const struct vp *child, uint64_t states, void 
     memcpy(compacted + XSAVE_LEGACY_SIZE, &header, sizeof(header));
     for (unsigned i = 2; i <= HIGHEST_COMPONENT; i++)
         if ((header.xstate_bv >> i & 1) != 0)
-            memcpy(compacted + compacted_offset(states, i), standard + host.component[i].offset, host.component[i].size);
+            memcpy(compacted + compacted_offset(states, i), standard + host.component[i].offset,
+                   host.component[i].size);
     return HV_STATUS_SUCCESS;
 }
 
@@ -389,7 +399,8 @@ static bool header_valid(const struct xsave_header *header)
            (header->xstate_bv & ~components) == 0;
 }
 
-static void set_legacy(struct fxsave_image *to, const struct fxsave_image *from, uint64_t states, uint64_t xstate_bv)
+static void set_legacy(struct fxsave_image *to, const struct fxsave_image *from, uint64_t states,
+                       uint64_t xstate_bv)
 {
     if ((states & XSTATE_X87) != 0) {
         reset_x87(to, FCW_INITIAL);

@@ -8,6 +8,11 @@
 #define LVT_MASKED (1u << 16)
 #define LVT_NMI (4u << 8)
 #define SVR_RESET 0xFFu
+#define CPUID_EMULATOR 0x40000000u
+/* "TCGTCGTCGTCG" in EBX, ECX, EDX */
+#define EMULATOR_EBX 0x54474354u
+#define EMULATOR_ECX 0x43544743u
+#define EMULATOR_EDX 0x47435447u
 #define DRAIN_MAXIMUM 512u
 #define DFR_RESET 0xFFFFFFFFu
 
@@ -105,6 +110,22 @@ void host_apic_init(void)
     }
     host_apic_write(APIC_REGISTER_SVR, SVR_RESET);
     host_apic_write(APIC_REGISTER_ESR, 0);
+}
+
+static bool loses_interrupts;
+
+void host_apic_initialize(void)
+{
+    uint32_t result[4];
+
+    cpuid(CPUID_EMULATOR, 0, result);
+    loses_interrupts = result[1] == EMULATOR_EBX && result[2] == EMULATOR_ECX && result[3] == EMULATOR_EDX;
+}
+
+void host_apic_recheck(void)
+{
+    if (loses_interrupts)
+        host_apic_write(APIC_REGISTER_TPR, host_apic_read(APIC_REGISTER_TPR));
 }
 
 bool host_apic_counter_overflowed(void)

@@ -38,6 +38,15 @@ void host_apic_init(void);
 /* Called for each of them (vectors.asm). */
 void host_apic_drain_one(void);
 
+/*
+ * QEMU's emulator changes the word that says "an interrupt is pending" at every #VMEXIT without a lock, so that one
+ * which another thread raises in that moment is lost: the processor sleeps on with a request in its APIC. Writing the
+ * task priority makes the emulated APIC look again. Does nothing on any other machine. See docs/emulators.md.
+ */
+void host_apic_recheck(void);
+/* Finds out whether this is QEMU's emulator; once, at boot. */
+void host_apic_initialize(void);
+
 /* A performance counter's NMI has masked its LVT entry: it was no kick. */
 bool host_apic_counter_overflowed(void);
 

@@ -68,7 +68,8 @@ void guest_instruction_done(struct vp *vp, unsigned length)
     if ((vp->rflags & RFLAGS_TF) != 0 && vp->pending_interruption == 0) { /* single step: a trap after it */
         vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | DR6_BS);
         vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
-                                   (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+                                   (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION
+                                       << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
                                    (uint64_t)EXCEPTION_DB << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
     }
 }
@@ -82,7 +83,8 @@ struct prefixes {
     bool address_size;
 };
 
-static void read_prefixes(const uint8_t *bytes, unsigned count, enum code_mode mode, struct prefixes *prefixes)
+static void read_prefixes(const uint8_t *bytes, unsigned count, enum code_mode mode,
+                          struct prefixes *prefixes)
 {
     *prefixes = (struct prefixes){0};
     for (unsigned i = 0; i < count; i++) {
@@ -126,24 +128,25 @@ static const struct intercepted {
     uint8_t mask;    /* which bits of the opcode's last byte count */
     uint8_t operand; /* bytes that follow the opcode */
 } intercepted_instructions[] = {
-    {LOAM_EXIT_CPUID, 2, {0x0F, 0xA2}, 0xFF, 0},
-    {LOAM_EXIT_MSR_READ, 2, {0x0F, 0x32}, 0xFF, 0},
-    {LOAM_EXIT_MSR_WRITE, 2, {0x0F, 0x30}, 0xFF, 0},
-    {LOAM_EXIT_HLT, 1, {0xF4}, 0xFF, 0},
-    {LOAM_EXIT_HYPERCALL, 3, {0x0F, 0x01, 0xD9}, 0xFF, 0},        /* VMMCALL */
-    {LOAM_EXIT_HYPERCALL, 3, {0x0F, 0x01, 0xC1}, 0xFF, 0},        /* VMCALL */
-    {LOAM_EXIT_IO_PORT, 1, {0xE4}, 0xFC, 1},                      /* IN and OUT, immediate port */
-    {LOAM_EXIT_IO_PORT, 1, {0xEC}, 0xFC, 0},                      /* IN and OUT, DX */
-    {LOAM_EXIT_IO_PORT, 1, {0x6C}, 0xFC, 0},                      /* INS and OUTS */
-    {LOAM_EXIT_XSETBV, 3, {0x0F, 0x01, 0xD1}, 0xFF, 0},
-    {LOAM_EXIT_CACHE, 2, {0x0F, 0x08}, 0xFE, 0},                  /* INVD, WBINVD, WBNOINVD */
-    {LOAM_EXIT_PAUSE, 1, {0x90}, 0xFF, 0},
-    {LOAM_EXIT_CONTROL_REGISTER, 2, {0x0F, 0x20}, 0xFD, 1},       /* MOV CRn; ModRM without address whatever its mod */
-    {LOAM_EXIT_OTHER, 2, {0x0F, 0x31}, 0xFF, 0},                  /* RDTSC */
-    {LOAM_EXIT_OTHER, 3, {0x0F, 0x01, 0xF9}, 0xFF, 0},            /* RDTSCP */
+    {LOAM_EXIT_CPUID,            2, {0x0F, 0xA2},       0xFF, 0},
+    {LOAM_EXIT_MSR_READ,         2, {0x0F, 0x32},       0xFF, 0},
+    {LOAM_EXIT_MSR_WRITE,        2, {0x0F, 0x30},       0xFF, 0},
+    {LOAM_EXIT_HLT,              1, {0xF4},             0xFF, 0},
+    {LOAM_EXIT_HYPERCALL,        3, {0x0F, 0x01, 0xD9}, 0xFF, 0}, /* VMMCALL */
+    {LOAM_EXIT_HYPERCALL,        3, {0x0F, 0x01, 0xC1}, 0xFF, 0}, /* VMCALL */
+    {LOAM_EXIT_IO_PORT,          1, {0xE4},             0xFC, 1}, /* IN and OUT, immediate port */
+    {LOAM_EXIT_IO_PORT,          1, {0xEC},             0xFC, 0}, /* IN and OUT, DX */
+    {LOAM_EXIT_IO_PORT,          1, {0x6C},             0xFC, 0}, /* INS and OUTS */
+    {LOAM_EXIT_XSETBV,           3, {0x0F, 0x01, 0xD1}, 0xFF, 0},
+    {LOAM_EXIT_CACHE,            2, {0x0F, 0x08},       0xFE, 0}, /* INVD, WBINVD, WBNOINVD */
+    {LOAM_EXIT_PAUSE,            1, {0x90},             0xFF, 0},
+    {LOAM_EXIT_CONTROL_REGISTER, 2, {0x0F, 0x20},       0xFD, 1}, /* MOV CRn: ModRM is one byte, any mod */
+    {LOAM_EXIT_OTHER,            2, {0x0F, 0x31},       0xFF, 0}, /* RDTSC */
+    {LOAM_EXIT_OTHER,            3, {0x0F, 0x01, 0xF9}, 0xFF, 0}, /* RDTSCP */
 };
 
-unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode, enum loam_exit_reason reason)
+unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode,
+                            enum loam_exit_reason reason)
 {
     struct prefixes prefixes;
     read_prefixes(bytes, count, mode, &prefixes);
@@ -171,22 +174,22 @@ static const struct memory_form {
     uint8_t immediate;     /* enum immediate */
     uint8_t operations[8]; /* enum memory_operation */
 } memory_forms[256] = {
-    [0x09] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_OR)},
-    [0x0B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_OR)},
-    [0x21] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_AND)},
-    [0x23] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_AND)},
-    [0x39] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_COMPARE)},
-    [0x3B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_COMPARE)},
-    [0x81] = {IMMEDIATE_32, {[1] = MEMORY_OR, [4] = MEMORY_AND, [7] = MEMORY_COMPARE}},
-    [0x83] = {IMMEDIATE_8, {[1] = MEMORY_OR, [4] = MEMORY_AND, [7] = MEMORY_COMPARE}},
-    [0x85] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_TEST)},
-    [0x87] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_EXCHANGE)},
-    [0x89] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_STORE)},
-    [0x8B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD)},
-    [0xA1] = {OFFSET, WHATEVER_REG(MEMORY_LOAD)},
-    [0xA3] = {OFFSET, WHATEVER_REG(MEMORY_STORE)},
-    [0xC7] = {IMMEDIATE_32, {[0] = MEMORY_STORE}},
-    [0xF7] = {IMMEDIATE_32, {[0] = MEMORY_TEST, [1] = MEMORY_TEST}}, /* /1 is an alias that both vendors have */
+    [0x09] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_OR)                                  },
+    [0x0B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_OR)                             },
+    [0x21] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_AND)                                 },
+    [0x23] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_AND)                            },
+    [0x39] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_COMPARE)                             },
+    [0x3B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD_COMPARE)                        },
+    [0x81] = {IMMEDIATE_32,   {[1] = MEMORY_OR, [4] = MEMORY_AND, [7] = MEMORY_COMPARE}},
+    [0x83] = {IMMEDIATE_8,    {[1] = MEMORY_OR, [4] = MEMORY_AND, [7] = MEMORY_COMPARE}},
+    [0x85] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_TEST)                                },
+    [0x87] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_EXCHANGE)                            },
+    [0x89] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_STORE)                               },
+    [0x8B] = {IMMEDIATE_NONE, WHATEVER_REG(MEMORY_LOAD)                                },
+    [0xA1] = {OFFSET,         WHATEVER_REG(MEMORY_LOAD)                                },
+    [0xA3] = {OFFSET,         WHATEVER_REG(MEMORY_STORE)                               },
+    [0xC7] = {IMMEDIATE_32,   {[0] = MEMORY_STORE}                                     },
+    [0xF7] = {IMMEDIATE_32,   {[0] = MEMORY_TEST, [1] = MEMORY_TEST}                   }, /* 1: an alias */
 };
 
 static unsigned address_bytes(enum code_mode mode, bool override)
@@ -196,7 +199,10 @@ static unsigned address_bytes(enum code_mode mode, bool override)
     return (mode == CODE_32) != override ? 4 : 2;
 }
 
-/* Bytes of ModRM, SIB and displacement; 0: the operand is no memory. `sib` is read only if ModRM asks for one. */
+/*
+ * Bytes of ModRM, SIB and displacement; 0: the operand is no memory. `sib` is read only if ModRM asks for
+ * one.
+ */
 static unsigned operand_bytes(uint8_t modrm, uint8_t sib, unsigned address)
 {
     unsigned mod = modrm >> 6, rm = modrm & 7;
@@ -228,7 +234,8 @@ static uint32_t read_immediate(const uint8_t *bytes, enum immediate immediate)
 bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_mode mode,
                                struct memory_instruction *instruction)
 {
-    static const uint8_t immediate_bytes[] = {[IMMEDIATE_NONE] = 0, [IMMEDIATE_8] = 1, [IMMEDIATE_32] = 4, [OFFSET] = 0};
+    static const uint8_t immediate_bytes[] = {
+        [IMMEDIATE_NONE] = 0, [IMMEDIATE_8] = 1, [IMMEDIATE_32] = 4, [OFFSET] = 0};
     struct prefixes prefixes;
     read_prefixes(bytes, count, mode, &prefixes);
     if (prefixes.count >= count)
@@ -260,6 +267,31 @@ bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_m
     return true;
 }
 
+_Static_assert(sizeof(struct memory_instruction) == sizeof(((struct guest_decoded *)0)->instruction), "fits");
+
+/*
+ * Guests access the page from a few places again and again; most of the work is to find out what they do
+ * there.
+ */
+static bool decode_kept(struct vp *vp, const uint8_t bytes[GUEST_CODE_BYTES], enum code_mode mode,
+                        struct memory_instruction *instruction)
+{
+    struct guest_decoded *kept = &vp->decoded[(vp->rip ^ vp->rip >> 4) % GUEST_DECODED_KEPT];
+    uint64_t words[2];
+    memcpy(words, bytes, sizeof(words));
+    if (kept->bytes[0] == words[0] && kept->bytes[1] == words[1] && kept->mode == mode && words[0] != 0) {
+        memcpy(instruction, &kept->instruction, sizeof(*instruction));
+        return true;
+    }
+    if (!memory_instruction_decode(bytes, INSTRUCTION_MAXIMUM, mode, instruction))
+        return false;
+    kept->bytes[0] = words[0];
+    kept->bytes[1] = words[1];
+    kept->mode = mode;
+    memcpy(&kept->instruction, instruction, sizeof(*instruction));
+    return true;
+}
+
 bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
                                      struct memory_instruction *instruction)
 {
@@ -268,9 +300,11 @@ bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
     enum code_mode mode;
     if (exit->fault.bytes_count != 0) {
         vendor->get_segment(vp, VP_CS, &cs);
-        if (memory_instruction_decode(exit->fault.bytes, exit->fault.bytes_count, code_mode(vp, &cs), instruction))
+        if (memory_instruction_decode(exit->fault.bytes, exit->fault.bytes_count, code_mode(vp, &cs),
+                                      instruction))
             return true;
     }
     unsigned count = fetch(vp, bytes, &mode);
-    return memory_instruction_decode(bytes, count, mode, instruction);
+    return count == INSTRUCTION_MAXIMUM ? decode_kept(vp, bytes, mode, instruction)
+                                        : memory_instruction_decode(bytes, count, mode, instruction);
 }

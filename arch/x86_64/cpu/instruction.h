@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Instructions of a guest, as far as the hypervisor has to know them: the lengths of those that are intercepted, and
- * the few forms with which operating systems access the local APIC's page. Besides what kernel/arch.h declares.
+ * Instructions of a guest, as far as the hypervisor has to know them: the lengths of those that are
+ * intercepted, and the few forms with which operating systems access the local APIC's page. Besides what
+ * kernel/arch.h declares.
  */
 #ifndef ARCH_CPU_INSTRUCTION_H
 #define ARCH_CPU_INSTRUCTION_H
@@ -17,10 +18,11 @@ struct vp;
 enum code_mode { CODE_16, CODE_32, CODE_64 };
 
 /*
- * Length of the instruction at bytes[0..count), which has to be one of those that exit with this reason; 0: it is
- * none (another processor has changed it since), or not all of it is there.
+ * Length of the instruction at bytes[0..count), which has to be one of those that exit with this reason; 0:
+ * it is none (another processor has changed it since), or not all of it is there.
  */
-unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode, enum loam_exit_reason reason);
+unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode,
+                            enum loam_exit_reason reason);
 
 enum memory_operation {
     MEMORY_NONE,
@@ -49,7 +51,10 @@ struct memory_instruction {
 bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_mode mode,
                                struct memory_instruction *instruction);
 
-/* The same for the instruction that `exit` (a fault) interrupted, fetched unless the hardware gave its bytes. */
+/*
+ * The same for the instruction that `exit` (a fault) interrupted, fetched unless the hardware gave its
+ * bytes.
+ */
 bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
                                      struct memory_instruction *instruction);
 

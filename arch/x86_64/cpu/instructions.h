@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Instructions that C has no words for. Host tests (LOAM_HOST_TEST) supply functions of the same names instead.
+ * Instructions that C has no words for. Host tests (LOAM_HOST_TEST) supply functions of the same names
+ * instead.
  */
 #ifndef ARCH_CPU_INSTRUCTIONS_H
 #define ARCH_CPU_INSTRUCTIONS_H
@@ -51,8 +52,8 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 }
 
 /*
- * An instruction that may fault has an entry in the section .fixup_table: its address and the address to go on at,
- * 8 bytes each. The fault handler searches the table for the faulting RIP; registers stay as they are.
+ * An instruction that may fault has an entry in the section .fixup_table: its address and the address to go
+ * on at, 8 bytes each. The fault handler searches the table for the faulting RIP; registers stay as they are.
  */
 #define FIXUP(from, to)                                                                                      \
     ".pushsection .fixup_table, \"a\"\n"                                                                     \
@@ -153,7 +154,10 @@ static inline void write_debug_register(unsigned number, uint64_t value)
     }
 }
 
-/* Overwrites the processor's internal buffers where microcode gave VERW that effect. DS must be a writable segment. */
+/*
+ * Overwrites the processor's internal buffers where microcode gave VERW that effect. DS must be a writable
+ * segment.
+ */
 static inline void verw(void)
 {
     uint16_t selector;
@@ -288,8 +292,9 @@ static inline void xrstor64(const void *area, uint64_t components)
 }
 
 /*
- * Older AMD processors restore the x87 instruction and data pointers only with a pending exception, and so leave what
- * the previous owner had (APM vol. 5, FXRSTOR): loading an integer sets them to something that tells nothing.
+ * Older AMD processors restore the x87 instruction and data pointers only with a pending exception, and so
+ * leave what the previous owner had (APM vol. 5, FXRSTOR): loading an integer sets them to something that
+ * tells nothing.
  */
 static inline void clear_x87_pointers(void)
 {

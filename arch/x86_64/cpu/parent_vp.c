@@ -4,6 +4,7 @@
 #include "arch/x86_64/boot/boot_information.h"
 #include "arch/x86_64/cpu/arch_lp.h"
 #include "arch/x86_64/cpu/cpu_features.h"
+#include "arch/x86_64/cpu/host_apic.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/kick.h"
 #include "arch/x86_64/cpu/msr.h"
@@ -206,6 +207,7 @@ void parent_vp_run(struct vp *vp)
         if (processor_start_requested())
             processor_start_serve();
         offer_events(lp, vp);
+        host_apic_recheck();
         vendor->run(vp, &exit);
         vp->exits[exit.reason]++;
         vp->pending_interruption = vendor->interrupted_event(vp);

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Everything against speculative leaks between partitions:
- *   - entering a child: the processor's internal buffers (MDS, TAA, MMIO stale data; TSA on AMD) are overwritten by
- *     VERW, and the L1 data cache is flushed where a guest can read it through a page table entry (L1TF);
- *   - leaving it for the parent: IBPB, so that the child's branch history steers neither the parent's kernel, which
- *     runs in the same mode as the child's, nor the next child. The way from child to child leads through the parent.
- * The child's SPEC_CTRL is loaded with its other state (extended_state.c).
+ *   - entering a child: the processor's internal buffers (MDS, TAA, MMIO stale data; TSA on AMD) are
+ * overwritten by VERW, and the L1 data cache is flushed where a guest can read it through a page table entry
+ * (L1TF);
+ *   - leaving it for the parent: IBPB, so that the child's branch history steers neither the parent's kernel,
+ * which runs in the same mode as the child's, nor the next child. The way from child to child leads through
+ * the parent. The child's SPEC_CTRL is loaded with its other state (extended_state.c).
  */
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/cpu/speculation.h"
 
-#define SPEC_CTRL_IBRS 0x1ull
-#define SPEC_CTRL_STIBP 0x2ull
-#define SPEC_CTRL_SSBD 0x4ull
-#define SPEC_CTRL_PSFD 0x80ull
-#define PRED_CMD_IBPB 0x1ull
-#define PRED_CMD_SBPB 0x80ull
-#define FLUSH_CMD_L1D 0x1ull
-#define ARCH_CAPABILITIES_RDCL_NO 0x1ull
+#define SPEC_CTRL_IBRS               0x1ull
+#define SPEC_CTRL_STIBP              0x2ull
+#define SPEC_CTRL_SSBD               0x4ull
+#define SPEC_CTRL_PSFD               0x80ull
+#define PRED_CMD_IBPB                0x1ull
+#define PRED_CMD_SBPB                0x80ull
+#define FLUSH_CMD_L1D                0x1ull
+#define ARCH_CAPABILITIES_RDCL_NO    0x1ull
 #define ARCH_CAPABILITIES_SKIP_L1DFL 0x8ull
 
 static struct {

@@ -21,7 +21,7 @@ struct walk {
     enum hv_translate_gva_result_code result;
     uint64_t gpa;
     bool writable, user, no_execute;
-    unsigned depth;  /* entries read */
+    unsigned depth; /* entries read */
     uint64_t *entry[GUEST_WALK_LEVELS];
     uint64_t value[GUEST_WALK_LEVELS];
     bool table_writable[GUEST_WALK_LEVELS]; /* in the nested map */
@@ -133,9 +133,12 @@ static void walk_tables(struct vp *vp, const struct paging *paging, uint64_t gva
         return;
     }
 
-    uint64_t table = paging->cr3 & (paging->levels == 3 ? 0xFFFFFFE0 : paging->wide ? bit_range(51, 12) : 0xFFFFF000);
+    uint64_t table = paging->cr3 & (paging->levels == 3 ? 0xFFFFFFE0
+                                    : paging->wide      ? bit_range(51, 12)
+                                                        : 0xFFFFF000);
     for (unsigned level = paging->levels;; level--) {
-        uint64_t index = gva >> (12 + index_bits(paging) * (level - 1)) & bit_range(index_bits(paging) - 1, 0);
+        uint64_t index =
+            gva >> (12 + index_bits(paging) * (level - 1)) & bit_range(index_bits(paging) - 1, 0);
         struct nested_translation nested;
         uint64_t entry_gpa = table + index * (paging->wide ? 8 : 4);
         if (!nested_lookup(&vp->partition->map, entry_gpa, &nested)) {
@@ -189,7 +192,10 @@ static bool is_user_access(const struct vp *vp, uint64_t access)
     return (access & HV_TRANSLATE_USER_ACCESS) != 0 || guest_privilege_level(vp) == 3;
 }
 
-/* SMAP holds for implicit supervisor accesses (made at CPL 3) always, for explicit ones unless RFLAGS.AC is set. */
+/*
+ * SMAP holds for implicit supervisor accesses (made at CPL 3) always, for explicit ones unless RFLAGS.AC is
+ * set.
+ */
 static bool smap_applies(const struct vp *vp, const struct paging *paging, uint64_t access)
 {
     if ((paging->cr4 & CR4_SMAP) == 0 || (access & HV_TRANSLATE_OVERRIDE_SMAP) != 0)
@@ -198,7 +204,8 @@ static bool smap_applies(const struct vp *vp, const struct paging *paging, uint6
            guest_privilege_level(vp) == 3;
 }
 
-static bool permitted(const struct vp *vp, const struct paging *paging, const struct walk *walk, uint64_t access)
+static bool permitted(const struct vp *vp, const struct paging *paging, const struct walk *walk,
+                      uint64_t access)
 {
     bool write = (access & HV_TRANSLATE_VALIDATE_WRITE) != 0;
     bool execute = (access & HV_TRANSLATE_VALIDATE_EXECUTE) != 0;
@@ -266,7 +273,8 @@ static enum hv_translate_gva_result_code translate(struct vp *vp, const struct p
     return HV_TRANSLATE_GVA_SUCCESS;
 }
 
-void guest_translate(struct vp *vp, uint64_t gva, uint64_t access, struct hv_output_translate_virtual_address *output)
+void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
+                     struct hv_output_translate_virtual_address *output)
 {
     struct paging paging;
     struct nested_translation nested;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A walk of a guest's own page tables in software (APM vol. 2 chapter 5, SDM vol. 3A chapter 4), in every paging mode:
- * none, 32-bit, PAE, 4-level, 5-level. Besides guest_translate() of kernel/arch.h. The caller holds the VP's claim.
+ * A walk of a guest's own page tables in software (APM vol. 2 chapter 5, SDM vol. 3A chapter 4), in every
+ * paging mode: none, 32-bit, PAE, 4-level, 5-level. Besides guest_translate() of kernel/arch.h. The caller
+ * holds the VP's claim.
  */
 #ifndef ARCH_MM_GUEST_WALK_H
 #define ARCH_MM_GUEST_WALK_H
@@ -14,25 +15,25 @@ struct vp;
 #define GUEST_WALK_LEVELS 5u
 
 /* Page table entry bits. */
-#define PTE_PRESENT 0x1ull
-#define PTE_WRITABLE 0x2ull
-#define PTE_USER 0x4ull
-#define PTE_ACCESSED 0x20ull
-#define PTE_DIRTY 0x40ull
-#define PTE_LARGE 0x80ull
+#define PTE_PRESENT    0x1ull
+#define PTE_WRITABLE   0x2ull
+#define PTE_USER       0x4ull
+#define PTE_ACCESSED   0x20ull
+#define PTE_DIRTY      0x40ull
+#define PTE_LARGE      0x80ull
 #define PTE_NO_EXECUTE (1ull << 63)
 
 /*
- * Copies `length` bytes from a guest virtual address; `access` as for guest_translate(). Returns how many bytes came
- * before the first page that cannot be read.
+ * Copies `length` bytes from a guest virtual address; `access` as for guest_translate(). Returns how many
+ * bytes came before the first page that cannot be read.
  */
 size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint64_t access);
 
 /*
- * The same for code at the VP's RIP, whose linear address (32 bits outside long mode) the caller has computed: up to
- * `length` bytes, at most GUEST_CODE_BYTES, of a buffer that always has room for so many. No permissions are checked:
- * the processor has fetched these bytes already. Keeps the walk in vp->code_walk and repeats it only if what it rests
- * on may have changed.
+ * The same for code at the VP's RIP, whose linear address (32 bits outside long mode) the caller has
+ * computed: up to `length` bytes, at most GUEST_CODE_BYTES, of a buffer that always has room for so many. No
+ * permissions are checked: the processor has fetched these bytes already. Keeps the walk in vp->code_walk and
+ * repeats it only if what it rests on may have changed.
  */
 #define GUEST_CODE_BYTES 16u
 size_t guest_read_code(struct vp *vp, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES], size_t length);

@@ -5,31 +5,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "partitions/root/manager/alarm.h"
 #include "partitions/root/manager/host_shutdown.h"
 #include "partitions/root/manager/opener.h"
 #include "partitions/root/manager/server.h"
+#include "partitions/root/manager/settings.h"
 #include "partitions/root/net/event_loop.h"
 
 #define MANAGER_VMS      1024u
 #define MANAGER_SWITCHES 64u
-
-struct settings {
-    const char *state_directory;
-    const char *run_directory;
-    const char *log_directory;
-    const char *worker; /* programs */
-    const char *switch_program;
-    const char *host_device;
-    char worker_user[32]; /* "UID:GID" for the worker; empty: it stays who we are */
-    char switch_user[64]; /* a name; empty: as above */
-    uid_t switch_uid;     /* with switch_user */
-    bool has_group;       /* of those who may manage */
-    gid_t group;
-    unsigned stop_timeout; /* seconds */
-};
 
 struct manager {
     struct settings settings;

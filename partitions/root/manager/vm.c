@@ -190,6 +190,11 @@ void vm_remove(struct vm *vm)
     while (*link != vm)
         link = &(*link)->next;
     *link = vm->next;
+    while (vm->waiters) {
+        struct request *request = vm->waiters;
+        request_unlink(&vm->waiters, request);
+        request_refuse(request, REFUSED_NOT_FOUND, "%s has just been removed", vm->definition.name);
+    }
     definition_clear(&vm->definition);
     free(vm);
 }

@@ -36,6 +36,7 @@ struct vm {
     struct process worker;
     struct channel channel;
     struct request *starters; /* to be answered when it runs, or cannot */
+    struct request *stoppers; /* to be answered when it is Off */
     struct request *waiters;  /* to be answered when it is in a state that they name */
     struct alarm kill;        /* for a worker that does not turn itself off */
     struct alarm reconnect;

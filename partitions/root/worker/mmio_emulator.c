@@ -392,81 +392,55 @@ static enum emulator_result emulate_move_xmm_aligned(struct mmio_emulator *emula
     return move_xmm(emulator, true);
 }
 
-#define EMULATED_INSTRUCTIONS(X)                                                                                \
-    X(MOV, move)                                                                                                \
-    X(MOVZX, move) X(MOVNTI, move) X(MOVSX, move_signed) X(MOVSXD, move_signed) X(MOVBE, move_swapped) X(       \
-        ADD, binary) X(ADC, binary) X(SUB, binary) X(SBB, binary) X(AND, binary) X(OR, binary)                  \
-        X(XOR, binary) X(CMP, compare) X(TEST, compare) X(INC, unary) X(DEC, unary) X(NEG, unary) X(            \
-            NOT, unary) X(XCHG, exchange) X(XADD, exchange_add) X(CMPXCHG, compare_exchange) X(BT, bit_test)    \
-            X(BTS, bit_test) X(BTR, bit_test) X(BTC, bit_test) X(PUSH, push) X(POP, pop) X(MOVSB, string) X(    \
-                MOVSW, string) X(MOVSD, string)                                                                 \
-                X(MOVSQ, string) X(STOSB, string) X(STOSW, string) X(STOSD, string) X(STOSQ, string) X(         \
-                    LODSB, string) X(LODSW,                                                                     \
-                                     string) X(LODSD, string)                                                   \
-                    X(LODSQ, string) X(CMPSB, string) X(CMPSW, string) X(CMPSD, string) X(CMPSQ, string) X(     \
-                        SCASB, string) X(SCASW,                                                                 \
-                                         string) X(SCASD, string)                                               \
-                        X(SCASQ, string) X(CMOVO, move_if) X(CMOVNO, move_if) X(CMOVB, move_if) X(              \
-                            CMOVNB,                                                                             \
-                            move_if) X(CMOVZ, move_if)                                                          \
-                            X(CMOVNZ, move_if) X(CMOVBE, move_if) X(CMOVNBE, move_if) X(                        \
-                                CMOVS, move_if) X(CMOVNS, move_if)                                              \
-                                X(CMOVP, move_if) X(CMOVNP, move_if) X(CMOVL, move_if) X(CMOVNL, move_if) X(    \
-                                    CMOVLE,                                                                     \
-                                    move_if) X(CMOVNLE,                                                         \
-                                               move_if) X(SETO, set_if)                                         \
-                                    X(SETNO, set_if) X(SETB, set_if) X(SETNB, set_if) X(SETZ, set_if) X(        \
-                                        SETNZ, set_if) X(SETBE, set_if)                                         \
-                                        X(SETNBE, set_if) X(SETS, set_if) X(SETNS, set_if) X(SETP, set_if)      \
-                                            X(SETNP, set_if) X(SETL, set_if) X(SETNL, set_if) X(                \
-                                                SETLE, set_if) X(SETNLE,                                        \
-                                                                 set_if) X(CLFLUSH, nothing)                    \
-                                                X(CLFLUSHOPT, nothing) X(                                       \
-                                                    CLWB,                                                       \
-                                                    nothing) X(PREFETCHNTA,                                     \
-                                                               nothing) X(PREFETCHT0, nothing)                  \
-                                                    X(PREFETCHT1, nothing) X(PREFETCHT2, nothing) X(            \
-                                                        PREFETCHW,                                              \
-                                                        nothing) X(MOVDQU,                                      \
-                                                                   move_xmm) X(MOVUPS,                          \
-                                                                               move_xmm) X(MOVUPD, move_xmm)    \
-                                                        X(LDDQU, move_xmm) X(MOVQ,                              \
-                                                                             move_xmm) X(MOVD, move_xmm)        \
-                                                            X(VMOVDQU, move_xmm) X(VMOVUPS, move_xmm)           \
-                                                                X(VMOVUPD, move_xmm) X(VMOVQ, move_xmm) X(      \
-                                                                    VMOVD, move_xmm) X(MOVDQA,                  \
-                                                                                       move_xmm_aligned)        \
-                                                                    X(MOVAPS, move_xmm_aligned) X(              \
-                                                                        MOVAPD,                                 \
-                                                                        move_xmm_aligned)                       \
-                                                                        X(MOVNTDQ, move_xmm_aligned) X(         \
-                                                                            MOVNTPS, move_xmm_aligned)          \
-                                                                            X(MOVNTPD, move_xmm_aligned) X(     \
-                                                                                MOVNTDQA,                       \
-                                                                                move_xmm_aligned)               \
-                                                                                X(VMOVDQA, move_xmm_aligned) X( \
-                                                                                    VMOVAPS,                    \
-                                                                                    move_xmm_aligned)           \
-                                                                                    X(VMOVAPD,                  \
-                                                                                      move_xmm_aligned)         \
-                                                                                        X(VMOVNTDQ,             \
-                                                                                          move_xmm_aligned)     \
-                                                                                            X(VMOVNTPS,         \
-                                                                                              move_xmm_aligned) \
-                                                                                                X(VMOVNTPD,     \
-                                                                                                  move_xmm_aligned)
+#define M(name)           ZYDIS_MNEMONIC_##name
+#define MAXIMUM_MNEMONICS 20
+
+/* What is emulated, and by what; the mnemonics of a row end with 0. */
+static const struct {
+    emulate_function *emulate;
+    uint16_t mnemonics[MAXIMUM_MNEMONICS + 1];
+} emulated[] = {
+    {emulate_move,             {M(MOV), M(MOVZX), M(MOVNTI)}                                             },
+    {emulate_move_signed,      {M(MOVSX), M(MOVSXD)}                                                     },
+    {emulate_move_swapped,     {M(MOVBE)}                                                                },
+    {emulate_binary,           {M(ADD), M(ADC), M(SUB), M(SBB), M(AND), M(OR), M(XOR)}                   },
+    {emulate_compare,          {M(CMP), M(TEST)}                                                         },
+    {emulate_unary,            {M(INC), M(DEC), M(NEG), M(NOT)}                                          },
+    {emulate_exchange,         {M(XCHG)}                                                                 },
+    {emulate_exchange_add,     {M(XADD)}                                                                 },
+    {emulate_compare_exchange, {M(CMPXCHG)}                                                              },
+    {emulate_bit_test,         {M(BT), M(BTS), M(BTR), M(BTC)}                                           },
+    {emulate_push,             {M(PUSH)}                                                                 },
+    {emulate_pop,              {M(POP)}                                                                  },
+    {emulate_string,
+     {M(MOVSB), M(MOVSW), M(MOVSD), M(MOVSQ), M(STOSB), M(STOSW), M(STOSD), M(STOSQ), M(LODSB), M(LODSW),
+      M(LODSD), M(LODSQ), M(CMPSB), M(CMPSW), M(CMPSD), M(CMPSQ), M(SCASB), M(SCASW), M(SCASD), M(SCASQ)}},
+    {emulate_move_if,
+     {M(CMOVO), M(CMOVNO), M(CMOVB), M(CMOVNB), M(CMOVZ), M(CMOVNZ), M(CMOVBE), M(CMOVNBE), M(CMOVS),
+      M(CMOVNS), M(CMOVP), M(CMOVNP), M(CMOVL), M(CMOVNL), M(CMOVLE), M(CMOVNLE)}                        },
+    {emulate_set_if,
+     {M(SETO), M(SETNO), M(SETB), M(SETNB), M(SETZ), M(SETNZ), M(SETBE), M(SETNBE), M(SETS), M(SETNS),
+      M(SETP), M(SETNP), M(SETL), M(SETNL), M(SETLE), M(SETNLE)}                                         },
+    {emulate_nothing,
+     {M(CLFLUSH), M(CLFLUSHOPT), M(CLWB), M(PREFETCHNTA), M(PREFETCHT0), M(PREFETCHT1), M(PREFETCHT2),
+      M(PREFETCHW)}                                                                                      },
+    {emulate_move_xmm,
+     {M(MOVDQU), M(MOVUPS), M(MOVUPD), M(LDDQU), M(MOVQ), M(MOVD), M(VMOVDQU), M(VMOVUPS), M(VMOVUPD),
+      M(VMOVQ), M(VMOVD)}                                                                                },
+    {emulate_move_xmm_aligned,
+     {M(MOVDQA), M(MOVAPS), M(MOVAPD), M(MOVNTDQ), M(MOVNTPS), M(MOVNTPD), M(MOVNTDQA), M(VMOVDQA),
+      M(VMOVAPS), M(VMOVAPD), M(VMOVNTDQ), M(VMOVNTPS), M(VMOVNTPD)}                                     },
+};
+
+#undef M
 
 static emulate_function *find_handler(ZydisMnemonic mnemonic)
 {
-    switch (mnemonic) {
-#define HANDLER_CASE(name, function)                                                                         \
-    case ZYDIS_MNEMONIC_##name:                                                                              \
-        return emulate_##function;
-        EMULATED_INSTRUCTIONS(HANDLER_CASE)
-#undef HANDLER_CASE
-    default:
-        return NULL;
-    }
+    for (unsigned i = 0; i < sizeof emulated / sizeof emulated[0]; i++)
+        for (unsigned j = 0; emulated[i].mnemonics[j]; j++)
+            if (emulated[i].mnemonics[j] == mnemonic)
+                return emulated[i].emulate;
+    return NULL;
 }
 
 static unsigned stack_width(const struct hv_vp_register_page *registers, unsigned code_width)
@@ -539,8 +513,10 @@ static bool is_kept(const struct mmio_emulator *emulator, const struct mmio_inst
            memcmp(instruction->bytes, emulator->bytes, instruction->decoded.length) == 0;
 }
 
-/* The bytes that came with the message usually suffice. False: exception. emulator->instruction NULL: not
- * decodable. */
+/*
+ * Sets emulator->instruction, NULL if the bytes are no instruction; those that came with the message usually
+ * suffice. False: exception.
+ */
 static bool find_instruction(struct mmio_emulator *emulator)
 {
     uint64_t rip = emulator->registers->rip;
