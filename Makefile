@@ -61,6 +61,11 @@ programs: $(PROGRAMS)
 unit-tests: $(UNIT_TESTS)
 test-programs: $(TEST_PROGRAMS)
 
+run:
+	@tools/packages
+	$(MAKE) all
+	tools/run-loam
+
 # Everything that the tests need, then all of them. TESTS narrows them down, e.g. make test TESTS="unit/ide boot/".
 test:
 	@tools/packages
@@ -70,6 +75,6 @@ test:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all programs unit-tests test-programs clean test
+.PHONY: all programs unit-tests test-programs clean run test
 .DELETE_ON_ERROR:
 -include $(sort $(OBJECTS:.o=.d))

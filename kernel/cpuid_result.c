@@ -85,7 +85,7 @@ void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4
         vp->cpuid_hint_key = key;
     }
     if (result && (result->mask[0] & result->mask[1] & result->mask[2] & result->mask[3]) == ~0u) {
-        memcpy(values, result->value, sizeof(result->value));
+        __builtin_memcpy(values, result->value, sizeof(result->value)); /* memcpy would be a call: -ffreestanding */
     } else {
         get_default(vp, leaf, subleaf, values);
         for (unsigned i = 0; result && i < 4; i++)

@@ -163,8 +163,10 @@ static enum outcome check(struct dispatch *dispatch)
         return GONE;
     if (vp->explicit_suspend)
         return SUSPENDED;
-    if (vp->intercept_suspend)
+    if (vp->intercept_suspend) {
+        vp_get_special(vp);
         return INTERCEPT;
+    }
     if (__atomic_load_n(&dispatch->lp->parent_nmi, __ATOMIC_RELAXED) || !is_empty(&vp->wake))
         return ENDED;
 

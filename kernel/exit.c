@@ -221,6 +221,7 @@ static enum exit_action exit_triple_fault(struct vp *vp, const struct vp_exit *e
     (void)exit;
     message_unrecoverable_exception(vp);
     vp_reset_after_shutdown(vp);
+    vp_get_special(vp);
     return EXIT_INTERCEPT;
 }
 

@@ -33,6 +33,12 @@ void frame_initialize(const struct memory_range *ram, unsigned count);
 /* NULL if there is no RAM at `pfn`. */
 struct frame *frame_find(uint64_t pfn);
 
+/* At this moment the frame is the parent's. */
+static inline bool frame_is_parents(const struct frame *frame)
+{
+    return __atomic_load_n(&frame->state, __ATOMIC_ACQUIRE) == FRAME_PARENT;
+}
+
 /*
  * Changes the state of a frame. False, and nothing is changed, if it is not in state `from`, or is in use (maps).
  */

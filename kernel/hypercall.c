@@ -13,8 +13,11 @@
 #include "kernel/vp.h"
 
 #define FAST_INPUT_SIZE 16u
-/* Where every call that names a VP has its index. */
-#define VP_INDEX_OFFSET 8u
+/* How the input of every call begins that names a partition, or a VP. */
+struct hypercall_target_input {
+    uint64_t partition_id;
+    uint32_t vp_index;
+};
 
 /* A hypercall's registers, and where its input and output lie. */
 struct invocation {
@@ -33,18 +36,12 @@ void hypercall_initialize(struct lp *lp)
     lp->hypercall_output = physical_pointer(boot_allocate(1));
 }
 
-/*
- * The caller's memory at `gpa`: aligned, within a page, RAM, and the parent's. It stays the parent's as long as the
- * caller is between guest_memory_begin and guest_memory_end: a deposit waits for that before it uses the page.
- */
-static void *caller_memory(uint64_t gpa, uint32_t size)
+/* The frame of the caller's memory at `gpa`: aligned, within a page, RAM. NULL otherwise. */
+static const struct frame *caller_frame(uint64_t gpa, uint32_t size)
 {
-    const struct frame *frame;
-
     if (gpa % 8 || gpa % HV_PAGE_SIZE + size > HV_PAGE_SIZE)
         return NULL;
-    frame = frame_find(gpa >> HV_PAGE_SHIFT);
-    return frame && __atomic_load_n(&frame->state, __ATOMIC_ACQUIRE) == FRAME_PARENT ? physical_pointer(gpa) : NULL;
+    return frame_find(gpa >> HV_PAGE_SHIFT);
 }
 
 /* The control word against what the table says about the call (TLFS 3.7). */
@@ -53,16 +50,16 @@ static enum hv_status check_control(const struct hypercall_entry *entry, struct 
 {
     uint64_t control = invocation->control;
 
-    call->variable_size = HV_CONTROL_VARIABLE_HEADER(control) * 8;
-    call->rep_count = HV_CONTROL_REP_COUNT(control);
-    call->rep_start = call->reps_done = HV_CONTROL_REP_START(control);
-    invocation->fast = control & HV_CONTROL_FAST;
     invocation->input_size = invocation->input_total = entry->input;
     invocation->output_total = entry->output;
     call->wants_output = entry->output && !(entry->optional_output && invocation->output_gpa == 0);
     if (control >> HV_CONTROL_CODE_BITS == 0 && !entry->rep)
         return HV_STATUS_SUCCESS;
 
+    call->variable_size = HV_CONTROL_VARIABLE_HEADER(control) * 8;
+    call->rep_count = HV_CONTROL_REP_COUNT(control);
+    call->rep_start = call->reps_done = HV_CONTROL_REP_START(control);
+    invocation->fast = control & HV_CONTROL_FAST;
     if ((control & (HV_CONTROL_RESERVED | HV_CONTROL_NESTED)) || (call->variable_size && !entry->variable))
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
     if (entry->rep ? call->rep_start >= call->rep_count : call->rep_count || call->rep_start)
@@ -82,7 +79,9 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
                                  struct hypercall *call)
 {
     uint32_t elements = invocation->input_size + entry->rep_input * call->rep_start;
+    const struct frame *frame;
     const uint8_t *source;
+    bool owned;
 
     if (invocation->fast) {
         const uint64_t registers[2] = {invocation->input_gpa, invocation->output_gpa};
@@ -92,15 +91,20 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
     }
     if (invocation->input_total == 0)
         return HV_STATUS_SUCCESS;
+    frame = caller_frame(invocation->input_gpa, invocation->input_total);
+    if (!frame)
+        return HV_STATUS_INVALID_ALIGNMENT;
+    /* A page that is the parent's now stays so until guest_memory_end: a deposit waits for that before it uses it. */
     guest_memory_begin(call->caller);
-    source = caller_memory(invocation->input_gpa, invocation->input_total);
-    if (source) {
+    owned = frame_is_parents(frame);
+    if (owned) {
+        source = physical_pointer(invocation->input_gpa);
         memcpy(call->input, source, invocation->input_size);
         if (entry->rep_input)
             memcpy((uint8_t *)call->input + elements, source + elements, invocation->input_total - elements);
     }
     guest_memory_end();
-    return source ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_ALIGNMENT;
+    return owned ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_ALIGNMENT;
 }
 
 /*
@@ -108,16 +112,17 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
  * deposited the page since the call began: then nobody is there to read the output.
  */
 static void copy_output(const struct hypercall_entry *entry, const struct invocation *invocation,
-                        const struct hypercall *call, enum hv_status status)
+                        const struct hypercall *call, const struct frame *frame, enum hv_status status)
 {
     uint32_t elements = entry->output + entry->rep_output * call->rep_start;
-    uint8_t *target;
+    uint8_t *target = physical_pointer(invocation->output_gpa);
+    bool owned;
 
     guest_memory_begin(call->caller);
-    target = caller_memory(invocation->output_gpa, invocation->output_total);
-    if (target && entry->output && status == HV_STATUS_SUCCESS && !call->repeat)
+    owned = frame_is_parents(frame);
+    if (owned && entry->output && status == HV_STATUS_SUCCESS && !call->repeat)
         memcpy(target, call->output, entry->output);
-    if (target && entry->rep_output)
+    if (owned && entry->rep_output)
         memcpy(target + elements, (const uint8_t *)call->output + elements,
                entry->rep_output * (call->reps_done - call->rep_start));
     guest_memory_end();
@@ -126,13 +131,11 @@ static void copy_output(const struct hypercall_entry *entry, const struct invoca
 static enum hv_status call_with_vp(const struct hypercall_entry *entry, struct hypercall *call)
 {
     enum hv_status status;
-    uint32_t index;
 
     if (entry->vp == VP_NOT_NAMED)
         return entry->handler(call);
 
-    memcpy(&index, (const uint8_t *)call->input + VP_INDEX_OFFSET, sizeof(index));
-    call->vp = partition_vp(call->partition, index);
+    call->vp = partition_vp(call->partition, ((const struct hypercall_target_input *)call->input)->vp_index);
     if (!call->vp)
         return HV_STATUS_INVALID_VP_INDEX;
     if (!vp_claim(call->vp))
@@ -149,13 +152,11 @@ static enum hv_status call_with_vp(const struct hypercall_entry *entry, struct h
 static enum hv_status call_with_target(const struct hypercall_entry *entry, struct hypercall *call)
 {
     enum hv_status status;
-    uint64_t id;
 
     if (entry->target == TARGET_NONE)
         return entry->handler(call);
 
-    memcpy(&id, call->input, sizeof(id));
-    call->partition = partition_get(id);
+    call->partition = partition_get(((const struct hypercall_target_input *)call->input)->partition_id);
     if (!call->partition)
         return HV_STATUS_INVALID_PARTITION_ID;
     if (entry->locked)
@@ -176,15 +177,17 @@ static enum hv_status call_with_target(const struct hypercall_entry *entry, stru
 static enum hv_status call_with_output(const struct hypercall_entry *entry, const struct invocation *invocation,
                                        struct hypercall *call)
 {
+    const struct frame *frame;
     enum hv_status status;
 
     if (!call->wants_output)
         return call_with_target(entry, call);
     /* Before the call has any effect. */
-    if (!caller_memory(invocation->output_gpa, invocation->output_total))
+    frame = caller_frame(invocation->output_gpa, invocation->output_total);
+    if (!frame || !frame_is_parents(frame))
         return HV_STATUS_INVALID_ALIGNMENT;
     status = call_with_target(entry, call);
-    copy_output(entry, invocation, call, status);
+    copy_output(entry, invocation, call, frame, status);
     return status;
 }
 

@@ -18,6 +18,7 @@ static void *begin(struct vp *vp, uint8_t payload_size)
 {
     struct hv_message *message = vp->intercept_page;
 
+    vp_get_special(vp);
     message->header.payload_size = payload_size;
     message->header.message_flags = 0;
     message->header.reserved[0] = message->header.reserved[1] = 0;
@@ -34,8 +35,9 @@ static void end(struct vp *vp, enum hv_message_type type)
     __atomic_store_n(message_type, type, __ATOMIC_RELEASE);
 }
 
-static uint16_t execution_state(const struct vp *vp, const struct vp_special *special)
+static uint16_t execution_state(const struct vp *vp)
 {
+    const struct vp_special *special = &vp->special;
     uint32_t state = special->segment[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & HV_EXECUTION_CPL_MASK;
 
     if (vp->rflags & RFLAGS_VM)
@@ -58,14 +60,11 @@ static uint16_t execution_state(const struct vp *vp, const struct vp_special *sp
 static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header, unsigned instruction_length,
                         enum hv_intercept_access_type access)
 {
-    struct vp_special special;
-
-    vp_get_special(vp, &special);
     header->vp_index = vp->index;
     header->instruction_length_cr8 = (uint8_t)(instruction_length | local_apic_cr8(&vp->apic) << 4);
     header->intercept_access_type = access;
-    header->execution_state = execution_state(vp, &special);
-    header->cs = special.segment[VP_CS];
+    header->execution_state = execution_state(vp);
+    header->cs = vp->special.segment[VP_CS];
     header->rip = vp->rip;
     header->rflags = vp->rflags;
 }

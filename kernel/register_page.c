@@ -6,6 +6,8 @@
 #include "kernel/registers.h"
 #include "kernel/vp.h"
 
+/* __builtin_memcpy: a freestanding compiler does not know memcpy, and calls it even for a few words. */
+
 #define FXSAVE_XMM0   160u
 #define PAGE_SEGMENTS 6u
 
@@ -19,7 +21,7 @@ void register_page_load(struct vp *vp)
         return;
     dirty = ((const volatile struct hv_vp_register_page *)page)->dirty;
     if (dirty & HV_REGISTER_PAGE_DIRTY_GP)
-        memcpy(vp->gpr, page->gp_registers, sizeof(vp->gpr));
+        __builtin_memcpy(vp->gpr, page->gp_registers, sizeof(vp->gpr));
     if (dirty & HV_REGISTER_PAGE_DIRTY_IP)
         vp->rip = page->rip;
     if (dirty & HV_REGISTER_PAGE_DIRTY_FLAGS)
@@ -44,27 +46,26 @@ void register_page_invalidate(struct vp *vp)
 void register_page_fill(struct vp *vp)
 {
     struct hv_vp_register_page *page = vp->register_page;
-    struct vp_special special;
+    const struct vp_special *special = &vp->special;
 
     if (!page)
         return;
-    vp_get_special(vp, &special);
     page->version = HV_VP_REGISTER_PAGE_VERSION;
     page->dirty = 0;
-    memcpy(page->gp_registers, vp->gpr, sizeof(vp->gpr));
+    __builtin_memcpy(page->gp_registers, vp->gpr, sizeof(vp->gpr));
     page->rip = vp->rip;
     page->rflags = vp->rflags;
-    memcpy(page->xmm, (const uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, sizeof(page->xmm));
-    memcpy(page->segment, special.segment, sizeof(page->segment));
-    page->cr0 = special.cr0;
-    page->cr3 = special.cr3;
-    page->cr4 = special.cr4;
+    __builtin_memcpy(page->xmm, (const uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, sizeof(page->xmm));
+    __builtin_memcpy(page->segment, special->segment, sizeof(page->segment));
+    page->cr0 = special->cr0;
+    page->cr3 = special->cr3;
+    page->cr4 = special->cr4;
     page->cr8 = local_apic_cr8(&vp->apic);
-    page->efer = special.efer;
-    page->dr7 = special.dr7;
+    page->efer = special->efer;
+    page->dr7 = special->dr7;
     page->pending_interruption = vp->pending_interruption;
-    page->interrupt_state = (special.interrupt_shadow ? HV_INTERRUPT_STATE_SHADOW : 0) |
-                            (special.nmi_masked ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
+    page->interrupt_state = (special->interrupt_shadow ? HV_INTERRUPT_STATE_SHADOW : 0) |
+                            (special->nmi_masked ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
     page->instruction_emulation_hints = 0;
     page->xfem = vp->xcr0;
     page->isvalid = 1;
@@ -72,6 +73,8 @@ void register_page_fill(struct vp *vp)
 
 void register_page_refresh(struct vp *vp)
 {
-    if (vp->register_page && vp->register_page->isvalid)
+    if (vp->register_page && vp->register_page->isvalid) {
+        vp_get_special(vp);
         register_page_fill(vp);
+    }
 }

@@ -24,8 +24,10 @@ void vp_release(struct vp *vp)
     __atomic_store_n(&vp->claim, 0, __ATOMIC_RELEASE);
 }
 
-void vp_get_special(const struct vp *vp, struct vp_special *special)
+void vp_get_special(struct vp *vp)
 {
+    struct vp_special *special = &vp->special;
+
     if (vendor->get_special) {
         vendor->get_special(vp, special);
         return;

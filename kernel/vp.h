@@ -46,6 +46,7 @@ struct vp {
     struct hv_message *intercept_page;          /* state page, NULL until mapped; the parent can read and write it */
     struct hv_vp_register_page *register_page;  /* the same */
     uint64_t intercept_pfn, register_pfn;
+    struct vp_special special; /* as of the last message, for it and the register page: see vp_get_special */
 
     /* These three outlive the VP's deletion, since others may still hold a pointer to it. Keep them together. */
     struct spinlock interrupt_lock;
@@ -98,8 +99,8 @@ _Static_assert(sizeof(struct vp) <= HV_PAGE_SIZE, "a VP is one page");
 bool vp_claim(struct vp *vp);
 void vp_release(struct vp *vp);
 
-/* By vendor->get_special, or register by register. */
-void vp_get_special(const struct vp *vp, struct vp_special *special);
+/* Fills vp->special: by vendor->get_special, or register by register. */
+void vp_get_special(struct vp *vp);
 
 /* Gives everything that the VP has back to its partition, but its own page. Under the partition's lock. */
 void vp_destroy(struct vp *vp);

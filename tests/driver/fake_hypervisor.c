@@ -567,9 +567,13 @@ static u16 get_statistics(struct call *call, struct fake_partition *unused)
     }
     if (input->type != LOAM_STATISTICS_PARTITION)
         return HV_STATUS_INVALID_PARAMETER;
+    output->count = LOAM_PARTITION_COUNTER_COUNT;
+    if (input->partition_id == HV_PARTITION_ID_SELF) {
+        output->counter[LOAM_PARTITION_DEPOSITED_PAGES] = parent.deposited;
+        return HV_STATUS_SUCCESS;
+    }
     if (!partition)
         return HV_STATUS_INVALID_PARTITION_ID;
-    output->count = LOAM_PARTITION_COUNTER_COUNT;
     output->counter[LOAM_PARTITION_DEPOSITED_PAGES] = partition->deposited;
     output->counter[LOAM_PARTITION_FREE_PAGES] = partition->deposited - partition->used;
     output->counter[LOAM_PARTITION_MAPPED_PAGES] = partition->mapped_pages;

@@ -9,6 +9,7 @@
 #include "arch/x86_64/cpu/instructions.h"
 #include "kernel/log.h"
 #include "kernel/shoot_down.h"
+#include "arch/x86_64/mm/physical.h"
 #include "tests/unit/fake_guest.h"
 
 uint8_t fake_arena[FAKE_ARENA_PAGES * HV_PAGE_SIZE] __attribute__((aligned(HV_PAGE_SIZE)));
@@ -186,6 +187,12 @@ void panic(const char *format, ...)
 }
 
 /* --- memory --- */
+
+bool physical_is_memory(uint64_t spa)
+{
+    (void)spa;
+    return true;
+}
 
 void *physical_pointer(uint64_t spa)
 {

@@ -191,10 +191,10 @@ static void launch(struct launch_context *context, uint32_t index)
     uint32_t count = lp_count();
 
     host_control_registers();
+    processor->lp.lp.apic_id = host_apic_id();
     /* The parent VP takes the firmware's FS, GS and task register: before they are replaced. */
     parent_vp_create(&processor->lp.lp, context);
     fault_load_descriptors(&processor->lp);
-    processor->lp.lp.apic_id = host_apic_id();
     vendor->enable(&processor->lp.lp);
     while (count < index + 1 &&
            !__atomic_compare_exchange_n(&processor_count, &count, index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "arch/x86_64/mm/guest_walk.h"
+#include "arch/x86_64/mm/physical.h"
 #include "arch/x86_64/cpu/cpu_features.h"
 #include "kernel/arch.h"
 #include "kernel/partition.h"
@@ -118,6 +119,12 @@ static bool canonical(const struct paging *paging, uint64_t gva)
     return (uint64_t)((int64_t)(gva << (64 - bits)) >> (64 - bits)) == gva;
 }
 
+/* As nested_lookup, but never registers: the parent's map leads to them too, and its page tables may name any address. */
+static bool find_memory(const struct vp *vp, uint64_t gpa, struct nested_translation *nested)
+{
+    return nested_lookup(&vp->partition->map, gpa, nested) && (!vp->is_parent || physical_is_memory(nested->spa));
+}
+
 /* A non-canonical address is reported like one that no table maps. Between guest_memory_begin and _end. */
 static void walk_tables(struct vp *vp, const struct paging *paging, uint64_t gva, struct walk *walk)
 {
@@ -141,7 +148,7 @@ static void walk_tables(struct vp *vp, const struct paging *paging, uint64_t gva
             gva >> (12 + index_bits(paging) * (level - 1)) & bit_range(index_bits(paging) - 1, 0);
         struct nested_translation nested;
         uint64_t entry_gpa = table + index * (paging->wide ? 8 : 4);
-        if (!nested_lookup(&vp->partition->map, entry_gpa, &nested)) {
+        if (!find_memory(vp, entry_gpa, &nested)) {
             walk->result = HV_TRANSLATE_GVA_GPA_UNMAPPED;
             return;
         }
@@ -264,7 +271,7 @@ static enum hv_translate_gva_result_code translate(struct vp *vp, const struct p
         return HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION;
     if ((access & HV_TRANSLATE_SET_PAGE_TABLE_BITS) != 0 && !set_bits(paging, &walk, write))
         return HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS;
-    if (!nested_lookup(&vp->partition->map, walk.gpa, nested))
+    if (!find_memory(vp, walk.gpa, nested))
         return HV_TRANSLATE_GVA_GPA_UNMAPPED;
     if ((nested->access & HV_MAP_GPA_READABLE) == 0)
         return HV_TRANSLATE_GVA_GPA_NO_READ_ACCESS;
@@ -344,7 +351,7 @@ static const uint8_t *walk_to_code(struct vp *vp, uint64_t linear_page)
     kept->page = NULL;
     get_paging(vp, &paging);
     walk_tables(vp, &paging, linear_page, &walk);
-    if (walk.result != HV_TRANSLATE_GVA_SUCCESS || !nested_lookup(&vp->partition->map, walk.gpa, &nested) ||
+    if (walk.result != HV_TRANSLATE_GVA_SUCCESS || !find_memory(vp, walk.gpa, &nested) ||
         (nested.access & HV_MAP_GPA_READABLE) == 0)
         return NULL;
     *kept = (struct guest_code_walk){

@@ -22,11 +22,20 @@ $(BUILD)/image/child.img: tools/initramfs.py $(CHILD_FILES:%=partitions/child/de
 
 PARENT_PROGRAMS := $(addprefix $(BUILD)/bin/,loam-worker loam-switch mshv_test)
 PARENT_DRIVER := $(BUILD)/driver/$(CLOUD_RELEASE)/mshv_loam.ko
-$(BUILD)/image/parent.img: tools/initramfs.py partitions/root/image/init $(PARENT_PROGRAMS) $(PARENT_DRIVER) \
-                           $(BUILD)/image/child.img
+PARENT_FILES := $(addprefix partitions/root/image/,init demo demo.json passwd group)
+
+$(BUILD)/image/empty.vhd:
+	@mkdir -p $(@D)
+	qemu-img create -q -f vpc -o subformat=dynamic,force_size=on $@ 64M
+
+$(BUILD)/image/parent.img: tools/initramfs.py $(PARENT_FILES) $(PARENT_PROGRAMS) $(PARENT_DRIVER) \
+                           $(BUILD)/image/child.img $(BUILD)/image/empty.vhd
 	@mkdir -p $(@D)
 	tools/initramfs.py --kernel $(CLOUD_RELEASE) $@ init=partitions/root/image/init $(BUSYBOX) \
+	    usr/bin/demo=partitions/root/image/demo usr/share/loam/demo.json=partitions/root/image/demo.json \
+	    etc/passwd=partitions/root/image/passwd etc/group=partitions/root/image/group \
 	    module:$(PARENT_DRIVER) $(foreach program,$(PARENT_PROGRAMS),program:usr/bin/$(notdir $(program))=$(program)) \
+	    usr/share/loam/empty.vhd=$(BUILD)/image/empty.vhd \
 	    boot/vmlinuz=/boot/vmlinuz-$(GENERIC_RELEASE) boot/child.img=$(BUILD)/image/child.img
 
 image: $(BUILD)/image/bare.img $(BUILD)/image/parent.img
