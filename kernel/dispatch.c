@@ -119,12 +119,16 @@ static enum outcome choose_event(struct vp *vp)
     return vp->halted ? BLOCKED : RUN;
 }
 
-/* The driver's timer has to be set first, or nothing would end the run when the VP's timer is due. */
+/*
+ * The driver's timer has to be set first, or nothing would end the run when the VP's timer is due. Not twice in a row,
+ * so that a VP whose timer is quicker than the parent makes progress nevertheless.
+ */
 static bool needs_timer(const struct vp *vp, uint64_t now)
 {
     uint64_t deadline = local_apic_deadline(&vp->apic);
 
-    return deadline != LOAM_NO_DEADLINE && (deadline < vp->told_deadline || vp->told_deadline <= now);
+    return deadline != LOAM_NO_DEADLINE && !vp->told_only &&
+           (deadline < vp->told_deadline || vp->told_deadline <= now);
 }
 
 static enum outcome check_locked(struct dispatch *dispatch)
@@ -139,7 +143,11 @@ static enum outcome check_locked(struct dispatch *dispatch)
     outcome = take_startup_events(vp);
     if (outcome != RUN)
         return outcome;
-    if (needs_timer(vp, now) || now >= dispatch->end)
+    if (needs_timer(vp, now)) {
+        vp->told_only = !dispatch->entered;
+        return ENDED;
+    }
+    if (now >= dispatch->end)
         return ENDED;
     return choose_event(vp);
 }
@@ -214,6 +222,7 @@ static enum outcome enter(struct dispatch *dispatch)
 
     if (!dispatch->entered) {
         dispatch->entered = true;
+        vp->told_only = false;
         extended_state_enter(vp);
     }
     vendor->inject(vp, vp->pending_interruption);

@@ -140,6 +140,11 @@ static enum hv_status call_with_vp(const struct hypercall_entry *entry, struct h
         return HV_STATUS_INVALID_VP_INDEX;
     if (!vp_claim(call->vp))
         return HV_STATUS_INVALID_VP_STATE;
+    /* Deleted since it was looked up: now, under the claim, it stays what it is. */
+    if (__atomic_load_n(&call->vp->deleted, __ATOMIC_ACQUIRE)) {
+        vp_release(call->vp);
+        return HV_STATUS_INVALID_VP_INDEX;
+    }
     if (entry->vp != VP_CLAIMED)
         register_page_load(call->vp);
     status = entry->handler(call);

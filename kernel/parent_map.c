@@ -146,8 +146,9 @@ static void hide_own(const struct memory_range *range)
 
     for (uint64_t pfn = range->first_pfn; pfn < end; pfn++) {
         struct frame *frame = frame_find(pfn);
+        bool taken = !frame || frame_change(frame, FRAME_PARENT, FRAME_LOAM, 0);
 
-        ASSERT(!frame || frame_change(frame, FRAME_PARENT, FRAME_LOAM, 0));
+        ASSERT(taken);
     }
     for (uint64_t pfn = range->first_pfn; pfn < end;) {
         uint64_t *entry = directory_entry(pfn);
@@ -429,6 +430,7 @@ unsigned parent_map_reveal(uint64_t pfn)
     uint64_t *entry = directory_entry(pfn);
     struct frame *frame = frame_find(pfn), *table;
     uint64_t old = *entry;
+    bool changed;
 
     if ((old & NESTED_ADDRESS_MASK) == shared_table) {
         set_table_frame(frame, FRAME_SPLIT, NESTED_ENTRIES);
@@ -436,7 +438,8 @@ unsigned parent_map_reveal(uint64_t pfn)
         set_entry(entry, vendor->nested.table(pfn << HV_PAGE_SHIFT));
         return 0;
     }
-    ASSERT(frame_change(frame, FRAME_DEPOSITED, FRAME_PARENT, 0));
+    changed = frame_change(frame, FRAME_DEPOSITED, FRAME_PARENT, 0);
+    ASSERT(changed);
     __atomic_store_n(&deposited_pages, deposited_pages - 1, __ATOMIC_RELAXED);
     set_entry(&table_at(old)[pfn % NESTED_ENTRIES], identity_entry(pfn, false));
     table = table_frame(old);

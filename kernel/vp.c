@@ -82,7 +82,7 @@ static bool allocate_pages(struct vp *vp)
     return vp->extended_state != NULL;
 }
 
-/* All zeros but for what outlives a deletion. The VP is deleted or not known to anybody yet. */
+/* All zeros but for what outlives a deletion. Under the interrupt lock; the VP is deleted, or not known to anybody. */
 static void clear(struct vp *vp)
 {
     size_t kept = offsetof(struct vp, interrupt_lock), rest = offsetof(struct vp, deleted) + sizeof(vp->deleted);
@@ -95,11 +95,13 @@ static enum hv_status create(struct partition *partition, struct vp *vp, uint32_
 {
     lock_acquire(&vp->interrupt_lock);
     clear(vp);
-    local_apic_initialize(&vp->apic, index, partition->creation_flags & HV_CREATE_X2APIC,
-                          partition->features[FEATURE_BANK_1] & FEATURE1_TSC_DEADLINE);
-    lock_release(&vp->interrupt_lock);
     vp->partition = partition;
     vp->index = index;
+    local_apic_initialize(&vp->apic, index, partition->creation_flags & HV_CREATE_X2APIC,
+                          partition->features[FEATURE_BANK_1] & FEATURE1_TSC_DEADLINE);
+    /* All but the boot processor wait for a SIPI. */
+    vp->startup_suspend = index != 0;
+    lock_release(&vp->interrupt_lock);
     vp->last_lp = ~0u;
     vp->told_deadline = LOAM_NO_DEADLINE;
     if (!allocate_pages(vp)) {
@@ -108,8 +110,6 @@ static enum hv_status create(struct partition *partition, struct vp *vp, uint32_
     }
     vp_reset(vp);
     vp_set_tsc_offset(vp, 0 - partition_now(partition));
-    /* All but the boot processor wait for a SIPI. */
-    vp->startup_suspend = index != 0;
     return HV_STATUS_SUCCESS;
 }
 

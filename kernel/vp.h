@@ -91,6 +91,7 @@ struct vp {
     const struct cpuid_result *cpuid_hint; /* NULL: no hint */
 
     uint64_t told_deadline; /* what the last DISPATCH_VP said; the driver's timer fires then */
+    bool told_only;         /* it did nothing else than say so: the next one runs the VP whatever the timer does */
     uint64_t exits[LOAM_EXIT_REASON_COUNT];
 };
 _Static_assert(sizeof(struct vp) <= HV_PAGE_SIZE, "a VP is one page");

@@ -21,7 +21,7 @@ CHILD_SECONDS = 400
 
 def start(machine, name):
     """Starts a child in the background; returns its worker's process id."""
-    machine.run(f"echo '{CHILD.replace('NAME', name)}' > /run/{name}.json")
+    machine.run(f": > /run/{name}.log; echo '{CHILD.replace('NAME', name)}' > /run/{name}.json")
     return machine.run(f"loam-worker -c /run/{name}.json > /run/{name}.events 2>&1 & echo $!").split()[-1]
 
 
@@ -48,8 +48,8 @@ def demo():
 
 
 @suite.test
-def two_children_at_once_on_two_processors():
-    with Machine(esp, processors=2) as machine:
+def two_children_at_once():
+    with Machine(esp) as machine:
         machine.wait_for_shell()
         workers = [start(machine, name) for name in ("one", "two")]
         for name in ("one", "two"):

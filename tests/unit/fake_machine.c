@@ -35,7 +35,7 @@ static uint8_t *memory;
 static struct lp lps[FAKE_LP_MAXIMUM];
 static struct vp parent_vps[FAKE_LP_MAXIMUM];
 static unsigned count_of_lps;
-static unsigned current;
+static _Thread_local unsigned current;
 
 void *physical_pointer(uint64_t spa)
 {

@@ -9,6 +9,8 @@
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
+const struct mac_address definition_gateway_mac = {{0x00, 0x15, 0x5D, 0x00, 0x00, 0x00}};
+
 /* What reading needs to know beside the value. */
 struct source {
     enum definition_source kind;
@@ -177,6 +179,8 @@ static bool read_mac(struct fields *fields, const json_t *value, void *target)
         return false;
     if (!mac_parse(text, mac))
         return fields_complain(fields, "\"%.40s\" is not a MAC address: write it as 00-15-5D-01-02-03", text);
+    if (mac_equal(mac, &definition_gateway_mac))
+        return fields_complain(fields, "%s is the switches' own address: choose another", text);
     if (mac_is_group(mac) || mac_equal(mac, &none))
         return fields_complain(fields, "%s is no network adapter's own address: choose one that begins with 00-15-5D",
                                text);

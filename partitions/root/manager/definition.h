@@ -20,6 +20,9 @@
 #define DEFINITION_DEFAULT_MEMORY (512ull << 20)
 #define DEFINITION_COMMAND_LINE   2047u /* bytes; what Linux takes */
 
+/* What every switch calls its gateway (docs/switch-protocol.md): nobody else's. */
+extern const struct mac_address definition_gateway_mac;
+
 /* A file by its absolute path, and whose rights count when it is opened. */
 struct definition_file {
     char *path; /* NULL: none */

@@ -53,7 +53,8 @@ static bool choose_mac(const struct manager *manager, const struct definition *d
     do {
         if (getrandom(&chosen.bytes[3], 3, 0) != 3)
             return false;
-    } while (find_by_mac(manager, &chosen, "") || is_in(definition, &chosen));
+    } while (mac_equal(&chosen, &definition_gateway_mac) || find_by_mac(manager, &chosen, "") ||
+             is_in(definition, &chosen));
     *mac = chosen;
     return true;
 }

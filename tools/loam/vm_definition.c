@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* loam vm create and loam vm set: the options that make a definition. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/loam/cli.h"
+#include "tools/loam/path.h"
+#include "tools/loam/size.h"
+#include "tools/loam/verbs.h"
+
+enum { OPTION_NO_INITRD = 0x100, OPTION_NO_DISKS, OPTION_NO_NICS };
+
+struct definition_arguments {
+    const char *name;
+    json_t *values; /* the request's arguments */
+};
+
+#define MEMORY_DOC  "Memory, as 512M or 2G"
+#define CPUS_DOC    "Virtual processors"
+#define KERNEL_DOC  "Linux kernel to start (a bzImage)"
+#define INITRD_DOC  "Its initial RAM disk"
+#define CMDLINE_DOC "Its command line"
+#define DISK_DOC                                                                                             \
+    "Disk: a VHD; FILE,raw for a raw image or a block device; FILE,read-only for one that must not be "     \
+    "written. Up to four: IDE 0:0, 0:1, 1:0, 1:1"
+#define NIC_DOC                                                                                              \
+    "Network adapter on this switch; SWITCH,mac=00-15-5D-01-02-03 to choose its address (default: one that " \
+    "nobody has). Up to eight"
+
+static const struct argp_option create_options[] = {
+    {"memory", 'm', "SIZE", 0, MEMORY_DOC " (default 512M)", 0},
+    {"cpus", 'c', "NUMBER", 0, CPUS_DOC " (default 1)", 0},
+    {"kernel", 'k', "FILE", 0, KERNEL_DOC "; required", 0},
+    {"initrd", 'i', "FILE", 0, INITRD_DOC " (default none)", 0},
+    {"cmdline", 'a', "TEXT", 0, CMDLINE_DOC " (default empty)", 0},
+    {"disk", 'd', "FILE", 0, DISK_DOC " (default none)", 0},
+    {"nic", 'n', "SWITCH", 0, NIC_DOC " (default none)", 0},
+    {0},
+};
+
+static const struct argp_option set_options[] = {
+    {"memory", 'm', "SIZE", 0, MEMORY_DOC, 0},
+    {"cpus", 'c', "NUMBER", 0, CPUS_DOC, 0},
+    {"kernel", 'k', "FILE", 0, KERNEL_DOC, 0},
+    {"initrd", 'i', "FILE", 0, INITRD_DOC, 0},
+    {"no-initrd", OPTION_NO_INITRD, NULL, 0, "None any more", 0},
+    {"cmdline", 'a', "TEXT", 0, CMDLINE_DOC, 0},
+    {"disk", 'd', "FILE", 0, DISK_DOC ". Those given take the place of all that were", 0},
+    {"no-disks", OPTION_NO_DISKS, NULL, 0, "None any more", 0},
+    {"nic", 'n', "SWITCH", 0, NIC_DOC ". Those given take the place of all that were; addresses stay", 0},
+    {"no-nics", OPTION_NO_NICS, NULL, 0, "None any more", 0},
+    {0},
+};
+
+static void set(const struct definition_arguments *arguments, const char *key, json_t *value)
+{
+    json_object_set_new(arguments->values, key, value);
+}
+
+static json_t *file_value(const char *path)
+{
+    return json_pack("{s:o}", "path", path_absolute(path));
+}
+
+/* Cuts `suffix` off the end; false: it is not there. */
+static bool cut(char *text, const char *suffix)
+{
+    size_t length = strlen(text), suffix_length = strlen(suffix);
+    if (length <= suffix_length || strcmp(text + length - suffix_length, suffix) != 0)
+        return false;
+    text[length - suffix_length] = '\0';
+    return true;
+}
+
+/* A list of the request, which begins with the first element. */
+static json_t *list(const struct definition_arguments *arguments, const char *key)
+{
+    if (!json_object_get(arguments->values, key))
+        set(arguments, key, json_array());
+    return json_object_get(arguments->values, key);
+}
+
+static void add_disk(const struct definition_arguments *arguments, char *text)
+{
+    bool raw = false, read_only = false, found = true;
+    while (found) {
+        found = false;
+        if (cut(text, ",raw"))
+            raw = found = true;
+        if (cut(text, ",read-only"))
+            read_only = found = true;
+    }
+    json_array_append_new(list(arguments, "disks"), json_pack("{s:o, s:s, s:b}", "path", path_absolute(text), "format",
+                                                              raw ? "raw" : "vhd", "read_only", read_only));
+}
+
+static void add_nic(const struct definition_arguments *arguments, char *text)
+{
+    char *mac = strstr(text, ",mac=");
+    if (mac) {
+        *mac = '\0';
+        mac += strlen(",mac=");
+    }
+    json_array_append_new(list(arguments, "nics"), json_pack("{s:s, s:s*}", "switch", text, "mac", mac));
+}
+
+static json_t *text_value(struct argp_state *state, const char *option, const char *text)
+{
+    json_t *value = json_string(text);
+    if (!value)
+        argp_error(state, "%s: not UTF-8", option);
+    return value;
+}
+
+static error_t parse_values(int key, char *text, struct argp_state *state)
+{
+    const struct definition_arguments *arguments = state->input;
+    uint64_t number;
+    char *end;
+    switch (key) {
+    case 'm':
+        if (!size_parse(text, &number))
+            argp_error(state, "--memory: '%s' is not a size: write it as 512M or 2G", text);
+        set(arguments, "memory", json_integer((json_int_t)number));
+        return 0;
+    case 'c':
+        number = strtoul(text, &end, 10);
+        if (*text < '0' || *text > '9' || *end)
+            argp_error(state, "--cpus: '%s' is not a number", text);
+        set(arguments, "processors", json_integer((json_int_t)number));
+        return 0;
+    case 'k':
+        set(arguments, "kernel", file_value(text));
+        return 0;
+    case 'i':
+        set(arguments, "initrd", file_value(text));
+        return 0;
+    case OPTION_NO_INITRD:
+        set(arguments, "initrd", json_null());
+        return 0;
+    case 'a':
+        set(arguments, "command_line", text_value(state, "--cmdline", text));
+        return 0;
+    case 'd':
+        add_disk(arguments, text);
+        return 0;
+    case OPTION_NO_DISKS:
+        set(arguments, "disks", json_array());
+        return 0;
+    case 'n':
+        add_nic(arguments, text);
+        return 0;
+    case OPTION_NO_NICS:
+        set(arguments, "nics", json_array());
+        return 0;
+    default:
+        return cli_take_argument(key, text, state, &((struct definition_arguments *)state->input)->name, "NAME");
+    }
+}
+
+static int change(const char *request, const struct definition_arguments *arguments)
+{
+    json_t *name = json_string(arguments->name);
+    if (!name) {
+        cli_complain("the name is not UTF-8");
+        json_decref(arguments->values);
+        return CLI_REFUSED;
+    }
+    set(arguments, "name", name);
+    return cli_do(request, arguments->values);
+}
+
+int vm_create(int argc, char **argv)
+{
+    struct definition_arguments arguments = {.values = json_object()};
+    cli_parse(argc, argv, create_options, parse_values, "NAME",
+              "Defines a new virtual machine, which is Off.\vThe files must be open to you, now and at each start, "
+              "whoever starts it. Example:\n  loam vm create web1 --memory 256M --disk web1.vhd --nic default "
+              "--kernel /boot/vmlinuz --initrd /boot/initrd.img --cmdline 'console=ttyS0 root=/dev/sda'",
+              &arguments);
+    return change("vm-create", &arguments);
+}
+
+int vm_set(int argc, char **argv)
+{
+    struct definition_arguments arguments = {.values = json_object()};
+    cli_parse(argc, argv, set_options, parse_values, "NAME",
+              "Changes a virtual machine that is Off. What is not named stays as it is.\vAll of its files must be "
+              "open to you, also those that stay.",
+              &arguments);
+    if (json_object_size(arguments.values) == 0) {
+        json_decref(arguments.values);
+        cli_complain("nothing to change: loam vm set --help shows what can be");
+        return CLI_USAGE;
+    }
+    return change("vm-set", &arguments);
+}
