@@ -67,13 +67,6 @@ def eight_gib_with_memory_above_4g():
 
 
 @suite.test
-def sparse_apic_ids():
-    # Three cores a socket leave every fourth APIC id out: these are 0, 1, 2 and 4.
-    log = boot(processors=4, topology="sockets=2,cores=3,maxcpus=6", cycles=1)
-    expect("APIC id 4" in log, log)
-
-
-@suite.test
 def without_mp_services():
     bare = build_esp(os.path.join(directory.name, "no-mp.img"), BARE, "mp-services = no\n")
     with Machine(bare, processors=2) as machine:

@@ -551,7 +551,8 @@ static u16 get_statistics(struct call *call, struct fake_partition *unused)
 {
     struct loam_input_get_statistics *input = call->input;
     struct loam_output_get_statistics *output = call->output;
-    struct fake_partition *partition = find_partition(input->partition_id);
+    struct fake_partition *partition =
+        input->partition_id == HV_PARTITION_ID_SELF ? &parent : find_partition(input->partition_id);
     unsigned int i;
 
     *output = (struct loam_output_get_statistics){};

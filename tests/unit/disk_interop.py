@@ -304,6 +304,7 @@ def check_programs():
 
 
 def main():
+    check_programs()
     tool = Tool(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else
                                 os.path.join(os.environ.get("BUILD", "build"), "unit/helper/disk_tool")))
     passed = failed = 0
