@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 
-from machine import BUILD, Machine, build_esp, expect
+from machine import BOOT_SECONDS, BUILD, Machine, build_esp, expect
 from suite import Suite
 
 BARE = os.path.join(BUILD, "image/bare.img")
@@ -122,11 +122,12 @@ def hidden_memory_reads_as_zeros():
 @suite.test
 def reboot_by_the_parent():
     with Machine(esp, processors=2, reboot=True) as machine:
+        machine.wait_for_shell()
         for _ in range(2):
             start = len(machine.output)
-            machine.wait_for_shell(start=start)
             machine.send("reboot -f\n")
-        machine.wait_for_shell(start=len(machine.output))
+            start = machine.wait_for(r"Loam: starting", BOOT_SECONDS, start).end()
+            machine.wait_for_shell(start=start)
         machine.power_off()
         expect(machine.log().count("Loam on AMD-V") == 3, machine.log())
 
