@@ -18,7 +18,7 @@ void *physical_pointer(uint64_t spa);
 uint64_t physical_address(const void *pointer); /* of a pointer that physical_pointer gave */
 
 uint64_t arch_tsc(void);
-uint64_t arch_tsc_frequency(void);  /* Hz */
+uint64_t arch_tsc_frequency(void); /* Hz */
 /* A child's APIC timer, before its divider, counts once in 8 ticks of the TSC: conversions are shifts. */
 #define ARCH_APIC_TIMER_SHIFT 3
 static inline uint64_t arch_apic_frequency(void) /* Hz */
@@ -33,8 +33,8 @@ void arch_pause(void);
 /* CPUID without regard to any VP: host values without what no child gets. result: EAX, EBX, ECX, EDX. */
 void child_cpuid_policy(uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 /*
- * CPUID as a child sees it when the parent registered no result, but for the features that its partition does not have
- * (kernel/processor_features.c).
+ * CPUID as a child sees it when the parent registered no result, but for the features that its partition does
+ * not have (kernel/processor_features.c).
  */
 void child_cpuid_default(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 /* Bits that follow the VP's live state (OSXSAVE, OSPKE, APIC enable, XSAVE sizes): applied last. */
@@ -50,16 +50,17 @@ bool child_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 bool child_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
 /*
- * Extended state (x87, SSE, AVX, XCR0, PKRU; DR0-DR3, TSC_AUX, SPEC_CTRL): switches what this processor holds from
- * the parent to the child, or back. The images live in pages of the VP (vp->extended_state) and of the LP.
+ * Extended state (x87, SSE, AVX, XCR0, PKRU; DR0-DR3, TSC_AUX, SPEC_CTRL): switches what this processor holds
+ * from the parent to the child, or back. The images live in pages of the VP (vp->extended_state) and of the
+ * LP.
  */
 void extended_state_enter(struct vp *child);
 void extended_state_leave(struct vp *child);
 /* x87, SSE, XCR0, DR0-DR3 in reset state. vp->extended_state is one page of the VP. */
 void extended_state_reset(struct vp *child);
 /*
- * Writes of registers that are in the processor while extended state is the child's: XCR0 (XSETBV, register XFEM) and
- * DR0-DR3. False: not a value that XCR0 can have (#GP).
+ * Writes of registers that are in the processor while extended state is the child's: XCR0 (XSETBV, register
+ * XFEM) and DR0-DR3. False: not a value that XCR0 can have (#GP).
  */
 bool extended_state_set_xcr0(struct vp *child, uint64_t value);
 uint64_t extended_state_get_debug_register(const struct vp *child, unsigned number);
@@ -68,18 +69,19 @@ void extended_state_set_debug_register(struct vp *child, unsigned number, uint64
 uint64_t extended_state_mask(void);
 size_t extended_state_size(void);
 /*
- * GET_VP_STATE/SET_VP_STATE XSAVE: compacted image of the components `states`, which are among extended_state_mask()'s.
- * INVALID_PARAMETER: they are not, or `size` is too small. INVALID_REGISTER_VALUE: not an image that XRSTOR would take;
- * nothing has changed. Not while the child's state is loaded.
+ * GET_VP_STATE/SET_VP_STATE XSAVE: compacted image of the components `states`, which are among
+ * extended_state_mask()'s. INVALID_PARAMETER: they are not, or `size` is too small. INVALID_REGISTER_VALUE:
+ * not an image that XRSTOR would take; nothing has changed. Not while the child's state is loaded.
  */
 enum hv_status extended_state_get(const struct vp *child, uint64_t states, void *image, size_t size);
 enum hv_status extended_state_set(struct vp *child, uint64_t states, const void *image, size_t size);
-/* The x87 and SSE part as the FXSAVE image that registers 0x0003xxxx are made from: 512 bytes, may be changed. */
+/* The x87 and SSE part as the FXSAVE image that registers 0x0003xxxx are made from: 512 bytes, may be
+ * changed. */
 void *extended_state_legacy(struct vp *child);
 
 /*
- * The last walk for code, kept in the VP: as long as the nested map, the control registers and the table entries that
- * it read are the same, its result is. arch/x86_64/mm/guest_walk.c; all zeros: none.
+ * The last walk for code, kept in the VP: as long as the nested map, the control registers and the table
+ * entries that it read are the same, its result is. arch/x86_64/mm/guest_walk.c; all zeros: none.
  */
 struct guest_code_walk {
     uint64_t map_generation;
@@ -92,8 +94,9 @@ struct guest_code_walk {
 };
 
 /*
- * An instruction that was decoded before, kept in the VP by a hash of its address: the same bytes in the same mode mean
- * the same. arch/x86_64/cpu/instruction.c; all zeros: none (no instruction that is kept begins with a zero).
+ * An instruction that was decoded before, kept in the VP by a hash of its address: the same bytes in the same
+ * mode mean the same. arch/x86_64/cpu/instruction.c; all zeros: none (no instruction that is kept begins with
+ * a zero).
  */
 #define GUEST_DECODED_KEPT 4u
 struct guest_decoded {
@@ -103,23 +106,26 @@ struct guest_decoded {
 };
 
 /*
- * Translates a guest virtual address by the VP's own page tables in whatever paging mode it is in. `access` is
- * HV_TRANSLATE_* flags. Always fills *output.
+ * Translates a guest virtual address by the VP's own page tables in whatever paging mode it is in. `access`
+ * is HV_TRANSLATE_* flags. Always fills *output.
  */
-void guest_translate(struct vp *vp, uint64_t gva, uint64_t access, struct hv_output_translate_virtual_address *output);
+void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
+                     struct hv_output_translate_virtual_address *output);
 
-/* Fetches up to 15 instruction bytes at CS:RIP; returns how many could be read before the first unreadable page. */
+/* Fetches up to 15 instruction bytes at CS:RIP; returns how many could be read before the first unreadable
+ * page. */
 unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[15]);
 /* CPL: what SS says, 3 in virtual-8086 mode. */
 unsigned guest_privilege_level(const struct vp *vp);
 /* The instruction at CS:RIP is done: RIP moves behind it, the interrupt shadow ends, a single step traps. */
 void guest_instruction_done(struct vp *vp, unsigned length);
-/* Length of the instruction at CS:RIP by what `exit` says about it (no general decoder): for exits without length. */
+/* Length of the instruction at CS:RIP by what `exit` says about it (no general decoder): for exits without
+ * length. */
 unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit);
 
 /*
- * An access of a child to its local APIC's page (xAPIC mode): decodes, performs, advances RIP. False: the instruction
- * is none that the hypervisor knows; the access leaves as a memory intercept.
+ * An access of a child to its local APIC's page (xAPIC mode): decodes, performs, advances RIP. False: the
+ * instruction is none that the hypervisor knows; the access leaves as a memory intercept.
  */
 bool apic_page_access(struct vp *vp, const struct vp_exit *exit);
 
@@ -128,8 +134,8 @@ void lp_kick(uint32_t lp_index); /* makes that LP leave its guest soon; never wa
 void lp_poll(void);              /* serves kicks that arrived at this LP: called by everything that spins */
 
 /*
- * After an NMI exit: takes the NMI that is still pending, and notes whether it was the parent's (lp->parent_nmi).
- * False: it was a kick.
+ * After an NMI exit: takes the NMI that is still pending, and notes whether it was the parent's
+ * (lp->parent_nmi). False: it was a kick.
  */
 bool kick_take_nmi(void);
 

@@ -5,16 +5,17 @@
 
 #include "hv/types.h"
 
-/* A run of 4 KiB pages of physical memory. Lists of them are sorted by address; runs neither overlap nor touch. */
+/* A run of 4 KiB pages of physical memory. Lists of them are sorted by address; runs neither overlap nor
+ * touch. */
 struct memory_range {
     uint64_t first_pfn;
     uint64_t count;
 };
 
 /*
- * Pages that frame_initialize and parent_map_initialize will allocate for these ranges of RAM. The loader reserves
- * them before the hypervisor runs, hence a file of its own without dependences. `address_bits` is the physical
- * address width; above 48 counts as 48.
+ * Pages that frame_initialize and parent_map_initialize will allocate for these ranges of RAM. The loader
+ * reserves them before the hypervisor runs, hence a file of its own without dependences. `address_bits` is
+ * the physical address width; above 48 counts as 48.
  */
 uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits,
                             bool has_1g_pages);
@@ -22,7 +23,8 @@ uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsi
 /* The range to hand out from. */
 void boot_memory_initialize(uint64_t spa, uint64_t pages);
 
-/* SPA of `pages` contiguous zeroed pages. Panics when the range is used up or sealed: boot_memory_needed was wrong. */
+/* SPA of `pages` contiguous zeroed pages. Panics when the range is used up or sealed: boot_memory_needed was
+ * wrong. */
 uint64_t boot_allocate(unsigned pages);
 
 /* Pages handed out so far. */

@@ -22,7 +22,8 @@ static uint64_t ram_regions(const struct memory_range *ram, unsigned count)
     return regions;
 }
 
-uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits, bool has_1g_pages)
+uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits,
+                            bool has_1g_pages)
 {
     uint64_t pages = 0;
 

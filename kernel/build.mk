@@ -14,6 +14,7 @@ $(call unit_test,kernel_partition_test,tests/unit/kernel_partition_test.c $(KERN
 $(call unit_test,kernel_gpa_map_test,tests/unit/kernel_gpa_map_test.c $(KERNEL_TEST_SOURCES))
 $(call unit_test,kernel_vp_test,tests/unit/kernel_vp_test.c $(KERNEL_TEST_SOURCES))
 $(call unit_test,kernel_dispatch_test,tests/unit/kernel_dispatch_test.c $(KERNEL_TEST_SOURCES))
+$(call unit_test,kernel_race_test,tests/unit/kernel_race_test.c $(KERNEL_TEST_SOURCES),-pthread)
 
 # Random hypercalls with random pages: build/fuzz/hypercall [CORPUS] [-max_total_time=SECONDS]. Flags and the rule for
 # objects are those of tests/fuzz/build.mk, which is read later.

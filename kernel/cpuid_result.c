@@ -85,7 +85,8 @@ void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4
         vp->cpuid_hint_key = key;
     }
     if (result && (result->mask[0] & result->mask[1] & result->mask[2] & result->mask[3]) == ~0u) {
-        __builtin_memcpy(values, result->value, sizeof(result->value)); /* memcpy would be a call: -ffreestanding */
+        __builtin_memcpy(values, result->value,
+                         sizeof(result->value)); /* memcpy would be a call: -ffreestanding */
     } else {
         get_default(vp, leaf, subleaf, values);
         for (unsigned i = 0; result && i < 4; i++)
@@ -94,7 +95,8 @@ void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4
     child_cpuid_live(vp, leaf, subleaf, values);
 }
 
-/* Room for one more in its place; what stands behind it moves up. NULL: no page for it. Under the partition's lock. */
+/* Room for one more in its place; what stands behind it moves up. NULL: no page for it. Under the partition's
+ * lock. */
 static struct cpuid_result *insert(struct vp *vp, uint64_t key)
 {
     uint32_t at = vp->cpuid_results, page = at / VP_CPUID_RESULTS_PER_PAGE;
@@ -137,7 +139,8 @@ enum hv_status hypercall_register_intercept_result(struct hypercall *call)
     return HV_STATUS_SUCCESS;
 }
 
-static void get_values(struct vp *vp, uint32_t flags, const struct hv_cpuid_leaf_info *leaf, uint32_t values[4])
+static void get_values(struct vp *vp, uint32_t flags, const struct hv_cpuid_leaf_info *leaf,
+                       uint32_t values[4])
 {
     uint64_t xcr0 = vp->xcr0, xss = vp->xss;
 

@@ -8,9 +8,9 @@
 #include "kernel/partition.h"
 
 /* About what a page costs on its way in and out, in instructions. */
-#define PAGE_COST  140u
+#define PAGE_COST 340u
 /* What a table that is filled or scrubbed costs on the way out. */
-#define TABLE_COST 1200u
+#define TABLE_COST 4000u
 
 /* The page's contents are the parent's or scrubbed; from here on its first 8 bytes are the pool's link. */
 static void pool_add(struct partition *partition, uint64_t pfn)
@@ -66,12 +66,14 @@ enum hv_status hypercall_deposit_memory(struct hypercall *call)
     return status;
 }
 
-/* Reveals pages of the pool, then tables, until `maximum` will be the parent's. Returns how many; `taken` lists them. */
+/* Reveals pages of the pool, then tables, until `maximum` will be the parent's. Returns how many; `taken`
+ * lists them. */
 static uint32_t reveal_pages(struct partition *partition, uint32_t maximum, uint64_t *taken, uint32_t *budget)
 {
     uint32_t count = 0, promised = 0;
 
-    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && partition->free_page && *budget >= PAGE_COST) {
+    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && partition->free_page &&
+           *budget >= PAGE_COST) {
         unsigned given;
 
         taken[count] = pool_take(partition);
@@ -81,7 +83,8 @@ static uint32_t reveal_pages(struct partition *partition, uint32_t maximum, uint
         if (given != 1)
             *budget -= *budget < TABLE_COST ? *budget : TABLE_COST;
     }
-    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && !partition->free_page && *budget >= TABLE_COST) {
+    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && !partition->free_page &&
+           *budget >= TABLE_COST) {
         taken[count] = parent_map_reveal_lone(partition->slot, budget);
         if (!taken[count])
             break;
@@ -135,7 +138,8 @@ enum hv_status hypercall_withdraw_memory(struct hypercall *call)
     struct partition *partition = call->partition;
     uint64_t *pages = (uint64_t *)call->output + call->rep_start;
 
-    call->reps_done += deposit_return(partition, pages, call->rep_count - call->rep_start, call->input, &call->budget);
+    call->reps_done +=
+        deposit_return(partition, pages, call->rep_count - call->rep_start, call->input, &call->budget);
     if (call->reps_done < call->rep_count && !deposit_left(partition))
         return HV_STATUS_NO_RESOURCES;
     return HV_STATUS_SUCCESS;

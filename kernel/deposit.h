@@ -8,9 +8,10 @@
 struct partition;
 
 /*
- * Gives free pages of the partition's pool back to the parent, until `maximum` are the parent's again, the pool is
- * empty, or *budget (in instructions) is used up. Their pfns go to `pages` (NULL: nobody wants to know). `scratch` is a
- * page. Returns how many; one more may be in partition->returned_pfn. Under the partition's lock.
+ * Gives free pages of the partition's pool back to the parent, until `maximum` are the parent's again, the
+ * pool is empty, or *budget (in instructions) is used up. Their pfns go to `pages` (NULL: nobody wants to
+ * know). `scratch` is a page. Returns how many; one more may be in partition->returned_pfn. Under the
+ * partition's lock.
  */
 uint32_t deposit_return(struct partition *partition, uint64_t *pages, uint32_t maximum, uint64_t *scratch,
                         uint32_t *budget);

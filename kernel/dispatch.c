@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HVCALL_DISPATCH_VP: runs a child's VP on this processor until there is something for the parent (TLFS 15.11 names it
- * the root scheduler). Physical interrupts stay pending and are the parent's as soon as the hypercall has returned.
+ * HVCALL_DISPATCH_VP: runs a child's VP on this processor until there is something for the parent (TLFS 15.11
+ * names it the root scheduler). Physical interrupts stay pending and are the parent's as soon as the
+ * hypercall has returned.
  */
 #include "kernel/arch.h"
 #include "kernel/exit.h"
@@ -13,13 +14,13 @@
 #include "kernel/register_page.h"
 #include "kernel/vp.h"
 
-#define RFLAGS_IF            0x200ull
-#define NMI_VECTOR           2u
+#define RFLAGS_IF              0x200ull
+#define NMI_VECTOR             2u
 #define TIME_SLICES_PER_SECOND 10000000ull /* units of 100 ns */
 
 enum outcome {
     RUN,
-    ENDED,     /* READY, no event */
+    ENDED, /* READY, no event */
     BLOCKED,
     SUSPENDED, /* BLOCKED, event SUSPEND */
     INTERCEPT, /* a message is in the page */
@@ -43,7 +44,8 @@ static uint64_t event_of(enum hv_pending_interruption_type type, unsigned vector
            (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
 }
 
-/* INIT and SIPI. BLOCKED: the VP waits for a SIPI. All functions up to check() are under the interrupt lock. */
+/* INIT and SIPI. BLOCKED: the VP waits for a SIPI. All functions up to check() are under the interrupt lock.
+ */
 static enum outcome take_startup_events(struct vp *vp)
 {
     if (vp->init_pending) {
@@ -61,16 +63,19 @@ static enum outcome take_startup_events(struct vp *vp)
     return RUN;
 }
 
-/* The parent asked to be told when it may deliver an ExtINT: the vector is its PIC's to choose, once it is certain. */
+/* The parent asked to be told when it may deliver an ExtINT: the vector is its PIC's to choose, once it is
+ * certain. */
 static bool extint_deliverable(const struct vp *vp)
 {
-    uint64_t priority = vp->deliverability >> HV_DELIVERABILITY_PRIORITY_SHIFT & HV_DELIVERABILITY_PRIORITY_MASK;
+    uint64_t priority =
+        vp->deliverability >> HV_DELIVERABILITY_PRIORITY_SHIFT & HV_DELIVERABILITY_PRIORITY_MASK;
 
     return (vp->deliverability & HV_DELIVERABILITY_INTERRUPT) && local_apic_accepts_extint(&vp->apic) &&
            (priority == 0 || priority > local_apic_cr8(&vp->apic));
 }
 
-/* An interrupt that the VP takes now, in the order of the APM: ExtINT, then the APIC's. False: there is none. */
+/* An interrupt that the VP takes now, in the order of the APM: ExtINT, then the APIC's. False: there is none.
+ */
 static bool take_interrupt(struct vp *vp)
 {
     int vector = local_apic_take_extint(&vp->apic);
@@ -86,8 +91,9 @@ static bool take_interrupt(struct vp *vp)
 }
 
 /*
- * Chooses the event of the next entry, by priority (APM vol. 2, table 8-9; SDM vol. 3A, table 6-2): one whose delivery
- * was interrupted or that the parent set, NMI, interrupts. What cannot be delivered yet gets a window.
+ * Chooses the event of the next entry, by priority (APM vol. 2, table 8-9; SDM vol. 3A, table 6-2): one whose
+ * delivery was interrupted or that the parent set, NMI, interrupts. What cannot be delivered yet gets a
+ * window.
  */
 static enum outcome choose_event(struct vp *vp)
 {
@@ -120,8 +126,8 @@ static enum outcome choose_event(struct vp *vp)
 }
 
 /*
- * The driver's timer has to be set first, or nothing would end the run when the VP's timer is due. Not twice in a row,
- * so that a VP whose timer is quicker than the parent makes progress nevertheless.
+ * The driver's timer has to be set first, or nothing would end the run when the VP's timer is due. Not twice
+ * in a row, so that a VP whose timer is quicker than the parent makes progress nevertheless.
  */
 static bool needs_timer(const struct vp *vp, uint64_t now)
 {
@@ -264,7 +270,8 @@ static void begin(struct dispatch *dispatch, const struct hv_input_dispatch_vp *
     register_page_invalidate(vp);
 }
 
-/* Under the interrupt lock. What a timer gives at the last moment must not find the VP asleep with nobody to wake it. */
+/* Under the interrupt lock. What a timer gives at the last moment must not find the VP asleep with nobody to
+ * wake it. */
 static void report(struct vp *vp, enum outcome outcome, struct loam_output_dispatch_vp *output)
 {
     vp->running_on = 0;
@@ -272,8 +279,9 @@ static void report(struct vp *vp, enum outcome outcome, struct loam_output_dispa
         outcome = ENDED;
     if (outcome != BLOCKED)
         vp->blocked = false;
-    output->dispatch.dispatch_state =
-        outcome == BLOCKED || outcome == SUSPENDED ? HV_VP_DISPATCH_STATE_BLOCKED : HV_VP_DISPATCH_STATE_READY;
+    output->dispatch.dispatch_state = outcome == BLOCKED || outcome == SUSPENDED
+                                          ? HV_VP_DISPATCH_STATE_BLOCKED
+                                          : HV_VP_DISPATCH_STATE_READY;
     output->dispatch.dispatch_event = HV_VP_DISPATCH_EVENT_NONE;
     if (outcome == SUSPENDED)
         output->dispatch.dispatch_event = HV_VP_DISPATCH_EVENT_SUSPEND;

@@ -33,7 +33,8 @@ static enum exit_action raise(struct vp *vp, unsigned vector, bool has_error_cod
     return EXIT_CHECK;
 }
 
-/* Length of the intercepted instruction; 0: it is not what it was when it exited, and is to be executed again. */
+/* Length of the intercepted instruction; 0: it is not what it was when it exited, and is to be executed
+ * again. */
 static unsigned instruction_length(struct vp *vp, const struct vp_exit *exit)
 {
     return exit->instruction_length ? exit->instruction_length : guest_instruction_length(vp, exit);
@@ -111,7 +112,8 @@ static enum exit_action exit_msr_write(struct vp *vp, const struct vp_exit *exit
     return EXIT_CHECK;
 }
 
-/* Children have no hypercalls yet. One that has introduced itself is told so, any other sees no hypervisor. */
+/* Children have no hypercalls yet. One that has introduced itself is told so, any other sees no hypervisor.
+ */
 static enum exit_action exit_hypercall(struct vp *vp, const struct vp_exit *exit)
 {
     if (vp->guest_os_id == 0 || guest_privilege_level(vp) != 0)
@@ -153,13 +155,14 @@ static enum exit_action exit_nested_fault(struct vp *vp, const struct vp_exit *e
 }
 
 /*
- * #DB and #AC are intercepted so that a guest cannot hold the processor in an endless delivery of them; they go on as
- * they are. If one came while an exception was being delivered, that one will come again; an interrupt or NMI would be
- * lost, so it goes first, and what it met comes again or is in DR6.
+ * #DB and #AC are intercepted so that a guest cannot hold the processor in an endless delivery of them; they
+ * go on as they are. If one came while an exception was being delivered, that one will come again; an
+ * interrupt or NMI would be lost, so it goes first, and what it met comes again or is in DR6.
  */
 static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit)
 {
-    unsigned type = vp->pending_interruption >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+    unsigned type =
+        vp->pending_interruption >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
 
     if (exit->exception.vector == EXCEPTION_MACHINE_CHECK) {
         lp_current()->parent_machine_check = true;
@@ -197,7 +200,8 @@ static enum exit_action exit_xsetbv(struct vp *vp, const struct vp_exit *exit)
 
     if (!(vendor->get(vp, VP_CR4) & CR4_OSXSAVE))
         return raise(vp, EXCEPTION_INVALID, false);
-    if (guest_privilege_level(vp) != 0 || (uint32_t)vp->gpr[GPR_RCX] != 0 || !extended_state_set_xcr0(vp, value))
+    if (guest_privilege_level(vp) != 0 || (uint32_t)vp->gpr[GPR_RCX] != 0 ||
+        !extended_state_set_xcr0(vp, value))
         return raise(vp, EXCEPTION_PROTECTION, true);
     return finish(vp, exit);
 }
@@ -233,48 +237,49 @@ static enum exit_action exit_pause(struct vp *vp, const struct vp_exit *exit)
 
 static enum exit_action exit_invalid_state(struct vp *vp, const struct vp_exit *exit)
 {
-    log_limited("partition %lu VP %u: the processor refuses its state (exit %lx)", vp->partition->id, vp->index,
-                exit->raw);
+    log_limited("partition %lu VP %u: the processor refuses its state (exit %lx)", vp->partition->id,
+                vp->index, exit->raw);
     message_invalid_register(vp);
     return EXIT_INTERCEPT;
 }
 
 static enum exit_action exit_other(struct vp *vp, const struct vp_exit *exit)
 {
-    log_limited("partition %lu VP %u: unknown exit %lx at %lx", vp->partition->id, vp->index, exit->raw, vp->rip);
+    log_limited("partition %lu VP %u: unknown exit %lx at %lx", vp->partition->id, vp->index, exit->raw,
+                vp->rip);
     message_unsupported_feature(vp, LOAM_EXIT_OTHER, exit->raw);
     return EXIT_INTERCEPT;
 }
 
 /*
- * `delivery`: the exit can come in the middle of the delivery of an event, which then has to be injected again. All
- * others are instructions.
+ * `delivery`: the exit can come in the middle of the delivery of an event, which then has to be injected
+ * again. All others are instructions.
  */
 static const struct {
     enum exit_action (*handle)(struct vp *vp, const struct vp_exit *exit);
     bool delivery;
 } handlers[LOAM_EXIT_REASON_COUNT] = {
-    [LOAM_EXIT_EXTERNAL_INTERRUPT] = {exit_ready, true},
-    [LOAM_EXIT_NMI] = {exit_ready, true},
-    [LOAM_EXIT_KICK] = {exit_check, true},
-    [LOAM_EXIT_INTERRUPT_WINDOW] = {exit_check, true},
-    [LOAM_EXIT_CPUID] = {exit_cpuid, false},
-    [LOAM_EXIT_HLT] = {exit_hlt, false},
-    [LOAM_EXIT_IO_PORT] = {exit_io_port, false},
-    [LOAM_EXIT_MSR_READ] = {exit_msr_read, false},
-    [LOAM_EXIT_MSR_WRITE] = {exit_msr_write, false},
-    [LOAM_EXIT_HYPERCALL] = {exit_hypercall, false},
-    [LOAM_EXIT_NESTED_FAULT] = {exit_nested_fault, true},
-    [LOAM_EXIT_APIC_ACCESS] = {exit_nested_fault, true},
-    [LOAM_EXIT_EXCEPTION] = {exit_exception, true},
-    [LOAM_EXIT_CONTROL_REGISTER] = {exit_control_register, false},
-    [LOAM_EXIT_XSETBV] = {exit_xsetbv, false},
-    [LOAM_EXIT_CACHE] = {exit_cache, false},
+    [LOAM_EXIT_EXTERNAL_INTERRUPT] = {exit_ready,                      true },
+    [LOAM_EXIT_NMI] = {exit_ready,                      true },
+    [LOAM_EXIT_KICK] = {exit_check,                      true },
+    [LOAM_EXIT_INTERRUPT_WINDOW] = {exit_check,                      true },
+    [LOAM_EXIT_CPUID] = {exit_cpuid,                      false},
+    [LOAM_EXIT_HLT] = {exit_hlt,                        false},
+    [LOAM_EXIT_IO_PORT] = {exit_io_port,                    false},
+    [LOAM_EXIT_MSR_READ] = {exit_msr_read,                   false},
+    [LOAM_EXIT_MSR_WRITE] = {exit_msr_write,                  false},
+    [LOAM_EXIT_HYPERCALL] = {exit_hypercall,                  false},
+    [LOAM_EXIT_NESTED_FAULT] = {exit_nested_fault,               true },
+    [LOAM_EXIT_APIC_ACCESS] = {exit_nested_fault,               true },
+    [LOAM_EXIT_EXCEPTION] = {exit_exception,                  true },
+    [LOAM_EXIT_CONTROL_REGISTER] = {exit_control_register,           false},
+    [LOAM_EXIT_XSETBV] = {exit_xsetbv,                     false},
+    [LOAM_EXIT_CACHE] = {exit_cache,                      false},
     [LOAM_EXIT_VIRTUALIZATION_INSTRUCTION] = {exit_virtualization_instruction, false},
-    [LOAM_EXIT_TRIPLE_FAULT] = {exit_triple_fault, false},
-    [LOAM_EXIT_PAUSE] = {exit_pause, false},
-    [LOAM_EXIT_INVALID_STATE] = {exit_invalid_state, false},
-    [LOAM_EXIT_OTHER] = {exit_other, true},
+    [LOAM_EXIT_TRIPLE_FAULT] = {exit_triple_fault,               false},
+    [LOAM_EXIT_PAUSE] = {exit_pause,                      false},
+    [LOAM_EXIT_INVALID_STATE] = {exit_invalid_state,              false},
+    [LOAM_EXIT_OTHER] = {exit_other,                      true },
 };
 
 enum exit_action exit_handle(struct vp *vp, struct vp_exit *exit)

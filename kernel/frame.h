@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ownership of RAM: every 4 KiB frame has exactly one recorded owner. Memory-mapped registers and other holes have no
- * record; they belong to the parent and can neither be deposited nor mapped into a child.
+ * Ownership of RAM: every 4 KiB frame has exactly one recorded owner. Memory-mapped registers and other holes
+ * have no record; they belong to the parent and can neither be deposited nor mapped into a child.
  */
 #ifndef KERNEL_FRAME_H
 #define KERNEL_FRAME_H
@@ -17,7 +17,8 @@ enum frame_state {
     FRAME_LONE,      /* the same, and nothing else of the region is hidden */
 };
 
-/* Changes as a whole, by compare and exchange. State changes other than `maps` are made under parent_map's lock. */
+/* Changes as a whole, by compare and exchange. State changes other than `maps` are made under parent_map's
+ * lock. */
 struct frame {
     uint16_t owner; /* DEPOSITED, LONE: partition slot. SPLIT: hidden pages of its region, itself included */
     uint8_t state;  /* enum frame_state */
@@ -26,7 +27,8 @@ struct frame {
 HV_ASSERT_SIZE(struct frame, 4);
 #define FRAME_MAPS_MAXIMUM 255u
 
-/* Takes over the list of RAM (see struct memory_range): every frame is the parent's. At most FRAME_MAXIMUM_RANGES. */
+/* Takes over the list of RAM (see struct memory_range): every frame is the parent's. At most
+ * FRAME_MAXIMUM_RANGES. */
 #define FRAME_MAXIMUM_RANGES 128u
 void frame_initialize(const struct memory_range *ram, unsigned count);
 
@@ -40,13 +42,14 @@ static inline bool frame_is_parents(const struct frame *frame)
 }
 
 /*
- * Changes the state of a frame. False, and nothing is changed, if it is not in state `from`, or is in use (maps).
+ * Changes the state of a frame. False, and nothing is changed, if it is not in state `from`, or is in use
+ * (maps).
  */
 bool frame_change(struct frame *frame, enum frame_state from, enum frame_state to, uint16_t owner);
 
 /*
- * Counts a use of the parent's page: a mapping into a child, a state page, or VP state on its way. As long as it is
- * counted the page stays the parent's. False: the page is not the parent's, or its count is at
+ * Counts a use of the parent's page: a mapping into a child, a state page, or VP state on its way. As long as
+ * it is counted the page stays the parent's. False: the page is not the parent's, or its count is at
  * FRAME_MAPS_MAXIMUM. Atomic; no lock needed.
  */
 bool frame_map(uint64_t pfn);

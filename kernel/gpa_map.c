@@ -10,11 +10,13 @@
     (HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS | HV_MAP_GPA_NOT_CACHED |    \
      HV_MAP_GPA_LARGE_PAGE)
 
-/* About what an element costs, in instructions: mapped or unmapped, and what it replaced settled. */
-#define PAGE_COST           170u
+/* What an element costs at most, about, in instructions: to map or unmap it, and to settle what it replaced.
+ */
+#define PAGE_COST           330u
 #define LARGE_PAGE_COST     9000u
-#define REPLACED_PAGE_COST  60u
-#define REPLACED_TABLE_COST 16000u
+#define REPLACED_PAGE_COST  110u
+#define REPLACED_LARGE_COST 8000u
+#define REPLACED_TABLE_COST 34000u
 
 /* What a call has replaced: settled together after one shoot-down. The list is the call's output page. */
 #define MAXIMUM_REPLACED (HV_PAGE_SIZE / sizeof(nested_replaced))
@@ -58,8 +60,8 @@ static enum hv_status map_page(struct partition *partition, uint64_t gpa, uint64
         access |= HV_MAP_GPA_EXECUTABLE;
     if ((large && pfn % HV_PAGES_PER_LARGE_PAGE) || !(large ? frame_map_large(pfn) : frame_map(pfn)))
         return HV_STATUS_INVALID_PARAMETER;
-    status = nested_map(&partition->map, gpa, pfn << HV_PAGE_SHIFT, shift, access, flags & HV_MAP_GPA_NOT_CACHED,
-                        replaced);
+    status = nested_map(&partition->map, gpa, pfn << HV_PAGE_SHIFT, shift, access,
+                        flags & HV_MAP_GPA_NOT_CACHED, replaced);
     if (status == HV_STATUS_SUCCESS)
         partition->mapped_pages += 1ull << (shift - HV_PAGE_SHIFT);
     else if (large)
@@ -69,18 +71,10 @@ static enum hv_status map_page(struct partition *partition, uint64_t gpa, uint64
     return status;
 }
 
-static void note_replaced(struct hypercall *call, struct replaced_list *list, nested_replaced replaced)
+static void note_replaced(struct replaced_list *list, nested_replaced replaced)
 {
-    uint32_t cost = REPLACED_PAGE_COST;
-
-    if (!replaced)
-        return;
-    if (replaced % HV_PAGE_SIZE == NESTED_REPLACED_TABLE)
-        cost = REPLACED_TABLE_COST;
-    else if (replaced % HV_PAGE_SIZE == NESTED_REPLACED_LARGE_PAGE)
-        cost = LARGE_PAGE_COST;
-    list->items[list->count++] = replaced;
-    call->budget -= call->budget < cost ? call->budget : cost;
+    if (replaced)
+        list->items[list->count++] = replaced;
 }
 
 static void settle_replaced(struct partition *partition, const struct replaced_list *list)
@@ -92,15 +86,38 @@ static void settle_replaced(struct partition *partition, const struct replaced_l
         nested_settle(&partition->map, list->items[i]);
 }
 
-/* Whether the next element can still be part of this call: the first one always, others if the worst of them fits. */
-static bool may_go_on(struct hypercall *call, const struct replaced_list *list, bool large)
+static uint32_t element_cost(const struct partition *partition, uint64_t gpa, bool large)
 {
-    uint32_t cost = large ? LARGE_PAGE_COST : PAGE_COST;
-    uint32_t worst = large ? LARGE_PAGE_COST + REPLACED_TABLE_COST : PAGE_COST + REPLACED_PAGE_COST;
+    struct nested_translation there;
+
+    if (!large)
+        return PAGE_COST + REPLACED_PAGE_COST;
+    nested_lookup(&partition->map, gpa, &there);
+    if (there.page_shift == HV_PAGE_SHIFT)
+        return LARGE_PAGE_COST + REPLACED_TABLE_COST;
+    return LARGE_PAGE_COST + (there.access ? REPLACED_LARGE_COST : 0);
+}
+
+/* Whether the element at `gpa` is to be part of this invocation: the first one always, others if they fit. */
+static bool may_go_on(struct hypercall *call, const struct replaced_list *list, uint64_t gpa, bool large)
+{
+    uint32_t cost;
 
     if (call->reps_done == call->rep_count || list->count == MAXIMUM_REPLACED)
         return false;
-    return (call->reps_done == call->rep_start || call->budget >= worst) && hypercall_spend(call, cost);
+    cost = element_cost(call->partition, gpa, large);
+    if (hypercall_spend(call, cost))
+        return true;
+    if (call->reps_done > call->rep_start)
+        return false;
+    call->budget = 0;
+    return true;
+}
+
+/* The GPA of the next element. */
+static uint64_t next_gpa(const struct hypercall *call, uint64_t first_pfn, unsigned shift)
+{
+    return (first_pfn << HV_PAGE_SHIFT) + ((uint64_t)call->reps_done << shift);
 }
 
 enum hv_status hypercall_map_gpa_pages(struct hypercall *call)
@@ -112,15 +129,16 @@ enum hv_status hypercall_map_gpa_pages(struct hypercall *call)
     unsigned shift = large ? HV_LARGE_PAGE_SHIFT : HV_PAGE_SHIFT;
     enum hv_status status = check_map(input, call->rep_count);
 
-    while (status == HV_STATUS_SUCCESS && may_go_on(call, &list, large)) {
-        uint64_t gpa = (input->target_pfn << HV_PAGE_SHIFT) + ((uint64_t)call->reps_done << shift);
+    while (status == HV_STATUS_SUCCESS &&
+           may_go_on(call, &list, next_gpa(call, input->target_pfn, shift), large)) {
+        uint64_t gpa = next_gpa(call, input->target_pfn, shift);
         nested_replaced replaced = 0;
 
         if (input->flags & HV_MAP_GPA_NO_ACCESS)
             status = nested_map_no_access(&partition->map, gpa, shift, &replaced);
         else
             status = map_page(partition, gpa, input->source_pfn[call->reps_done], input->flags, &replaced);
-        note_replaced(call, &list, replaced);
+        note_replaced(&list, replaced);
         if (status == HV_STATUS_SUCCESS)
             call->reps_done++;
     }
@@ -141,12 +159,13 @@ enum hv_status hypercall_unmap_gpa_pages(struct hypercall *call)
     if ((input->flags & ~HV_UNMAP_GPA_LARGE_PAGE) || input->target_pfn % unit ||
         !is_in_range(input->target_pfn, call->rep_count * unit))
         return HV_STATUS_INVALID_PARAMETER;
-    while (status == HV_STATUS_SUCCESS && may_go_on(call, &list, large)) {
-        uint64_t gpa = (input->target_pfn << HV_PAGE_SHIFT) + ((uint64_t)call->reps_done << shift), next;
+    while (status == HV_STATUS_SUCCESS &&
+           may_go_on(call, &list, next_gpa(call, input->target_pfn, shift), large)) {
+        uint64_t gpa = next_gpa(call, input->target_pfn, shift), next;
         nested_replaced replaced;
 
         status = nested_unmap(&partition->map, gpa, shift, &replaced, &next);
-        note_replaced(call, &list, replaced);
+        note_replaced(&list, replaced);
         if (status == HV_STATUS_SUCCESS) {
             uint64_t done = call->reps_done + ((next - gpa) >> shift);
 

@@ -94,7 +94,8 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
     frame = caller_frame(invocation->input_gpa, invocation->input_total);
     if (!frame)
         return HV_STATUS_INVALID_ALIGNMENT;
-    /* A page that is the parent's now stays so until guest_memory_end: a deposit waits for that before it uses it. */
+    /* A page that is the parent's now stays so until guest_memory_end: a deposit waits for that before it
+     * uses it. */
     guest_memory_begin(call->caller);
     owned = frame_is_parents(frame);
     if (owned) {
@@ -108,8 +109,8 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
 }
 
 /*
- * The fixed part only of a call that succeeded; of elements those that this invocation completed. The parent may have
- * deposited the page since the call began: then nobody is there to read the output.
+ * The fixed part only of a call that succeeded; of elements those that this invocation completed. The parent
+ * may have deposited the page since the call began: then nobody is there to read the output.
  */
 static void copy_output(const struct hypercall_entry *entry, const struct invocation *invocation,
                         const struct hypercall *call, const struct frame *frame, enum hv_status status)
@@ -179,8 +180,8 @@ static enum hv_status call_with_target(const struct hypercall_entry *entry, stru
     return status;
 }
 
-static enum hv_status call_with_output(const struct hypercall_entry *entry, const struct invocation *invocation,
-                                       struct hypercall *call)
+static enum hv_status call_with_output(const struct hypercall_entry *entry,
+                                       const struct invocation *invocation, struct hypercall *call)
 {
     const struct frame *frame;
     enum hv_status status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hypercalls of the parent (TLFS chapter 3; layouts in hv/hypercall.h, hv/loam.h). kernel/hypercall_table.c lists
- * them; hypercall.c checks the control word, copies the input once, finds target partition and VP, calls the handler,
- * and copies the output once. Handlers see private copies only.
+ * Hypercalls of the parent (TLFS chapter 3; layouts in hv/hypercall.h, hv/loam.h). kernel/hypercall_table.c
+ * lists them; hypercall.c checks the control word, copies the input once, finds target partition and VP,
+ * calls the handler, and copies the output once. Handlers see private copies only.
  */
 #ifndef KERNEL_HYPERCALL_H
 #define KERNEL_HYPERCALL_H
@@ -22,16 +22,19 @@ struct hypercall {
     struct vp *caller;
     struct partition *partition; /* the target, referenced; NULL: the call names none */
     struct vp *vp;               /* the target VP, claimed; NULL: the call names none */
-    /* Private pages. What a handler writes behind its fixed output is not the caller's; it may use both as scratch. */
+    /* Private pages. What a handler writes behind its fixed output is not the caller's; it may use both as
+     * scratch. */
     void *input;
     void *output;
     uint32_t variable_size; /* bytes of variable header, behind the fixed input */
     uint32_t rep_start;
     uint32_t rep_count;
-    uint32_t reps_done; /* from rep_start on; a handler that stops at fewer than rep_count with SUCCESS is called again */
+    uint32_t reps_done; /* from rep_start on; a handler that stops at fewer than rep_count with SUCCESS is
+                           called again */
     uint32_t budget;    /* instructions left */
     bool wants_output;  /* the caller gave an output address */
-    bool repeat;        /* not a rep call and not finished: to be called again, with progress kept in the partition */
+    bool
+        repeat; /* not a rep call and not finished: to be called again, with progress kept in the partition */
 };
 
 /* False: that much is not left in the budget. */
@@ -46,9 +49,9 @@ static inline bool hypercall_spend(struct hypercall *call, uint32_t instructions
 typedef enum hv_status (*hypercall_handler)(struct hypercall *call);
 
 enum hypercall_target {
-    TARGET_NONE,   /* the input begins with something else */
-    TARGET_CHILD,  /* it begins with the id of a child partition */
-    TARGET_ANY,    /* of a child or the parent */
+    TARGET_NONE,  /* the input begins with something else */
+    TARGET_CHILD, /* it begins with the id of a child partition */
+    TARGET_ANY,   /* of a child or the parent */
 };
 
 enum hypercall_vp {
@@ -59,11 +62,11 @@ enum hypercall_vp {
 };
 
 /* Bits 1 << enum partition_state; the parent counts as active. */
-#define IN_CREATED   (1u << PARTITION_CREATED)
-#define IN_ACTIVE    (1u << PARTITION_ACTIVE)
+#define IN_CREATED    (1u << PARTITION_CREATED)
+#define IN_ACTIVE     (1u << PARTITION_ACTIVE)
 #define IN_FINALIZING (1u << PARTITION_FINALIZING)
-#define IN_FINALIZED (1u << PARTITION_FINALIZED)
-#define IN_ANY_STATE (IN_CREATED | IN_ACTIVE | IN_FINALIZING | IN_FINALIZED)
+#define IN_FINALIZED  (1u << PARTITION_FINALIZED)
+#define IN_ANY_STATE  (IN_CREATED | IN_ACTIVE | IN_FINALIZING | IN_FINALIZED)
 
 struct hypercall_entry {
     hypercall_handler handler;
@@ -87,9 +90,9 @@ const struct hypercall_entry *hypercall_find(uint16_t code);
 void hypercall_initialize(struct lp *lp);
 
 /*
- * Serves the hypercall that the parent's VP is at: RCX, RDX, R8 in, RAX out. The caller has checked CPL 0 and protected
- * mode. True: done, RIP is to be moved behind the instruction. False: not finished; the VP executes the instruction
- * again, after its interrupts.
+ * Serves the hypercall that the parent's VP is at: RCX, RDX, R8 in, RAX out. The caller has checked CPL 0 and
+ * protected mode. True: done, RIP is to be moved behind the instruction. False: not finished; the VP executes
+ * the instruction again, after its interrupts.
  */
 bool hypercall_dispatch(struct vp *parent_vp);
 

@@ -9,25 +9,28 @@ struct vp;
 struct partition;
 
 /*
- * One per processor, found through lp_current(). Fields that other processors read or write are marked [o] and are
- * accessed atomically; the rest is the processor's own.
+ * One per processor, found through lp_current(). Fields that other processors read or write are marked [o]
+ * and are accessed atomically; the rest is the processor's own.
  */
 struct lp {
     uint32_t index;   /* 0 = the boot processor */
     uint32_t apic_id; /* the hardware's, 32 bits */
     struct vp *parent_vp;
 
-    /* [o] The VP that this processor runs, or whose memory the hypervisor is reading here. See kernel/shoot_down.h. */
+    /* [o] The VP that this processor runs, or whose memory the hypervisor is reading here. See
+     * kernel/shoot_down.h. */
     struct vp *running;
 
-    /* A page each, from boot memory (hypercall_initialize): copies of the caller's input, and output on its way. */
+    /* A page each, from boot memory (hypercall_initialize): copies of the caller's input, and output on its
+     * way. */
     void *hypercall_input;
     void *hypercall_output;
 
-    uint32_t kicks_wanted; /* [o] NMIs sent to this processor that are kicks */
-    bool parent_nmi;       /* [o] an NMI for the parent is waiting */
-    bool parent_machine_check; /* a machine check ended a child's run here: #MC for the parent before it runs on */
-    void *arch;            /* struct arch_lp: descriptor tables, host save area, stack */
+    uint32_t kicks_wanted;     /* [o] NMIs sent to this processor that are kicks */
+    bool parent_nmi;           /* [o] an NMI for the parent is waiting */
+    bool parent_machine_check; /* a machine check ended a child's run here: #MC for the parent before it runs
+                                  on */
+    void *arch;                /* struct arch_lp: descriptor tables, host save area, stack */
 };
 
 struct lp *lp_current(void);

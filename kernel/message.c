@@ -5,11 +5,11 @@
 #include "kernel/partition.h"
 #include "kernel/vp.h"
 
-#define CR0_PE        0x1ull
-#define CR0_AM        0x40000ull
-#define EFER_LMA      0x400ull
-#define DR7_ENABLES   0xFFull
-#define RFLAGS_VM     0x20000ull
+#define CR0_PE           0x1ull
+#define CR0_AM           0x40000ull
+#define EFER_LMA         0x400ull
+#define DR7_ENABLES      0xFFull
+#define RFLAGS_VM        0x20000ull
 #define CACHE_UNCACHED   0u
 #define CACHE_WRITE_BACK 6u
 
@@ -30,7 +30,8 @@ HV_ASSERT_OFFSET(struct hv_message, header.message_type, 0);
 
 static void end(struct vp *vp, enum hv_message_type type)
 {
-    uint32_t *message_type = (void *)vp->intercept_page; /* aligned, which a packed structure's member need not be */
+    uint32_t *message_type =
+        (void *)vp->intercept_page; /* aligned, which a packed structure's member need not be */
 
     __atomic_store_n(message_type, type, __ATOMIC_RELEASE);
 }
@@ -57,8 +58,8 @@ static uint16_t execution_state(const struct vp *vp)
     return (uint16_t)state;
 }
 
-static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header, unsigned instruction_length,
-                        enum hv_intercept_access_type access)
+static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header,
+                        unsigned instruction_length, enum hv_intercept_access_type access)
 {
     header->vp_index = vp->index;
     header->instruction_length_cr8 = (uint8_t)(instruction_length | local_apic_cr8(&vp->apic) << 4);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Intercept messages (hv/message.h), written into the VP's intercept page. The caller holds the claim and has checked
- * that there is such a page; the VP is not in its guest. Each function fills all that the message's type has.
+ * Intercept messages (hv/message.h), written into the VP's intercept page. The caller holds the claim and has
+ * checked that there is such a page; the VP is not in its guest. Each function fills all that the message's
+ * type has.
  */
 #ifndef KERNEL_MESSAGE_H
 #define KERNEL_MESSAGE_H

@@ -5,8 +5,10 @@
 #include "kernel/log.h"
 #include "kernel/nested_table.h"
 
-#define LEVELS       4u
-#define LEVEL_LARGE  2u /* leaves of 2 MiB */
+#define LEVELS      4u
+#define LEVEL_LARGE 2u /* leaves of 2 MiB */
+/* What it costs to go through a table and to release it, in units of an entry's cost. */
+#define TABLE_ENTRIES_COST 75u
 
 static unsigned level_shift(unsigned level)
 {
@@ -36,9 +38,15 @@ static void set_entry(uint64_t *entry, uint64_t value)
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
+/* Entries that are not present are zero or NESTED_NO_ACCESS, in any vendor's format. */
+static bool is_present(uint64_t entry)
+{
+    return (entry & ~NESTED_NO_ACCESS) != 0;
+}
+
 static bool is_table(uint64_t entry, unsigned level)
 {
-    return level > 1 && vendor->nested.access(entry) && !(entry & vendor->nested.large);
+    return level > 1 && is_present(entry) && !(entry & vendor->nested.large);
 }
 
 bool nested_lookup(const struct nested_table *table, uint64_t gpa, struct nested_translation *translation)
@@ -78,7 +86,7 @@ static enum hv_status split(struct nested_table *table, uint64_t *entry, unsigne
     if (!spa)
         return HV_STATUS_INSUFFICIENT_MEMORY;
     entries = physical_pointer(spa);
-    if (vendor->nested.access(old)) {
+    if (is_present(old)) {
         ASSERT(level == LEVEL_LARGE);
         /* Attributes other than `large` stand at the same place in entries of both sizes. */
         for (unsigned i = 0; i < NESTED_ENTRIES; i++)
@@ -119,12 +127,13 @@ static void replace(uint64_t *entry, unsigned level, uint64_t value, nested_repl
 
     *replaced = 0;
     set_entry(entry, value);
-    if (!vendor->nested.access(old))
+    if (!is_present(old))
         return;
     if (level == 1)
         *replaced = (old & NESTED_ADDRESS_MASK) | NESTED_REPLACED_PAGE;
     else if (old & vendor->nested.large)
-        *replaced = (old & NESTED_ADDRESS_MASK & ~(uint64_t)(HV_LARGE_PAGE_SIZE - 1)) | NESTED_REPLACED_LARGE_PAGE;
+        *replaced =
+            (old & NESTED_ADDRESS_MASK & ~(uint64_t)(HV_LARGE_PAGE_SIZE - 1)) | NESTED_REPLACED_LARGE_PAGE;
     else
         *replaced = (old & NESTED_ADDRESS_MASK) | NESTED_REPLACED_TABLE;
 }
@@ -145,7 +154,8 @@ enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa
 {
     unsigned level = level_of(page_shift);
 
-    return map_value(table, gpa, level, vendor->nested.leaf(spa, access, level == LEVEL_LARGE, uncached), replaced);
+    return map_value(table, gpa, level, vendor->nested.leaf(spa, access, level == LEVEL_LARGE, uncached),
+                     replaced);
 }
 
 enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, unsigned page_shift,
@@ -183,7 +193,7 @@ static unsigned unmap_all(struct nested_table *table, uint64_t *entries)
     unsigned count = 0;
 
     for (unsigned i = 0; i < NESTED_ENTRIES; i++)
-        if (vendor->nested.access(entries[i])) {
+        if (is_present(entries[i])) {
             table->unmapped(table->owner, entries[i] & NESTED_ADDRESS_MASK, HV_PAGE_SHIFT);
             count++;
         }
@@ -224,7 +234,7 @@ static bool destroy_level(struct nested_table *table, uint64_t spa, unsigned lev
     for (unsigned i = 0; i < NESTED_ENTRIES; i++) {
         uint64_t entry = entries[i];
 
-        if (!vendor->nested.access(entry))
+        if (!is_present(entry))
             continue;
         if (*budget == 0)
             return false;
@@ -232,7 +242,7 @@ static bool destroy_level(struct nested_table *table, uint64_t spa, unsigned lev
             if (!destroy_level(table, entry & NESTED_ADDRESS_MASK, level - 1, budget))
                 return false;
             table->release(table->owner, entry & NESTED_ADDRESS_MASK);
-            charge(budget, NESTED_ENTRIES);
+            charge(budget, TABLE_ENTRIES_COST);
         } else {
             charge(budget, level == 1 ? 1 : HV_PAGES_PER_LARGE_PAGE);
             table->unmapped(table->owner, entry & NESTED_ADDRESS_MASK & ~((1ull << level_shift(level)) - 1),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A child's nested page table, four levels: guest physical to system physical, in the vendor's entry format. Pages for
- * tables come from the table's owner. Changes are serialised by the partition's lock; processors and the hypervisor's
- * own walks read concurrently, so entries change by single 64-bit stores. What a change takes out of use - a mapped
- * page, or a table - is returned to the caller, who may give it back to its owner only after a shoot-down.
+ * A child's nested page table, four levels: guest physical to system physical, in the vendor's entry format.
+ * Pages for tables come from the table's owner. Changes are serialised by the partition's lock; processors
+ * and the hypervisor's own walks read concurrently, so entries change by single 64-bit stores. What a change
+ * takes out of use - a mapped page, or a table - is returned to the caller, who may give it back to its owner
+ * only after a shoot-down.
  */
 #ifndef KERNEL_NESTED_TABLE_H
 #define KERNEL_NESTED_TABLE_H
@@ -13,11 +14,12 @@
 
 /* GPAs are 48 bits wide; callers check. */
 #define NESTED_ADDRESS_BITS 48
-#define NESTED_ENTRIES 512u
+#define NESTED_ENTRIES      512u
 /* The address in an entry, whatever its level. */
 #define NESTED_ADDRESS_MASK 0x000FFFFFFFFFF000ull
 
-/* A non-present entry that stands for "mapped without access" (HV_MAP_GPA_NO_ACCESS). Bit ignored by both vendors. */
+/* A non-present entry that stands for "mapped without access" (HV_MAP_GPA_NO_ACCESS). Bit ignored by both
+ * vendors. */
 #define NESTED_NO_ACCESS (1ull << 9)
 
 struct nested_table {
@@ -47,8 +49,8 @@ typedef uint64_t nested_replaced;
 #define NESTED_REPLACED_TABLE      3u /* with 512 entries, not cleared yet */
 
 /*
- * Maps one page of 1 << page_shift bytes (12 or 21); gpa and spa are aligned to it. Splits a large page if it must.
- * INSUFFICIENT_MEMORY: no page for a table; nothing changed.
+ * Maps one page of 1 << page_shift bytes (12 or 21); gpa and spa are aligned to it. Splits a large page if it
+ * must. INSUFFICIENT_MEMORY: no page for a table; nothing changed.
  */
 enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa, unsigned page_shift,
                           uint32_t access, bool uncached, nested_replaced *replaced);
@@ -56,18 +58,19 @@ enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, un
                                     nested_replaced *replaced);
 
 /*
- * Unmaps one page of that size; splits a larger one if it must (then it may need a table). `next` is the first GPA
- * behind the hole if there was nothing at all at `gpa`, else gpa plus the page's size.
+ * Unmaps one page of that size; splits a larger one if it must (then it may need a table). `next` is the
+ * first GPA behind the hole if there was nothing at all at `gpa`, else gpa plus the page's size.
  */
 enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned page_shift,
                             nested_replaced *replaced, uint64_t *next);
 
-/* After the shoot-down: calls unmapped and release for what was replaced. Returns how many pages were unmapped. */
+/* After the shoot-down: calls unmapped and release for what was replaced. Returns how many pages were
+ * unmapped. */
 unsigned nested_settle(struct nested_table *table, nested_replaced replaced);
 
 /*
- * Takes the whole table apart, when no processor uses it any more. Stops when *budget (in entries) is used up, with
- * false: call it again.
+ * Takes the whole table apart, when no processor uses it any more. Stops when *budget (in entries) is used
+ * up, with false: call it again.
  */
 bool nested_destroy(struct nested_table *table, uint32_t *budget);
 

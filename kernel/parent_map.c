@@ -16,14 +16,15 @@
 #define ACCESS_HIDDEN (HV_MAP_GPA_READABLE | HV_MAP_GPA_EXECUTABLE)
 #define APIC_REGION   3u /* 0xC0000000 to 0xFFFFFFFF */
 /*
- * A directory's entry during a session: not present, so that the parent faults and waits, with the address of the page
- * that is to become the region's table or has been it.
+ * A directory's entry during a session: not present, so that the parent faults and waits, with the address of
+ * the page that is to become the region's table or has been it.
  */
 #define PENDING (1ull << 10)
 /* About what a look at one 2 MiB region costs, in instructions. */
 #define SEARCH_COST 40u
 
-/* Held for a whole session; processors that wait for it serve kicks. Everything below is under it once built. */
+/* Held for a whole session; processors that wait for it serve kicks. Everything below is under it once built.
+ */
 static struct spinlock map_lock;
 
 static uint64_t root;
@@ -85,7 +86,7 @@ static uint64_t *directory_entry(uint64_t pfn)
 {
     uint64_t region = *region_entry(pfn);
 
-    if (!vendor->nested.access(region) || (region & vendor->nested.large))
+    if (!region || (region & vendor->nested.large))
         return NULL;
     return &table_at(region)[(pfn / NESTED_ENTRIES) % NESTED_ENTRIES];
 }
@@ -123,11 +124,16 @@ static void fill_table(uint64_t spa, uint64_t pfn)
 {
     uint64_t *table = physical_pointer(spa);
     uint64_t hidden = hidden_entry(), identity;
+    const struct frame *first;
 
     pfn &= ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1);
     identity = identity_entry(pfn, false);
+    first = frame_find(pfn);
+    /* The frames of a range stand side by side. */
+    if (!first || frame_find(pfn + NESTED_ENTRIES - 1) != first + NESTED_ENTRIES - 1)
+        first = NULL;
     for (unsigned i = 0; i < NESTED_ENTRIES; i++) {
-        const struct frame *frame = frame_find(pfn + i);
+        const struct frame *frame = first ? &first[i] : frame_find(pfn + i);
 
         table[i] = !frame || frame->state == FRAME_PARENT ? identity + (uint64_t)i * HV_PAGE_SIZE : hidden;
     }
@@ -304,7 +310,7 @@ static enum parent_map_fault classify_fault(uint64_t pfn, bool write)
     uint64_t region = *region_entry(pfn);
     uint64_t entry;
 
-    if (!vendor->nested.access(region)) {
+    if (!region) {
         fill_on_demand(pfn);
         return PARENT_MAP_RETRY;
     }
@@ -357,7 +363,8 @@ static void set_table_frame(struct frame *table, enum frame_state state, unsigne
     __atomic_store(table, &new, __ATOMIC_RELAXED);
 }
 
-/* One more page of the region is hidden. Returns how many; 0: its table is one of Loam's own and stays for ever. */
+/* One more page of the region is hidden. Returns how many; 0: its table is one of Loam's own and stays for
+ * ever. */
 static unsigned count_hidden(struct frame *table)
 {
     unsigned count = 0;
@@ -448,7 +455,8 @@ unsigned parent_map_reveal(uint64_t pfn)
     set_table_frame(table, FRAME_SPLIT, table->owner - 1u);
     if (table->owner > 1)
         return 1;
-    /* Only the table itself is left. Processors may still walk it, so it is not the parent's before the flush. */
+    /* Only the table itself is left. Processors may still walk it, so it is not the parent's before the
+     * flush. */
     set_entry(entry, (old & NESTED_ADDRESS_MASK) | PENDING);
     return 2;
 }

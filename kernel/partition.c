@@ -14,16 +14,18 @@
     (HV_CREATE_SMT_ENABLED | HV_CREATE_GPA_SUPER_PAGES | HV_CREATE_EXO_PARTITION | HV_CREATE_LAPIC |         \
      HV_CREATE_INTERCEPT_MESSAGE_PAGE | HV_CREATE_X2APIC)
 
-/* About what it costs to destroy a page table entry, and the least that a step should have left to begin another VP. */
-#define ENTRY_COST   20u
-#define VP_COST      9000u
+/* About what it costs to destroy a page table entry, and the least that a step should have left to begin
+ * another VP. */
+#define ENTRY_COST 70u
+#define VP_COST    9000u
 
 #define SLOT_LIVE     0x80000000u
 #define SLOT_DELETING 0x40000000u
 
 /*
- * What finds a partition. `references` is SLOT_LIVE plus the number of those who use it; without SLOT_LIVE nobody can
- * begin to; 0 is a free slot. The slot outlives the partition, so that looking at it is always safe.
+ * What finds a partition. `references` is SLOT_LIVE plus the number of those who use it; without SLOT_LIVE
+ * nobody can begin to; 0 is a free slot. The slot outlives the partition, so that looking at it is always
+ * safe.
  */
 static struct {
     uint32_t references; /* atomic */
@@ -185,15 +187,18 @@ static void page_unmapped(void *owner, uint64_t spa, unsigned page_shift)
 
 static enum hv_status check_creation(const struct hv_input_create_partition *input)
 {
-    if (input->isolation || (input->creation_flags & ~(KNOWN_CREATION_FLAGS | HV_CREATE_NESTED_VIRTUALIZATION)))
+    if (input->isolation ||
+        (input->creation_flags & ~(KNOWN_CREATION_FLAGS | HV_CREATE_NESTED_VIRTUALIZATION)))
         return HV_STATUS_INVALID_PARAMETER;
     /* A local APIC in the VMM, or virtualization inside the child: not what this hypervisor has. */
-    if (!(input->creation_flags & HV_CREATE_LAPIC) || (input->creation_flags & HV_CREATE_NESTED_VIRTUALIZATION))
+    if (!(input->creation_flags & HV_CREATE_LAPIC) ||
+        (input->creation_flags & HV_CREATE_NESTED_VIRTUALIZATION))
         return HV_STATUS_PROCESSOR_FEATURE_NOT_SUPPORTED;
     return HV_STATUS_SUCCESS;
 }
 
-/* Slots are used in turn, so that an id does not come back soon even in its low bits. Under the table lock. */
+/* Slots are used in turn, so that an id does not come back soon even in its low bits. Under the table lock.
+ */
 static bool choose_slot(struct partition *partition)
 {
     for (unsigned i = 0; i < PARTITION_MAXIMUM - 1; i++) {
@@ -224,9 +229,12 @@ enum hv_status hypercall_create_partition(struct hypercall *call)
 
     partition->state = PARTITION_CREATED;
     partition->creation_flags = input->creation_flags;
-    partition->features[FEATURE_BANK_0] = processor_features(FEATURE_BANK_0) & ~input->disabled_processor_features[0];
-    partition->features[FEATURE_BANK_1] = processor_features(FEATURE_BANK_1) & ~input->disabled_processor_features[1];
-    partition->features[FEATURE_BANK_XSAVE] = processor_features(FEATURE_BANK_XSAVE) & ~input->disabled_xsave_features;
+    partition->features[FEATURE_BANK_0] =
+        processor_features(FEATURE_BANK_0) & ~input->disabled_processor_features[0];
+    partition->features[FEATURE_BANK_1] =
+        processor_features(FEATURE_BANK_1) & ~input->disabled_processor_features[1];
+    partition->features[FEATURE_BANK_XSAVE] =
+        processor_features(FEATURE_BANK_XSAVE) & ~input->disabled_xsave_features;
     partition->reference_base = arch_tsc();
     partition->map = (struct nested_table){
         .allocate = table_allocate, .release = table_release, .unmapped = page_unmapped, .owner = partition};
@@ -311,8 +319,8 @@ static bool destroy_contents(struct partition *partition, uint32_t *budget)
 }
 
 /*
- * Everyone who works with VPs or memory of the partition has a reference and has seen it active. Once the state says
- * otherwise and no reference but ours is left, nobody will touch them again.
+ * Everyone who works with VPs or memory of the partition has a reference and has seen it active. Once the
+ * state says otherwise and no reference but ours is left, nobody will touch them again.
  */
 bool partition_finalize_step(struct partition *partition, uint32_t *budget)
 {

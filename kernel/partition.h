@@ -21,9 +21,9 @@ enum partition_state {
 };
 
 /*
- * A child's lives in a page of its own, taken from the parent's deposit at CREATE; everything else of a partition lives
- * in pages deposited to it. `lock` covers all fields that are not constant after creation, except those marked [a],
- * which are atomic; and the nested table's changes.
+ * A child's lives in a page of its own, taken from the parent's deposit at CREATE; everything else of a
+ * partition lives in pages deposited to it. `lock` covers all fields that are not constant after creation,
+ * except those marked [a], which are atomic; and the nested table's changes.
  */
 struct partition {
     uint64_t id;
@@ -43,7 +43,7 @@ struct partition {
     uint64_t map_generation; /* [a] raised by every shoot-down */
     uint64_t mapped_pages;
 
-    uint64_t free_page;       /* SPA of the first page of the pool, linked through their first 8 bytes; 0 = empty */
+    uint64_t free_page; /* SPA of the first page of the pool, linked through their first 8 bytes; 0 = empty */
     uint64_t free_pages;
     uint64_t deposited_pages; /* in the pool and in use */
     uint64_t returned_pfn;    /* the parent's again, but a withdrawal had no room to say so; 0 = none */
@@ -58,8 +58,8 @@ extern struct partition parent_partition;
 void partition_initialize(void);
 
 /*
- * Finds a partition by id (HV_PARTITION_ID_SELF = the parent) and keeps it from being deleted until partition_put.
- * NULL: no such partition. partition_get_slot: by slot, for those who go through all of them.
+ * Finds a partition by id (HV_PARTITION_ID_SELF = the parent) and keeps it from being deleted until
+ * partition_put. NULL: no such partition. partition_get_slot: by slot, for those who go through all of them.
  */
 struct partition *partition_get(uint64_t id);
 struct partition *partition_get_slot(uint16_t slot);
@@ -79,26 +79,28 @@ static inline enum partition_state partition_state(const struct partition *parti
 }
 
 /*
- * One zeroed page of the partition's pool, or NULL; and back (its contents are scrubbed). Under the partition's lock.
+ * One zeroed page of the partition's pool, or NULL; and back (its contents are scrubbed). Under the
+ * partition's lock.
  */
 void *partition_page_allocate(struct partition *partition);
 void partition_page_release(struct partition *partition, void *page);
 
 /*
- * NULL if there is no such VP. The caller holds a reference on the partition; the structure stays what it is as long,
- * even if the VP is deleted meanwhile.
+ * NULL if there is no such VP. The caller holds a reference on the partition; the structure stays what it is
+ * as long, even if the VP is deleted meanwhile.
  */
 struct vp *partition_vp(struct partition *partition, uint32_t index);
 
 /*
- * Takes a partition apart, as far as *budget (in instructions) goes. False: not done yet; VPs may still have to leave
- * their guests, or other calls to end. The caller holds a reference.
+ * Takes a partition apart, as far as *budget (in instructions) goes. False: not done yet; VPs may still have
+ * to leave their guests, or other calls to end. The caller holds a reference.
  */
 bool partition_finalize_step(struct partition *partition, uint32_t *budget);
 
 /*
- * Frees the slot of a created or finalized partition to which no page belongs any more; the caller's reference goes
- * with it. INVALID_PARTITION_STATE: it is not that far. *busy: others hold references; nothing has changed.
+ * Frees the slot of a created or finalized partition to which no page belongs any more; the caller's
+ * reference goes with it. INVALID_PARTITION_STATE: it is not that far. *busy: others hold references; nothing
+ * has changed.
  */
 enum hv_status partition_delete(struct partition *partition, bool *busy);
 

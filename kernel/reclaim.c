@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LOAM_HVCALL_RECLAIM_CHILDREN: a kernel that starts in the parent, or is about to end, takes everything back that was
- * lent out, without knowing what. Works in steps, so that the parent's interrupts are served in between.
+ * LOAM_HVCALL_RECLAIM_CHILDREN: a kernel that starts in the parent, or is about to end, takes everything back
+ * that was lent out, without knowing what. Works in steps, so that the parent's interrupts are served in
+ * between.
  */
 #include "kernel/deposit.h"
 #include "kernel/hypercall.h"
@@ -24,7 +25,8 @@ static bool reclaim_child(struct hypercall *call, struct partition *partition)
 {
     bool busy = true;
 
-    if (partition_state(partition) != PARTITION_FINALIZED && !partition_finalize_step(partition, &call->budget)) {
+    if (partition_state(partition) != PARTITION_FINALIZED &&
+        !partition_finalize_step(partition, &call->budget)) {
         partition_put(partition);
         return false;
     }

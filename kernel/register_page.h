@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The register page (struct hv_vp_register_page): registers that the parent can read and write without a hypercall
- * while the VP does not run. All functions need the VP's claim, do nothing without a page, and are not for a VP that
- * is being dispatched.
+ * The register page (struct hv_vp_register_page): registers that the parent can read and write without a
+ * hypercall while the VP does not run. All functions need the VP's claim, do nothing without a page, and are
+ * not for a VP that is being dispatched.
  */
 #ifndef KERNEL_REGISTER_PAGE_H
 #define KERNEL_REGISTER_PAGE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VP registers by their TLFS names. No value is checked against another register: VMMs write them one by one, through
- * combinations that would not be valid together; the processor checks at the VP's next entry.
+ * VP registers by their TLFS names. No value is checked against another register: VMMs write them one by one,
+ * through combinations that would not be valid together; the processor checks at the VP's next entry.
  */
 #include <string.h>
 
@@ -22,26 +22,31 @@
 #define EXCEPTION_PAGE    14u
 
 /* The FXSAVE image (SDM vol. 1, 10.5.1). */
-#define FXSAVE_FCW   0u
-#define FXSAVE_FSW   2u
-#define FXSAVE_FTW   4u
-#define FXSAVE_FOP   6u
-#define FXSAVE_FIP   8u
-#define FXSAVE_FDP   16u
-#define FXSAVE_MXCSR 24u
-#define FXSAVE_MXCSR_MASK 28u
-#define FXSAVE_ST0   32u
-#define FXSAVE_XMM0  160u
-#define FXSAVE_ST_SIZE 10u
+#define FXSAVE_FCW              0u
+#define FXSAVE_FSW              2u
+#define FXSAVE_FTW              4u
+#define FXSAVE_FOP              6u
+#define FXSAVE_FIP              8u
+#define FXSAVE_FDP              16u
+#define FXSAVE_MXCSR            24u
+#define FXSAVE_MXCSR_MASK       28u
+#define FXSAVE_ST0              32u
+#define FXSAVE_XMM0             160u
+#define FXSAVE_ST_SIZE          10u
 #define XSAVE_LEGACY_STATES     3u
 #define XSAVE_LEGACY_IMAGE_SIZE 576u
 
 #define MSR_SPEC_CTRL 0x48u
 
+/* What an element costs at most, about, in instructions. */
+#define GET_COST 130u
+#define SET_COST 420u
+
 struct register_range {
     uint32_t first;
     uint32_t count;
-    void (*get)(struct vp *vp, const struct register_range *range, unsigned index, union hv_register_value *value);
+    void (*get)(struct vp *vp, const struct register_range *range, unsigned index,
+                union hv_register_value *value);
     /* False: not a value of the register. NULL: it cannot be written. */
     bool (*set)(struct vp *vp, const struct register_range *range, unsigned index,
                 const union hv_register_value *value);
@@ -125,7 +130,8 @@ GET(activity)
 {
     UNUSED_INDEX;
     lock_acquire(&vp->interrupt_lock);
-    value->low = (vp->startup_suspend ? HV_ACTIVITY_STARTUP_SUSPEND : 0) | (vp->halted ? HV_ACTIVITY_HALT_SUSPEND : 0);
+    value->low =
+        (vp->startup_suspend ? HV_ACTIVITY_STARTUP_SUSPEND : 0) | (vp->halted ? HV_ACTIVITY_HALT_SUSPEND : 0);
     lock_release(&vp->interrupt_lock);
 }
 
@@ -144,7 +150,8 @@ SET(activity)
 bool pending_interruption_valid(uint64_t event)
 {
     static const uint8_t types = 1u << HV_INTERRUPTION_TYPE_EXTERNAL | 1u << HV_INTERRUPTION_TYPE_NMI |
-                                 1u << HV_INTERRUPTION_TYPE_EXCEPTION | 1u << HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT |
+                                 1u << HV_INTERRUPTION_TYPE_EXCEPTION |
+                                 1u << HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT |
                                  1u << HV_INTERRUPTION_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION |
                                  1u << HV_INTERRUPTION_TYPE_SOFTWARE_EXCEPTION;
     unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
@@ -197,7 +204,8 @@ SET(pending_event)
     if (vector == EXCEPTION_DEBUG)
         vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | (uint32_t)parameter);
     vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
-                               (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+                               (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION
+                                   << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
                                (event & 0x100 ? HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE : 0) |
                                (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT | (event >> 32 << 32);
     return true;
@@ -220,13 +228,15 @@ SET(deliverability)
 GET(xmm)
 {
     UNUSED_RANGE;
-    memcpy(value, (uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value), sizeof(*value));
+    memcpy(value, (uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value),
+           sizeof(*value));
 }
 
 SET(xmm)
 {
     UNUSED_RANGE;
-    memcpy((uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value), value, sizeof(*value));
+    memcpy((uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value), value,
+           sizeof(*value));
     return true;
 }
 
@@ -278,7 +288,8 @@ GET(xmm_control)
     UNUSED_INDEX;
     memcpy(&control->last_fp_rdp, image + FXSAVE_FDP, sizeof(control->last_fp_rdp));
     memcpy(&control->xmm_status_control, image + FXSAVE_MXCSR, sizeof(control->xmm_status_control));
-    memcpy(&control->xmm_status_control_mask, image + FXSAVE_MXCSR_MASK, sizeof(control->xmm_status_control_mask));
+    memcpy(&control->xmm_status_control_mask, image + FXSAVE_MXCSR_MASK,
+           sizeof(control->xmm_status_control_mask));
 }
 
 /* By way of a whole image, whose MXCSR is checked: a reserved bit would fault in the hypervisor. */
@@ -446,70 +457,71 @@ GET(reference_time)
     value->low = partition_reference_time(vp->partition);
 }
 
-#define FIELD(name)      (uint32_t)offsetof(struct vp, name)
+#define FIELD(name)      (uint32_t) offsetof(struct vp, name)
 #define SYNTHETIC(index) (FIELD(synthetic) + (index) * (uint32_t)sizeof(uint64_t))
 
 /* Sorted by name. */
 static const struct register_range ranges[] = {
-    {HV_REGISTER_EXPLICIT_SUSPEND, 1, get_suspend, set_suspend, FIELD(explicit_suspend)},
-    {HV_REGISTER_INTERCEPT_SUSPEND, 1, get_suspend, set_suspend, FIELD(intercept_suspend)},
-    {HV_REGISTER_INSTRUCTION_EMULATION_HINTS, 1, get_constant, set_zero, 0},
-    {HV_REGISTER_INTERNAL_ACTIVITY_STATE, 1, get_activity, set_activity, 0},
-    {HV_REGISTER_PENDING_INTERRUPTION, 1, get_field, set_pending_interruption, FIELD(pending_interruption)},
-    {HV_REGISTER_INTERRUPT_STATE, 1, get_interrupt_state, set_interrupt_state, 0},
-    {HV_REGISTER_PENDING_EVENT0, 1, get_constant, set_pending_event, 0},
-    {HV_REGISTER_PENDING_EVENT1, 1, get_constant, set_zero, 0},
-    {HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 1, get_field, set_deliverability, FIELD(deliverability)},
-    {HV_REGISTER_PENDING_DEBUG_EXCEPTION, 1, get_constant, set_zero, 0},
-    {HV_X64_REGISTER_RAX, 16, get_field, set_field, FIELD(gpr)},
-    {HV_X64_REGISTER_RIP, 1, get_field, set_field, FIELD(rip)},
-    {HV_X64_REGISTER_RFLAGS, 1, get_field, set_rflags, FIELD(rflags)},
-    {HV_X64_REGISTER_XMM0, 16, get_xmm, set_xmm, 0},
-    {HV_X64_REGISTER_FP_MMX0, 8, get_fp, set_fp, 0},
-    {HV_X64_REGISTER_FP_CONTROL_STATUS, 1, get_fp_control, set_fp_control, 0},
-    {HV_X64_REGISTER_XMM_CONTROL_STATUS, 1, get_xmm_control, set_xmm_control, 0},
-    {HV_X64_REGISTER_CR0, 1, get_vendor, set_vendor32, VP_CR0},
-    {HV_X64_REGISTER_CR2, 3, get_vendor, set_vendor, VP_CR2},
-    {HV_X64_REGISTER_CR8, 1, get_cr8, set_cr8, 0},
-    {HV_X64_REGISTER_XFEM, 1, get_field, set_xfem, FIELD(xcr0)},
-    {HV_X64_REGISTER_DR0, 4, get_debug, set_debug, 0},
-    {HV_X64_REGISTER_DR6, 2, get_vendor, set_vendor32, VP_DR6},
-    {HV_X64_REGISTER_ES, 8, get_segment, set_segment, VP_ES},
-    {HV_X64_REGISTER_IDTR, 2, get_table, set_table, VP_IDTR},
-    {HV_X64_REGISTER_TSC, 1, get_tsc, set_tsc, 0},
-    {HV_X64_REGISTER_EFER, 1, get_vendor, set_vendor, VP_EFER},
-    {HV_X64_REGISTER_KERNEL_GS_BASE, 1, get_vendor, set_vendor, VP_KERNEL_GS_BASE},
-    {HV_X64_REGISTER_APIC_BASE, 1, get_apic_base, set_apic_base, 0},
-    {HV_X64_REGISTER_PAT, 1, get_vendor, set_vendor, VP_PAT},
-    {HV_X64_REGISTER_SYSENTER_CS, 1, get_vendor, set_vendor, VP_SYSENTER_CS},
-    {HV_X64_REGISTER_SYSENTER_EIP, 1, get_vendor, set_vendor, VP_SYSENTER_EIP},
-    {HV_X64_REGISTER_SYSENTER_ESP, 1, get_vendor, set_vendor, VP_SYSENTER_ESP},
-    {HV_X64_REGISTER_STAR, 4, get_vendor, set_vendor, VP_STAR},
-    {HV_X64_REGISTER_INITIAL_APIC_ID, 1, get_apic_id, NULL, 0},
-    {HV_X64_REGISTER_MTRR_CAP, 1, get_constant, NULL, MTRR_CAPABILITIES},
-    {HV_X64_REGISTER_MTRR_DEF_TYPE, 1, get_field, set_field, FIELD(mtrr_def_type)},
-    {HV_X64_REGISTER_MTRR_PHYS_BASE0, 8, get_field, set_field, FIELD(mtrr_phys_base)},
-    {HV_X64_REGISTER_MTRR_PHYS_MASK0, 8, get_field, set_field, FIELD(mtrr_phys_mask)},
-    {HV_X64_REGISTER_MTRR_FIX64K00000, 11, get_field, set_field, FIELD(mtrr_fixed)},
-    {HV_X64_REGISTER_TSC_AUX, 1, get_field, set_tsc_aux, FIELD(tsc_aux)},
-    {HV_X64_REGISTER_DEBUG_CTL, 1, get_vendor, set_vendor, VP_DEBUG_CTL},
-    {HV_X64_REGISTER_SPEC_CTRL, 1, get_field, set_spec_ctrl, FIELD(spec_ctrl)},
-    {HV_X64_REGISTER_U_XSS, 1, get_field, set_zero, FIELD(xss)},
-    {HV_X64_REGISTER_TSC_ADJUST, 1, get_field, set_field, FIELD(tsc_adjust)},
-    {HV_X64_REGISTER_MISC_ENABLE, 1, get_field, set_field, FIELD(misc_enable)},
-    {HV_REGISTER_HYPERCALL, 1, get_field, set_field, FIELD(hypercall_msr)},
-    {HV_REGISTER_GUEST_OS_ID, 1, get_field, set_field, FIELD(guest_os_id)},
-    {HV_REGISTER_VP_INDEX, 1, get_vp_index, NULL, 0},
-    {HV_REGISTER_TIME_REF_COUNT, 1, get_reference_time, NULL, 0},
-    {HV_REGISTER_VP_ASSIST_PAGE, 1, get_field, set_field, FIELD(vp_assist)},
-    {HV_REGISTER_REFERENCE_TSC, 1, get_field, set_field, FIELD(reference_tsc)},
-    {HV_REGISTER_SINT0, 17, get_field, set_field, SYNTHETIC(0)}, /* and SCONTROL */
-    {HV_REGISTER_SVERSION, 1, get_constant, NULL, SYNIC_VERSION},
-    {HV_REGISTER_SIEFP, 2, get_field, set_field, SYNTHETIC(18)}, /* and SIMP */
+    {HV_REGISTER_EXPLICIT_SUSPEND,             1,  get_suspend,         set_suspend,              FIELD(explicit_suspend)    },
+    {HV_REGISTER_INTERCEPT_SUSPEND,            1,  get_suspend,         set_suspend,              FIELD(intercept_suspend)   },
+    {HV_REGISTER_INSTRUCTION_EMULATION_HINTS,  1,  get_constant,        set_zero,                 0                          },
+    {HV_REGISTER_INTERNAL_ACTIVITY_STATE,      1,  get_activity,        set_activity,             0                          },
+    {HV_REGISTER_PENDING_INTERRUPTION,         1,  get_field,           set_pending_interruption, FIELD(pending_interruption)},
+    {HV_REGISTER_INTERRUPT_STATE,              1,  get_interrupt_state, set_interrupt_state,      0                          },
+    {HV_REGISTER_PENDING_EVENT0,               1,  get_constant,        set_pending_event,        0                          },
+    {HV_REGISTER_PENDING_EVENT1,               1,  get_constant,        set_zero,                 0                          },
+    {HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 1,  get_field,           set_deliverability,       FIELD(deliverability)      },
+    {HV_REGISTER_PENDING_DEBUG_EXCEPTION,      1,  get_constant,        set_zero,                 0                          },
+    {HV_X64_REGISTER_RAX,                      16, get_field,           set_field,                FIELD(gpr)                 },
+    {HV_X64_REGISTER_RIP,                      1,  get_field,           set_field,                FIELD(rip)                 },
+    {HV_X64_REGISTER_RFLAGS,                   1,  get_field,           set_rflags,               FIELD(rflags)              },
+    {HV_X64_REGISTER_XMM0,                     16, get_xmm,             set_xmm,                  0                          },
+    {HV_X64_REGISTER_FP_MMX0,                  8,  get_fp,              set_fp,                   0                          },
+    {HV_X64_REGISTER_FP_CONTROL_STATUS,        1,  get_fp_control,      set_fp_control,           0                          },
+    {HV_X64_REGISTER_XMM_CONTROL_STATUS,       1,  get_xmm_control,     set_xmm_control,          0                          },
+    {HV_X64_REGISTER_CR0,                      1,  get_vendor,          set_vendor32,             VP_CR0                     },
+    {HV_X64_REGISTER_CR2,                      3,  get_vendor,          set_vendor,               VP_CR2                     },
+    {HV_X64_REGISTER_CR8,                      1,  get_cr8,             set_cr8,                  0                          },
+    {HV_X64_REGISTER_XFEM,                     1,  get_field,           set_xfem,                 FIELD(xcr0)                },
+    {HV_X64_REGISTER_DR0,                      4,  get_debug,           set_debug,                0                          },
+    {HV_X64_REGISTER_DR6,                      2,  get_vendor,          set_vendor32,             VP_DR6                     },
+    {HV_X64_REGISTER_ES,                       8,  get_segment,         set_segment,              VP_ES                      },
+    {HV_X64_REGISTER_IDTR,                     2,  get_table,           set_table,                VP_IDTR                    },
+    {HV_X64_REGISTER_TSC,                      1,  get_tsc,             set_tsc,                  0                          },
+    {HV_X64_REGISTER_EFER,                     1,  get_vendor,          set_vendor,               VP_EFER                    },
+    {HV_X64_REGISTER_KERNEL_GS_BASE,           1,  get_vendor,          set_vendor,               VP_KERNEL_GS_BASE          },
+    {HV_X64_REGISTER_APIC_BASE,                1,  get_apic_base,       set_apic_base,            0                          },
+    {HV_X64_REGISTER_PAT,                      1,  get_vendor,          set_vendor,               VP_PAT                     },
+    {HV_X64_REGISTER_SYSENTER_CS,              1,  get_vendor,          set_vendor,               VP_SYSENTER_CS             },
+    {HV_X64_REGISTER_SYSENTER_EIP,             1,  get_vendor,          set_vendor,               VP_SYSENTER_EIP            },
+    {HV_X64_REGISTER_SYSENTER_ESP,             1,  get_vendor,          set_vendor,               VP_SYSENTER_ESP            },
+    {HV_X64_REGISTER_STAR,                     4,  get_vendor,          set_vendor,               VP_STAR                    },
+    {HV_X64_REGISTER_INITIAL_APIC_ID,          1,  get_apic_id,         NULL,                     0                          },
+    {HV_X64_REGISTER_MTRR_CAP,                 1,  get_constant,        NULL,                     MTRR_CAPABILITIES          },
+    {HV_X64_REGISTER_MTRR_DEF_TYPE,            1,  get_field,           set_field,                FIELD(mtrr_def_type)       },
+    {HV_X64_REGISTER_MTRR_PHYS_BASE0,          8,  get_field,           set_field,                FIELD(mtrr_phys_base)      },
+    {HV_X64_REGISTER_MTRR_PHYS_MASK0,          8,  get_field,           set_field,                FIELD(mtrr_phys_mask)      },
+    {HV_X64_REGISTER_MTRR_FIX64K00000,         11, get_field,           set_field,                FIELD(mtrr_fixed)          },
+    {HV_X64_REGISTER_TSC_AUX,                  1,  get_field,           set_tsc_aux,              FIELD(tsc_aux)             },
+    {HV_X64_REGISTER_DEBUG_CTL,                1,  get_vendor,          set_vendor,               VP_DEBUG_CTL               },
+    {HV_X64_REGISTER_SPEC_CTRL,                1,  get_field,           set_spec_ctrl,            FIELD(spec_ctrl)           },
+    {HV_X64_REGISTER_U_XSS,                    1,  get_field,           set_zero,                 FIELD(xss)                 },
+    {HV_X64_REGISTER_TSC_ADJUST,               1,  get_field,           set_field,                FIELD(tsc_adjust)          },
+    {HV_X64_REGISTER_MISC_ENABLE,              1,  get_field,           set_field,                FIELD(misc_enable)         },
+    {HV_REGISTER_HYPERCALL,                    1,  get_field,           set_field,                FIELD(hypercall_msr)       },
+    {HV_REGISTER_GUEST_OS_ID,                  1,  get_field,           set_field,                FIELD(guest_os_id)         },
+    {HV_REGISTER_VP_INDEX,                     1,  get_vp_index,        NULL,                     0                          },
+    {HV_REGISTER_TIME_REF_COUNT,               1,  get_reference_time,  NULL,                     0                          },
+    {HV_REGISTER_VP_ASSIST_PAGE,               1,  get_field,           set_field,                FIELD(vp_assist)           },
+    {HV_REGISTER_REFERENCE_TSC,                1,  get_field,           set_field,                FIELD(reference_tsc)       },
+    {HV_REGISTER_SINT0,                        17, get_field,           set_field,                SYNTHETIC(0)               }, /* and SCONTROL */
+    {HV_REGISTER_SVERSION,                     1,  get_constant,        NULL,                     SYNIC_VERSION              },
+    {HV_REGISTER_SIEFP,                        2,  get_field,           set_field,                SYNTHETIC(18)              }, /* and SIMP */
 };
 
 /* CR2, CR3, CR4; DR6, DR7; STAR, LSTAR, CSTAR, SFMASK follow each other in both numberings. */
-_Static_assert(VP_CR4 == VP_CR2 + 2 && VP_DR7 == VP_DR6 + 1 && VP_SFMASK == VP_STAR + 3, "order of enum vp_register");
+_Static_assert(VP_CR4 == VP_CR2 + 2 && VP_DR7 == VP_DR6 + 1 && VP_SFMASK == VP_STAR + 3,
+               "order of enum vp_register");
 
 static const struct register_range *find_range(uint32_t name)
 {
@@ -532,7 +544,9 @@ enum hv_status register_get(struct vp *vp, uint32_t name, union hv_register_valu
 {
     const struct register_range *range = find_range(name);
 
-    *value = (union hv_register_value){.words = {0, 0}};
+    *value = (union hv_register_value){
+        .words = {0, 0}
+    };
     if (!range)
         return HV_STATUS_INVALID_PARAMETER;
     range->get(vp, range, name - range->first, value);
@@ -547,7 +561,8 @@ enum hv_status register_set(struct vp *vp, uint32_t name, const union hv_registe
         return HV_STATUS_INVALID_PARAMETER;
     if (!range->set)
         return HV_STATUS_ACCESS_DENIED;
-    return range->set(vp, range, name - range->first, value) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
+    return range->set(vp, range, name - range->first, value) ? HV_STATUS_SUCCESS
+                                                             : HV_STATUS_INVALID_REGISTER_VALUE;
 }
 
 enum hv_status hypercall_get_vp_registers(struct hypercall *call)
@@ -557,8 +572,9 @@ enum hv_status hypercall_get_vp_registers(struct hypercall *call)
 
     if (input->input_vtl)
         return HV_STATUS_INVALID_PARAMETER;
-    for (; call->reps_done < call->rep_count; call->reps_done++) {
-        enum hv_status status = register_get(call->vp, input->names[call->reps_done], &values[call->reps_done]);
+    for (; call->reps_done < call->rep_count && hypercall_spend(call, GET_COST); call->reps_done++) {
+        enum hv_status status =
+            register_get(call->vp, input->names[call->reps_done], &values[call->reps_done]);
 
         if (status != HV_STATUS_SUCCESS)
             return status;
@@ -572,7 +588,7 @@ enum hv_status hypercall_set_vp_registers(struct hypercall *call)
 
     if (input->input_vtl)
         return HV_STATUS_INVALID_PARAMETER;
-    for (; call->reps_done < call->rep_count; call->reps_done++) {
+    for (; call->reps_done < call->rep_count && hypercall_spend(call, SET_COST); call->reps_done++) {
         const struct hv_register_assoc *element = &input->elements[call->reps_done];
         union hv_register_value value;
         enum hv_status status;

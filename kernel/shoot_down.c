@@ -8,8 +8,9 @@
 static uint64_t shoot_downs; /* atomic */
 
 /*
- * Whether the processor may still use translations from before `generation`. The VP may be gone by the time it is
- * looked at; then what is read here is meaningless but harmless, because lp->running has changed by the next time.
+ * Whether the processor may still use translations from before `generation`. The VP may be gone by the time
+ * it is looked at; then what is read here is meaningless but harmless, because lp->running has changed by the
+ * next time.
  */
 static bool is_stale(const struct lp *lp, const struct partition *partition, uint64_t generation)
 {

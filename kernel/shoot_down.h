@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stale translations. Whoever changes a nested map calls shoot_down(); when it returns no processor uses what the map
- * said before, neither in a guest nor in the hypervisor's own accesses to guest memory.
+ * Stale translations. Whoever changes a nested map calls shoot_down(); when it returns no processor uses what
+ * the map said before, neither in a guest nor in the hypervisor's own accesses to guest memory.
  *
- * Each map has a generation, each VP the generation that its processor has flushed for. A processor announces the VP
- * that it is about to run in lp->running before it compares the two for the last time; the one who changes the map
- * raises the generation before it reads lp->running. So either the one sees the new generation or the other sees the
- * VP and waits for it.
+ * Each map has a generation, each VP the generation that its processor has flushed for. A processor announces
+ * the VP that it is about to run in lp->running before it compares the two for the last time; the one who
+ * changes the map raises the generation before it reads lp->running. So either the one sees the new
+ * generation or the other sees the VP and waits for it.
  */
 #ifndef KERNEL_SHOOT_DOWN_H
 #define KERNEL_SHOOT_DOWN_H
@@ -17,8 +17,8 @@ struct partition;
 struct vp;
 
 /*
- * Ends the use of old translations of this partition's map on every processor. The caller may hold the partition's
- * lock or the parent map's, which nobody takes between shoot_down_entry and shoot_down_exit.
+ * Ends the use of old translations of this partition's map on every processor. The caller may hold the
+ * partition's lock or the parent map's, which nobody takes between shoot_down_entry and shoot_down_exit.
  */
 void shoot_down(struct partition *partition);
 
@@ -26,15 +26,15 @@ void shoot_down(struct partition *partition);
 uint64_t shoot_down_count(void);
 
 /*
- * Called by vendor->run just before it enters the guest, after the last point at which it might not, and just after it
- * has left. True: the VP's translations on this processor must be dropped with this entry.
+ * Called by vendor->run just before it enters the guest, after the last point at which it might not, and just
+ * after it has left. True: the VP's translations on this processor must be dropped with this entry.
  */
 bool shoot_down_entry(struct vp *vp);
 void shoot_down_exit(void);
 
 /*
- * Around accesses of the hypervisor to a VP's memory: what the map said at or after the first call stays the VP's until
- * the second. No lock may be taken in between, other than a VP's interrupt lock and the log's.
+ * Around accesses of the hypervisor to a VP's memory: what the map said at or after the first call stays the
+ * VP's until the second. No lock may be taken in between, other than a VP's interrupt lock and the log's.
  */
 void guest_memory_begin(struct vp *vp);
 void guest_memory_end(void);

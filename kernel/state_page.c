@@ -5,7 +5,8 @@
 #include "kernel/state_page.h"
 #include "kernel/vp.h"
 
-/* Where the VP keeps a page of this type: its pfn, and through `page` its address. NULL: there is no such type. */
+/* Where the VP keeps a page of this type: its pfn, and through `page` its address. NULL: there is no such
+ * type. */
 static uint64_t *state_page(struct vp *vp, uint16_t type, void ***page)
 {
     switch (type) {
@@ -21,8 +22,8 @@ static uint64_t *state_page(struct vp *vp, uint16_t type, void ***page)
 }
 
 /*
- * Only pages that the parent provides. One from the partition's pool would have to be deposited and yet visible to the
- * parent: PROCESSOR_FEATURE_NOT_SUPPORTED says that the caller must provide it.
+ * Only pages that the parent provides. One from the partition's pool would have to be deposited and yet
+ * visible to the parent: PROCESSOR_FEATURE_NOT_SUPPORTED says that the caller must provide it.
  */
 enum hv_status hypercall_map_vp_state_page(struct hypercall *call)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libFuzzer harness: the input is a parent that makes any hypercall with any words in its pages, and children that exit
- * for any reason. Whatever they do, the hypervisor does not fail an assertion or touch memory that is not its own, no
- * call goes on for ever, and in the end everything can be taken back: the parent's map is what it was.
+ * libFuzzer harness: the input is a parent that makes any hypercall with any words in its pages, and children
+ * that exit for any reason. Whatever they do, the hypervisor does not fail an assertion or touch memory that
+ * is not its own, no call goes on for ever, and in the end everything can be taken back: the parent's map is
+ * what it was.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -97,12 +98,14 @@ static uint64_t next_word(void)
 
 static void guest(struct vp *vp, struct vp_exit *exit)
 {
-    exit->reason = left == 0 || runs++ > MAXIMUM_RUNS ? LOAM_EXIT_EXTERNAL_INTERRUPT
-                                                     : (enum loam_exit_reason)(next8() % LOAM_EXIT_REASON_COUNT);
+    exit->reason = left == 0 || runs++ > MAXIMUM_RUNS
+                       ? LOAM_EXIT_EXTERNAL_INTERRUPT
+                       : (enum loam_exit_reason)(next8() % LOAM_EXIT_REASON_COUNT);
     fake_nmi_is_kick = next8() % 2;
     fake_tsc += next_bytes(2);
     if (next8() % 4 == 0)
-        fake_interrupted_event = HV_PENDING_INTERRUPTION_PENDING | (next8() & 3) << 1 | (uint64_t)next8() << 16;
+        fake_interrupted_event =
+            HV_PENDING_INTERRUPTION_PENDING | (next8() & 3) << 1 | (uint64_t)next8() << 16;
     vp->gpr[next8() % 16] = next_word();
     exit->instruction_length = next8() % 16;
     switch (exit->reason) {
@@ -168,7 +171,8 @@ static uint64_t *parent_page(uint64_t pfn)
 
 static void any_call(void)
 {
-    uint16_t code = next8() % 32 ? codes[next8() % (sizeof(codes) / sizeof(*codes))] : (uint16_t)next_bytes(2);
+    uint16_t code =
+        next8() % 32 ? codes[next8() % (sizeof(codes) / sizeof(*codes))] : (uint16_t)next_bytes(2);
     const struct hypercall_entry *entry = hypercall_find(code);
     uint64_t input_pfn = 0x100 + next8() % 4, output_pfn = 0x104 + next8() % 4, control = code, result;
     uint64_t *input = parent_page(input_pfn);
@@ -207,7 +211,8 @@ static void any_call(void)
 static void set_up(unsigned slot)
 {
     struct hv_input_create_partition create = {.creation_flags = HV_CREATE_LAPIC | HV_CREATE_X2APIC};
-    uint64_t *input = parent_page(0x100), *output = parent_page(0x104), first = 0x200 + next_bytes(2) % 0x2000;
+    uint64_t *input = parent_page(0x100), *output = parent_page(0x104),
+             first = 0x200 + next_bytes(2) % 0x2000;
 
     if (!input || !output)
         return;

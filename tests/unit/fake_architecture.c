@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The architecture of the fake machine: CPUID, MSRs, extended state, instructions, as simple as they can be. */
+/* The architecture of the fake machine: CPUID, MSRs, extended state, instructions, as simple as they can be.
+ */
 #include <string.h>
 
 #include "hv/loam.h"
@@ -159,7 +160,8 @@ void *extended_state_legacy(struct vp *child)
 }
 
 /* Guest virtual addresses are guest physical ones. */
-void guest_translate(struct vp *vp, uint64_t gva, uint64_t access, struct hv_output_translate_virtual_address *output)
+void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
+                     struct hv_output_translate_virtual_address *output)
 {
     struct nested_translation translation;
 
@@ -179,7 +181,8 @@ unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[15])
     unsigned count = 0;
 
     guest_memory_begin(vp);
-    while (count < 15 && nested_lookup(&vp->partition->map, vp->rip + count, &translation) && translation.access)
+    while (count < 15 && nested_lookup(&vp->partition->map, vp->rip + count, &translation) &&
+           translation.access)
         bytes[count++] = *(const uint8_t *)physical_pointer(translation.spa);
     guest_memory_end();
     return count;

@@ -20,16 +20,20 @@
 #define ENTRY_LARGE    0x80ull
 #define ENTRY_NO_EXEC  (1ull << 63)
 
-const struct memory_range fake_ram[2] = {{0, 0x9F}, {0x100, (FAKE_MEMORY_SIZE >> 12) - 0x100}};
+const struct memory_range fake_ram[2] = {
+    {0,     0x9F                            },
+    {0x100, (FAKE_MEMORY_SIZE >> 12) - 0x100}
+};
 
 void (*fake_guest)(struct vp *vp, struct vp_exit *exit);
 void (*fake_kick)(uint32_t lp_index);
 void (*fake_elsewhere)(void);
-struct fake_vendor_record fake_vendor_record;
-uint64_t fake_interrupted_event;
+void (*fake_meanwhile)(void);
+_Thread_local struct fake_vendor_record fake_vendor_record;
+_Thread_local uint64_t fake_interrupted_event;
 uint64_t fake_tsc;
-bool fake_nmi_is_kick;
-int fake_extended_state_entered;
+_Thread_local bool fake_nmi_is_kick;
+_Thread_local int fake_extended_state_entered;
 
 static uint8_t *memory;
 static struct lp lps[FAKE_LP_MAXIMUM];
@@ -51,8 +55,7 @@ uint64_t physical_address(const void *pointer)
 
 uint64_t arch_tsc(void)
 {
-    fake_tsc += FAKE_TSC_STEP;
-    return fake_tsc;
+    return __atomic_add_fetch(&fake_tsc, FAKE_TSC_STEP, __ATOMIC_RELAXED);
 }
 
 uint64_t arch_tsc_frequency(void)
@@ -83,6 +86,12 @@ void lp_poll(void)
 
 struct lp *lp_current(void)
 {
+    void (*meanwhile)(void) = fake_meanwhile;
+
+    if (meanwhile) {
+        fake_meanwhile = NULL;
+        meanwhile();
+    }
     return &lps[current];
 }
 
@@ -184,12 +193,14 @@ static void vendor_set(struct vp *vp, enum vp_register name, uint64_t value)
     ((struct control *)vp->control)->registers[name] = value;
 }
 
-static void vendor_get_segment(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value)
+static void vendor_get_segment(const struct vp *vp, enum vp_segment name,
+                               struct hv_x64_segment_register *value)
 {
     *value = ((const struct control *)vp->control)->segments[name];
 }
 
-static void vendor_set_segment(struct vp *vp, enum vp_segment name, const struct hv_x64_segment_register *value)
+static void vendor_set_segment(struct vp *vp, enum vp_segment name,
+                               const struct hv_x64_segment_register *value)
 {
     ((struct control *)vp->control)->segments[name] = *value;
 }
@@ -277,7 +288,8 @@ void fake_machine_start(unsigned lp_total, bool has_1g_pages)
     const struct memory_range own = {FAKE_OWN_PFN, FAKE_OWN_PAGES};
     uint64_t needed = boot_memory_needed(fake_ram, 2, FAKE_ADDRESS_BITS, has_1g_pages);
 
-    memory = mmap(NULL, FAKE_MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    memory = mmap(NULL, FAKE_MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                  -1, 0);
     if (memory == MAP_FAILED)
         panic("no memory for the fake machine");
     memset(lps, 0, sizeof(lps));
@@ -285,6 +297,7 @@ void fake_machine_start(unsigned lp_total, bool has_1g_pages)
     fake_guest = NULL;
     fake_kick = NULL;
     fake_elsewhere = NULL;
+    fake_meanwhile = NULL;
     fake_interrupted_event = 0;
     fake_tsc = 1000;
     fake_nmi_is_kick = false;

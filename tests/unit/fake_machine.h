@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A machine on the host for tests of kernel/: an arena as physical memory, logical processors that are only structures,
- * an architecture that is simple, and a vendor whose guests are functions of the test.
+ * A machine on the host for tests of kernel/: an arena as physical memory, logical processors that are only
+ * structures, an architecture that is simple, and a vendor whose guests are functions of the test.
  */
 #ifndef TESTS_FAKE_MACHINE_H
 #define TESTS_FAKE_MACHINE_H
@@ -29,17 +29,21 @@
 /* RAM that the parent sees: 0-0x9EFFF and 1 MiB to the end. */
 extern const struct memory_range fake_ram[2];
 
-/* A machine just after boot: frames, the parent's map, `lps` processors with a parent VP each, no children. */
+/* A machine just after boot: frames, the parent's map, `lps` processors with a parent VP each, no children.
+ */
 void fake_machine_start(unsigned lps, bool has_1g_pages);
 void fake_machine_stop(void);
 
-/* The processor that the test plays. */
+/* The processor that the test, or this thread of it, plays. */
 void fake_machine_become(unsigned lp);
 
 /* Called instead of a guest: fills *exit, may change the VP. NULL: an EXTERNAL_INTERRUPT exit at once. */
 extern void (*fake_guest)(struct vp *vp, struct vp_exit *exit);
 /* Called for lp_kick. */
 extern void (*fake_kick)(uint32_t lp_index);
+/* Called by lp_current, at many places in the core: what other processors do just then. Not called from
+ * within. */
+extern void (*fake_meanwhile)(void);
 /* Called by arch_pause: what other processors do while this one waits. */
 extern void (*fake_elsewhere)(void);
 
@@ -50,18 +54,19 @@ struct fake_vendor_record {
     uint64_t injected; /* event of the last entry */
     bool window;       /* an interrupt window was wanted at the last entry */
 };
-extern struct fake_vendor_record fake_vendor_record;
+extern _Thread_local struct fake_vendor_record fake_vendor_record;
 /* Given by interrupted_event once. */
-extern uint64_t fake_interrupted_event;
+extern _Thread_local uint64_t fake_interrupted_event;
 extern uint64_t fake_tsc;
 /* The next NMI exit is a kick. */
-extern bool fake_nmi_is_kick;
+extern _Thread_local bool fake_nmi_is_kick;
 /* extended_state_enter minus extended_state_leave. */
-extern int fake_extended_state_entered;
+extern _Thread_local int fake_extended_state_entered;
 
 /* Translation of the parent's map, by the fake nested format. False: not present. */
 bool fake_parent_translate(uint64_t gpa, uint64_t *spa, bool *writable);
-/* A copy of the parent's whole map below FAKE_MEMORY_SIZE, leaf by leaf with its size, to compare (free() it). */
+/* A copy of the parent's whole map below FAKE_MEMORY_SIZE, leaf by leaf with its size, to compare (free()
+ * it). */
 uint64_t *fake_parent_map_copy(size_t *count);
 
 #endif

@@ -6,8 +6,8 @@
 #include "kernel/shoot_down.h"
 #include "tests/unit/kernel_fixture.h"
 
-#define R   HV_MAP_GPA_READABLE
-#define RWX (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE)
+#define R     HV_MAP_GPA_READABLE
+#define RWX   (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE)
 #define CLEAR HV_DISPATCH_VP_CLEAR_INTERCEPT_SUSPEND
 
 #define EVENT(type, vector) (1ull | (uint64_t)(type) << 1 | (uint64_t)(vector) << 16)
@@ -86,7 +86,8 @@ static void expect(enum hv_vp_dispatch_state state, enum hv_vp_dispatch_event ev
 #define EXPECT_BLOCKED(flags)   expect(HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_NONE, flags)
 #define EXPECT_INTERCEPT(flags) expect(HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INTERCEPT, flags)
 
-static enum hv_status assert_interrupt(uint32_t type, uint32_t destination, uint32_t vector, struct loam_vp_set *wake)
+static enum hv_status assert_interrupt(uint32_t type, uint32_t destination, uint32_t vector,
+                                       struct loam_vp_set *wake)
 {
     const struct hv_input_assert_virtual_interrupt input = {
         .partition_id = id, .interrupt_type = type, .destination = destination, .vector = vector};
@@ -100,7 +101,8 @@ static void assert_vector(uint32_t destination, uint8_t vector, uint64_t expecte
 {
     struct loam_vp_set wake;
 
-    assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, destination, vector, &wake), HV_STATUS_SUCCESS);
+    assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, destination, vector, &wake),
+                     HV_STATUS_SUCCESS);
     assert_int_equal(wake.bank[0], expected_wake);
 }
 
@@ -122,7 +124,8 @@ static void refused(void **state)
     const struct hv_input_dispatch_vp input = {.partition_id = id, .flags = 0x80};
 
     (void)state;
-    assert_int_equal(hypercall_status(HVCALL_DISPATCH_VP, 0, &input, sizeof(input)), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(HVCALL_DISPATCH_VP, 0, &input, sizeof(input)),
+                     HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(dispatch(id, 1, 0, &output), HV_STATUS_INVALID_VP_INDEX);
     /* Without a page for messages. */
     assert_int_equal(create_vp(id, 1), HV_STATUS_SUCCESS);
@@ -171,7 +174,8 @@ static void preempted(void **state)
 
 static void time_slices(void **state)
 {
-    const struct hv_input_dispatch_vp input = {.partition_id = id, .time_slice = 1}; /* 100 ns = 10 readings */
+    const struct hv_input_dispatch_vp input = {.partition_id = id,
+                                               .time_slice = 1}; /* 100 ns = 10 readings */
 
     (void)state;
     for (unsigned i = 0; i < 32; i++)
@@ -332,8 +336,9 @@ static void interrupted_delivery(void **state)
     EXPECT_INTERCEPT(0);
     assert_int_equal(register_low(id, 0, HV_REGISTER_PENDING_INTERRUPTION), EXTERNAL(0x51));
     assert_int_equal(register_page(0)->pending_interruption, EXTERNAL(0x51));
-    assert_true(((const struct hv_x64_memory_intercept_message *)message_page(0)->payload)->header.execution_state &
-                HV_EXECUTION_INTERRUPTION_PENDING);
+    assert_true(
+        ((const struct hv_x64_memory_intercept_message *)message_page(0)->payload)->header.execution_state &
+        HV_EXECUTION_INTERRUPTION_PENDING);
     begin_script();
     EXPECT_READY(CLEAR);
     assert_int_equal(injected[0], EXTERNAL(0x51));
@@ -359,7 +364,8 @@ static void exceptions(void **state)
     EXPECT_READY(0);
     assert_int_equal(injected[1], EXCEPTION(17) | HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE);
     assert_int_equal(injected[2], EXCEPTION(1));
-    /* Met while an exception was delivered: that one comes again by itself. An interrupt would not: it goes first. */
+    /* Met while an exception was delivered: that one comes again by itself. An interrupt would not: it goes
+     * first. */
     begin_script();
     add(LOAM_EXIT_EXCEPTION)->exception.vector = 1;
     fake_interrupted_event = EXCEPTION(14);
@@ -499,7 +505,8 @@ static void triple_fault(void **state)
     add(LOAM_EXIT_TRIPLE_FAULT);
     EXPECT_INTERCEPT(0);
     assert_int_equal(message_page(0)->header.message_type, HVMSG_UNRECOVERABLE_EXCEPTION);
-    assert_int_equal(((const struct hv_x64_intercept_message_header *)message_page(0)->payload)->rip, 0xBAD000);
+    assert_int_equal(((const struct hv_x64_intercept_message_header *)message_page(0)->payload)->rip,
+                     0xBAD000);
     /* Whoever dispatches it again finds a processor after reset. */
     begin_script();
     EXPECT_READY(CLEAR);
@@ -518,7 +525,8 @@ static void refused_state(void **state)
     add(LOAM_EXIT_OTHER)->raw = 0x7D;
     EXPECT_INTERCEPT(CLEAR);
     assert_int_equal(message_page(0)->header.message_type, HVMSG_UNSUPPORTED_FEATURE);
-    assert_int_equal(((const struct hv_unsupported_feature_message *)message_page(0)->payload)->feature_parameter, 0x7D);
+    assert_int_equal(
+        ((const struct hv_unsupported_feature_message *)message_page(0)->payload)->feature_parameter, 0x7D);
 }
 
 static void halts(void **state)
@@ -743,7 +751,8 @@ static void level_interrupts(void **state)
     enable_apic(vp0);
     set_flags(FAKE_RFLAGS_IF | 2);
     set_property(id, LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES, 1);
-    assert_int_equal(hypercall_status(HVCALL_ASSERT_VIRTUAL_INTERRUPT, 0, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(HVCALL_ASSERT_VIRTUAL_INTERRUPT, 0, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     add_act(end_of_interrupt);
     EXPECT_INTERCEPT(0);
     assert_int_equal(injected[0], EXTERNAL(0x55));
@@ -752,7 +761,8 @@ static void level_interrupts(void **state)
     assert_int_equal(message->vp_index, 0);
     /* Without the property it is an edge, and nobody is told. */
     set_property(id, LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES, 0);
-    assert_int_equal(hypercall_status(HVCALL_ASSERT_VIRTUAL_INTERRUPT, 0, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(HVCALL_ASSERT_VIRTUAL_INTERRUPT, 0, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     begin_script();
     add_act(end_of_interrupt);
     EXPECT_READY(CLEAR);
@@ -862,6 +872,13 @@ static void periodic_timers(void **state)
         assert_int_equal(injected[0], EXTERNAL(0x71));
         local_apic_write(&vp0->apic, APIC_REGISTER_EOI, 0, fake_tsc, &effect);
     }
+    /* A parent that is slower than the timer does not keep the VP from running. */
+    begin_script();
+    for (unsigned i = 1; i < 7; i++) {
+        fake_tsc += 100000000;
+        EXPECT_READY(0);
+        assert_int_equal(fake_vendor_record.runs, i / 2);
+    }
 }
 
 /* --- several VPs --- */
@@ -968,7 +985,8 @@ static void finalized_while_running(void **state)
     assert_int_equal(frame_find(physical_address(message_page(0)) >> 12)->maps, 0);
 }
 
-/* Memory is unmapped on another processor: the VP is waited for, and drops its translations at its next entry. */
+/* Memory is unmapped on another processor: the VP is waited for, and drops its translations at its next
+ * entry. */
 static unsigned flushes_before;
 
 static void unmap_meanwhile(struct vp *vp)

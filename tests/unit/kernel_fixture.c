@@ -69,7 +69,8 @@ uint64_t hypercall_slow(uint16_t code, unsigned reps, const void *input, size_t 
     memset(page(FIXTURE_INPUT_PFN), 0, HV_PAGE_SIZE);
     if (size)
         memcpy(page(FIXTURE_INPUT_PFN), input, size);
-    return hypercall_registers(control, FIXTURE_INPUT_PFN << HV_PAGE_SHIFT, FIXTURE_OUTPUT_PFN << HV_PAGE_SHIFT, NULL);
+    return hypercall_registers(control, FIXTURE_INPUT_PFN << HV_PAGE_SHIFT,
+                               FIXTURE_OUTPUT_PFN << HV_PAGE_SHIFT, NULL);
 }
 
 enum hv_status hypercall_status(uint16_t code, unsigned reps, const void *input, size_t size)
@@ -260,8 +261,8 @@ uint64_t register_low(uint64_t partition, uint32_t vp, uint32_t name)
     return value.low;
 }
 
-enum hv_status map_pages(uint64_t partition, uint64_t target, uint32_t flags, const uint64_t *pfns, unsigned count,
-                         unsigned *done)
+enum hv_status map_pages(uint64_t partition, uint64_t target, uint32_t flags, const uint64_t *pfns,
+                         unsigned count, unsigned *done)
 {
     uint64_t input[512] = {partition, target, flags}, result;
 
@@ -272,7 +273,8 @@ enum hv_status map_pages(uint64_t partition, uint64_t target, uint32_t flags, co
     return HV_RESULT_STATUS(result);
 }
 
-enum hv_status unmap_pages(uint64_t partition, uint64_t target, uint32_t flags, unsigned count, unsigned *done)
+enum hv_status unmap_pages(uint64_t partition, uint64_t target, uint32_t flags, unsigned count,
+                           unsigned *done)
 {
     const uint64_t input[3] = {partition, target, flags};
     uint64_t result = hypercall_slow(HVCALL_UNMAP_GPA_PAGES, count, input, sizeof(input));
@@ -282,7 +284,8 @@ enum hv_status unmap_pages(uint64_t partition, uint64_t target, uint32_t flags, 
     return HV_RESULT_STATUS(result);
 }
 
-enum hv_status dispatch(uint64_t partition, uint32_t vp, uint32_t flags, struct loam_output_dispatch_vp *output)
+enum hv_status dispatch(uint64_t partition, uint32_t vp, uint32_t flags,
+                        struct loam_output_dispatch_vp *output)
 {
     const struct hv_input_dispatch_vp input = {.partition_id = partition, .vp_index = vp, .flags = flags};
     enum hv_status status = hypercall_status(HVCALL_DISPATCH_VP, 0, &input, sizeof(input));
@@ -296,7 +299,8 @@ uint64_t statistic(uint64_t partition, uint32_t type, uint32_t vp, unsigned coun
     const struct loam_input_get_statistics input = {.partition_id = partition, .type = type, .vp_index = vp};
     struct loam_output_get_statistics output;
 
-    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &input, sizeof(input)), HV_STATUS_SUCCESS);
+    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &input, sizeof(input)),
+                     HV_STATUS_SUCCESS);
     memcpy(&output, page(FIXTURE_OUTPUT_PFN), sizeof(output));
     assert_true(counter < output.count);
     return output.counter[counter];

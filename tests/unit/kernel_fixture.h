@@ -33,7 +33,8 @@ bool hypercall_once(uint64_t *control, uint64_t rdx, uint64_t r8, uint64_t *resu
 /* The same until it is finished; `continuations` counts the repetitions (may be NULL). */
 uint64_t hypercall_registers(uint64_t control, uint64_t rdx, uint64_t r8, unsigned *continuations);
 
-/* A slow call from the input page to the output page, with `reps` elements (0: not a rep call). Returns RAX. */
+/* A slow call from the input page to the output page, with `reps` elements (0: not a rep call). Returns RAX.
+ */
 uint64_t hypercall_slow(uint16_t code, unsigned reps, const void *input, size_t size);
 /* Its status. */
 enum hv_status hypercall_status(uint16_t code, unsigned reps, const void *input, size_t size);
@@ -41,7 +42,8 @@ enum hv_status hypercall_fast(uint16_t code, uint64_t first, uint64_t second);
 
 /* Depositing hands out pages from FIXTURE_FREE_PFN on, in order. The call has to succeed. */
 void deposit(uint64_t partition, unsigned count);
-/* Withdraws all there is; returns the number of pages. Fails the test if a page comes twice or is not the parent's. */
+/* Withdraws all there is; returns the number of pages. Fails the test if a page comes twice or is not the
+ * parent's. */
 unsigned withdraw_all(uint64_t partition);
 /* The next `count` pages that nobody uses; aligned to `alignment` pages. */
 uint64_t take_pages(unsigned count, unsigned alignment);
@@ -64,11 +66,13 @@ enum hv_status get_register(uint64_t partition, uint32_t vp, uint32_t name, unio
 /* Of a register that must exist. */
 uint64_t register_low(uint64_t partition, uint32_t vp, uint32_t name);
 
-enum hv_status map_pages(uint64_t partition, uint64_t target, uint32_t flags, const uint64_t *pfns, unsigned count,
-                         unsigned *done);
-enum hv_status unmap_pages(uint64_t partition, uint64_t target, uint32_t flags, unsigned count, unsigned *done);
+enum hv_status map_pages(uint64_t partition, uint64_t target, uint32_t flags, const uint64_t *pfns,
+                         unsigned count, unsigned *done);
+enum hv_status unmap_pages(uint64_t partition, uint64_t target, uint32_t flags, unsigned count,
+                           unsigned *done);
 
-enum hv_status dispatch(uint64_t partition, uint32_t vp, uint32_t flags, struct loam_output_dispatch_vp *output);
+enum hv_status dispatch(uint64_t partition, uint32_t vp, uint32_t flags,
+                        struct loam_output_dispatch_vp *output);
 
 /* A counter of LOAM_HVCALL_GET_STATISTICS. */
 uint64_t statistic(uint64_t partition, uint32_t type, uint32_t vp, unsigned counter);

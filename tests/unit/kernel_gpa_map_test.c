@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* MAP_GPA_PAGES and UNMAP_GPA_PAGES: what they accept, counting of uses, splitting, shoot-downs, lack of memory. */
+/* MAP_GPA_PAGES and UNMAP_GPA_PAGES: what they accept, counting of uses, splitting, shoot-downs, lack of
+ * memory. */
 #include <stdlib.h>
 
 #include "kernel/frame.h"
@@ -7,8 +8,8 @@
 #include "kernel/shoot_down.h"
 #include "tests/unit/kernel_fixture.h"
 
-#define R   HV_MAP_GPA_READABLE
-#define RWX (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE)
+#define R     HV_MAP_GPA_READABLE
+#define RWX   (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE)
 #define LARGE HV_MAP_GPA_LARGE_PAGE
 
 static bool translate(uint64_t id, uint64_t gpa, struct nested_translation *translation)
@@ -27,7 +28,8 @@ static uint64_t mapped(uint64_t id)
 
 static void pages(void **state)
 {
-    uint64_t id = create_active_partition(10), pfns[3] = {take_pages(1, 1), take_pages(1, 1), take_pages(1, 1)};
+    uint64_t id = create_active_partition(10),
+             pfns[3] = {take_pages(1, 1), take_pages(1, 1), take_pages(1, 1)};
     struct nested_translation translation;
     unsigned done;
 
@@ -67,7 +69,8 @@ static void pages(void **state)
 static void refused(void **state)
 {
     uint64_t id = create_active_partition(20), pfn = take_pages(1, 1), large = take_pages(512, 512), two[2];
-    static const uint64_t sources[] = {0xA0, 0xFEE00, FAKE_OWN_PFN, FAKE_MEMORY_SIZE >> 12, 1ull << 52, ~0ull};
+    static const uint64_t sources[] = {0xA0,       0xFEE00, FAKE_OWN_PFN, FAKE_MEMORY_SIZE >> 12,
+                                       1ull << 52, ~0ull};
     static const uint32_t flags[] = {0,           HV_MAP_GPA_WRITABLE, HV_MAP_GPA_EXECUTABLE, R | 0x10,
                                      R | 1 << 14, R | 0x20000,         R | 0x40000000};
     const uint64_t end = 1ull << (FAKE_ADDRESS_BITS - 12);
@@ -141,7 +144,8 @@ static void no_access(void **state)
 
 static void large_pages(void **state)
 {
-    uint64_t id = create_active_partition(20), large = take_pages(1024, 512), two[2] = {large, large + 512}, small;
+    uint64_t id = create_active_partition(20), large = take_pages(1024, 512), two[2] = {large, large + 512},
+             small;
     struct nested_translation translation;
     unsigned done;
 
@@ -214,20 +218,20 @@ static void insufficient_memory(void **state)
 
 static void shoot_downs(void **state)
 {
-    uint64_t id = create_active_partition(20), pfns[100], before = shoot_down_count();
+    uint64_t id = create_active_partition(20), pfns[60], before;
     unsigned done;
 
     (void)state;
-    for (unsigned i = 0; i < 100; i++)
+    for (unsigned i = 0; i < 60; i++)
         pfns[i] = take_pages(1, 1);
     before = shoot_down_count();
-    map_pages(id, 0x10, RWX, pfns, 100, &done);
+    map_pages(id, 0x10, RWX, pfns, 60, &done);
     assert_int_equal(shoot_down_count(), before); /* nothing was there that could be stale */
-    map_pages(id, 0x10, R, pfns, 100, &done);
+    map_pages(id, 0x10, R, pfns, 60, &done);
     assert_int_equal(shoot_down_count(), before + 1);
-    unmap_pages(id, 0x10, 0, 100, &done);
+    unmap_pages(id, 0x10, 0, 60, &done);
     assert_int_equal(shoot_down_count(), before + 2);
-    unmap_pages(id, 0x10, 0, 100, &done);
+    unmap_pages(id, 0x10, 0, 60, &done);
     assert_int_equal(shoot_down_count(), before + 2);
 }
 
@@ -291,7 +295,8 @@ static void large_calls_continue(void **state)
     assert_int_equal(frame_find(large[7] + 511)->maps, 1);
 }
 
-/* Random maps and unmaps of two partitions over the same pages: the counts are those of the mappings there are. */
+/* Random maps and unmaps of two partitions over the same pages: the counts are those of the mappings there
+ * are. */
 static void counts_are_right(void **state)
 {
     enum { SOURCES = 2048, TARGETS = 4096 };
@@ -312,7 +317,8 @@ static void counts_are_right(void **state)
         if (random() % 3 == 0)
             unmap_pages(id, target, large ? HV_UNMAP_GPA_LARGE_PAGE : 0, count, NULL);
         else
-            map_pages(id, target, (random() % 4 ? RWX : HV_MAP_GPA_NO_ACCESS) | (large ? LARGE : 0), pfns, count, NULL);
+            map_pages(id, target, (random() % 4 ? RWX : HV_MAP_GPA_NO_ACCESS) | (large ? LARGE : 0), pfns,
+                      count, NULL);
     }
     memset(expected, 0, sizeof(expected));
     for (unsigned i = 0; i < 2; i++) {

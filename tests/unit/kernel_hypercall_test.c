@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The calling convention: control words, addresses, sizes, targets; and that nothing of the caller's can be abused. */
+/* The calling convention: control words, addresses, sizes, targets; and that nothing of the caller's can be
+ * abused. */
 #include "kernel/frame.h"
 #include "kernel/hypercall.h"
 #include "kernel/partition.h"
@@ -33,34 +34,38 @@ static void table_sizes(void **state)
         uint16_t code;
         uint16_t input, output, rep_input, rep_output;
     } expected[] = {
-        {HVCALL_CREATE_PARTITION, sizeof(struct hv_input_create_partition), sizeof(struct hv_partition_id_only), 0, 0},
-        {HVCALL_SET_PARTITION_PROPERTY, sizeof(struct hv_input_set_partition_property), 0, 0, 0},
-        {HVCALL_GET_PARTITION_PROPERTY, sizeof(struct hv_input_get_partition_property), 8, 0, 0},
-        {HVCALL_DEPOSIT_MEMORY, sizeof(struct hv_input_deposit_memory), 0, 8, 0},
-        {HVCALL_WITHDRAW_MEMORY, sizeof(struct hv_input_withdraw_memory), 0, 0, 8},
-        {HVCALL_MAP_GPA_PAGES, sizeof(struct hv_input_map_gpa_pages), 0, 8, 0},
-        {HVCALL_UNMAP_GPA_PAGES, sizeof(struct hv_input_unmap_gpa_pages), 0, 0, 0},
-        {HVCALL_CREATE_VP, sizeof(struct hv_input_create_vp), 0, 0, 0},
-        {HVCALL_DELETE_VP, sizeof(struct hv_input_delete_vp), 0, 0, 0},
-        {HVCALL_GET_VP_REGISTERS, sizeof(struct hv_input_get_vp_registers), 0, 4, sizeof(union hv_register_value)},
-        {HVCALL_SET_VP_REGISTERS, sizeof(struct hv_input_set_vp_registers), 0, sizeof(struct hv_register_assoc), 0},
+        {HVCALL_CREATE_PARTITION,          sizeof(struct hv_input_create_partition),
+         sizeof(struct hv_partition_id_only),                                                                                         0, 0 },
+        {HVCALL_SET_PARTITION_PROPERTY,    sizeof(struct hv_input_set_partition_property),    0,                                      0, 0 },
+        {HVCALL_GET_PARTITION_PROPERTY,    sizeof(struct hv_input_get_partition_property),    8,                                      0, 0 },
+        {HVCALL_DEPOSIT_MEMORY,            sizeof(struct hv_input_deposit_memory),            0,                                      8, 0 },
+        {HVCALL_WITHDRAW_MEMORY,           sizeof(struct hv_input_withdraw_memory),           0,                                      0, 8 },
+        {HVCALL_MAP_GPA_PAGES,             sizeof(struct hv_input_map_gpa_pages),             0,                                      8, 0 },
+        {HVCALL_UNMAP_GPA_PAGES,           sizeof(struct hv_input_unmap_gpa_pages),           0,                                      0, 0 },
+        {HVCALL_CREATE_VP,                 sizeof(struct hv_input_create_vp),                 0,                                      0, 0 },
+        {HVCALL_DELETE_VP,                 sizeof(struct hv_input_delete_vp),                 0,                                      0, 0 },
+        {HVCALL_GET_VP_REGISTERS,          sizeof(struct hv_input_get_vp_registers),          0,                                      4,
+         sizeof(union hv_register_value)                                                                                                   },
+        {HVCALL_SET_VP_REGISTERS,          sizeof(struct hv_input_set_vp_registers),          0,
+         sizeof(struct hv_register_assoc),                                                                                               0 },
         {HVCALL_TRANSLATE_VIRTUAL_ADDRESS, sizeof(struct hv_input_translate_virtual_address),
-         sizeof(struct hv_output_translate_virtual_address), 0, 0},
-        {HVCALL_REGISTER_INTERCEPT_RESULT, sizeof(struct hv_input_register_intercept_result), 0, 0, 0},
-        {HVCALL_ASSERT_VIRTUAL_INTERRUPT, sizeof(struct hv_input_assert_virtual_interrupt),
-         sizeof(struct loam_output_assert_virtual_interrupt), 0, 0},
-        {HVCALL_DISPATCH_VP, sizeof(struct hv_input_dispatch_vp), sizeof(struct loam_output_dispatch_vp), 0, 0},
-        {HVCALL_MAP_VP_STATE_PAGE, sizeof(struct hv_input_map_vp_state_page),
-         sizeof(struct hv_output_map_vp_state_page), 0, 0},
-        {HVCALL_UNMAP_VP_STATE_PAGE, sizeof(struct hv_input_unmap_vp_state_page), 0, 0, 0},
-        {HVCALL_GET_VP_STATE, sizeof(struct hv_input_vp_state), 0, 0, 0},
-        {HVCALL_SET_VP_STATE, sizeof(struct hv_input_vp_state), 0, 0, 0},
-        {HVCALL_GET_VP_CPUID_VALUES, sizeof(struct hv_input_get_vp_cpuid_values), 0,
-         sizeof(struct hv_cpuid_leaf_info), 16},
-        {LOAM_HVCALL_READ_LOG, sizeof(struct loam_input_read_log), sizeof(struct loam_output_read_log), 0, 0},
-        {LOAM_HVCALL_GET_STATISTICS, sizeof(struct loam_input_get_statistics),
-         sizeof(struct loam_output_get_statistics), 0, 0},
-        {LOAM_HVCALL_RECLAIM_CHILDREN, 0, sizeof(struct loam_output_reclaim), 0, 0},
+         sizeof(struct hv_output_translate_virtual_address),                                                                          0, 0 },
+        {HVCALL_REGISTER_INTERCEPT_RESULT, sizeof(struct hv_input_register_intercept_result), 0,                                      0, 0 },
+        {HVCALL_ASSERT_VIRTUAL_INTERRUPT,  sizeof(struct hv_input_assert_virtual_interrupt),
+         sizeof(struct loam_output_assert_virtual_interrupt),                                                                         0, 0 },
+        {HVCALL_DISPATCH_VP,               sizeof(struct hv_input_dispatch_vp),               sizeof(struct loam_output_dispatch_vp), 0,
+         0                                                                                                                                 },
+        {HVCALL_MAP_VP_STATE_PAGE,         sizeof(struct hv_input_map_vp_state_page),
+         sizeof(struct hv_output_map_vp_state_page),                                                                                  0, 0 },
+        {HVCALL_UNMAP_VP_STATE_PAGE,       sizeof(struct hv_input_unmap_vp_state_page),       0,                                      0, 0 },
+        {HVCALL_GET_VP_STATE,              sizeof(struct hv_input_vp_state),                  0,                                      0, 0 },
+        {HVCALL_SET_VP_STATE,              sizeof(struct hv_input_vp_state),                  0,                                      0, 0 },
+        {HVCALL_GET_VP_CPUID_VALUES,       sizeof(struct hv_input_get_vp_cpuid_values),       0,
+         sizeof(struct hv_cpuid_leaf_info),                                                                                              16},
+        {LOAM_HVCALL_READ_LOG,             sizeof(struct loam_input_read_log),                sizeof(struct loam_output_read_log),    0, 0 },
+        {LOAM_HVCALL_GET_STATISTICS,       sizeof(struct loam_input_get_statistics),
+         sizeof(struct loam_output_get_statistics),                                                                                   0, 0 },
+        {LOAM_HVCALL_RECLAIM_CHILDREN,     0,                                                 sizeof(struct loam_output_reclaim),     0, 0 },
     };
 
     (void)state;
@@ -86,15 +91,19 @@ static void control_words(void **state)
             assert_int_equal(raw(get | 1ull << bit, INPUT, OUTPUT), HV_STATUS_INVALID_HYPERCALL_INPUT);
     assert_int_equal(raw(get | HV_CONTROL_NESTED, INPUT, OUTPUT), HV_STATUS_INVALID_HYPERCALL_INPUT);
     /* Reps where there are none, none where there must be some. */
-    assert_int_equal(raw(get | 1ull << HV_CONTROL_REP_COUNT_SHIFT, INPUT, OUTPUT), HV_STATUS_INVALID_HYPERCALL_INPUT);
-    assert_int_equal(raw(get | 1ull << HV_CONTROL_REP_START_SHIFT, INPUT, OUTPUT), HV_STATUS_INVALID_HYPERCALL_INPUT);
+    assert_int_equal(raw(get | 1ull << HV_CONTROL_REP_COUNT_SHIFT, INPUT, OUTPUT),
+                     HV_STATUS_INVALID_HYPERCALL_INPUT);
+    assert_int_equal(raw(get | 1ull << HV_CONTROL_REP_START_SHIFT, INPUT, OUTPUT),
+                     HV_STATUS_INVALID_HYPERCALL_INPUT);
     assert_int_equal(raw(deposit_one, INPUT, OUTPUT), HV_STATUS_INVALID_HYPERCALL_INPUT);
-    assert_int_equal(raw(deposit_one | 2ull << HV_CONTROL_REP_COUNT_SHIFT | 2ull << HV_CONTROL_REP_START_SHIFT, INPUT,
-                         OUTPUT),
-                     HV_STATUS_INVALID_HYPERCALL_INPUT);
-    assert_int_equal(raw(deposit_one | 2ull << HV_CONTROL_REP_COUNT_SHIFT | 4095ull << HV_CONTROL_REP_START_SHIFT,
-                         INPUT, OUTPUT),
-                     HV_STATUS_INVALID_HYPERCALL_INPUT);
+    assert_int_equal(
+        raw(deposit_one | 2ull << HV_CONTROL_REP_COUNT_SHIFT | 2ull << HV_CONTROL_REP_START_SHIFT, INPUT,
+            OUTPUT),
+        HV_STATUS_INVALID_HYPERCALL_INPUT);
+    assert_int_equal(
+        raw(deposit_one | 2ull << HV_CONTROL_REP_COUNT_SHIFT | 4095ull << HV_CONTROL_REP_START_SHIFT, INPUT,
+            OUTPUT),
+        HV_STATUS_INVALID_HYPERCALL_INPUT);
     /* A variable header where there is none. */
     assert_int_equal(raw(get | 1ull << HV_CONTROL_VARIABLE_HEADER_SHIFT, INPUT, OUTPUT),
                      HV_STATUS_INVALID_HYPERCALL_INPUT);
@@ -111,14 +120,15 @@ static void control_words(void **state)
 static void addresses(void **state)
 {
     const struct hv_input_get_partition_property input = {
-        .partition_id = HV_PARTITION_ID_SELF, .property_code = HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY};
+        .partition_id = HV_PARTITION_ID_SELF,
+        .property_code = HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY};
     static const uint64_t bad[] = {
-        1,                              /* not aligned */
+        1, /* not aligned */
         4,
-        0xA0000,                        /* no RAM there */
-        0xFEE00000,                     /* registers */
-        FAKE_OWN_PFN << HV_PAGE_SHIFT,  /* Loam's own */
-        FAKE_MEMORY_SIZE,               /* behind the end */
+        0xA0000,                       /* no RAM there */
+        0xFEE00000,                    /* registers */
+        FAKE_OWN_PFN << HV_PAGE_SHIFT, /* Loam's own */
+        FAKE_MEMORY_SIZE,              /* behind the end */
         1ull << FAKE_ADDRESS_BITS,
         1ull << 52,
         ~0ull << 12,
@@ -138,7 +148,8 @@ static void addresses(void **state)
     assert_int_equal(raw(HVCALL_GET_PARTITION_PROPERTY, INPUT + 4080, OUTPUT), HV_STATUS_SUCCESS);
     assert_int_equal(raw(HVCALL_GET_PARTITION_PROPERTY, INPUT + 4088, OUTPUT), HV_STATUS_INVALID_ALIGNMENT);
     assert_int_equal(raw(HVCALL_GET_PARTITION_PROPERTY, INPUT, OUTPUT + 4088), HV_STATUS_SUCCESS);
-    assert_int_equal(raw(LOAM_HVCALL_GET_STATISTICS, INPUT, OUTPUT + 4096 - 504), HV_STATUS_INVALID_ALIGNMENT);
+    assert_int_equal(raw(LOAM_HVCALL_GET_STATISTICS, INPUT, OUTPUT + 4096 - 504),
+                     HV_STATUS_INVALID_ALIGNMENT);
     /* Elements count: 511 PFNs fit behind the header, 512 do not. */
     assert_int_equal(raw(HVCALL_DEPOSIT_MEMORY | 512ull << HV_CONTROL_REP_COUNT_SHIFT, INPUT, 0),
                      HV_STATUS_INVALID_ALIGNMENT);
@@ -178,6 +189,65 @@ static void deposited_pages_are_refused(void **state)
                      HV_STATUS_INVALID_ALIGNMENT);
 }
 
+#define CONTESTED_PFN 0x1005ull
+static unsigned countdown, waited;
+
+/* Processor 0 leaves its access to the page. */
+static void end_access(void)
+{
+    assert_ptr_equal(lp_by_index(0)->running, lp_by_index(0)->parent_vp);
+    lp_by_index(0)->running = NULL;
+    waited++;
+}
+
+static void deposit_meanwhile(void)
+{
+    const uint64_t input[2] = {HV_PARTITION_ID_SELF, CONTESTED_PFN};
+    uint64_t control = HVCALL_DEPOSIT_MEMORY | 1ull << HV_CONTROL_REP_COUNT_SHIFT, result;
+
+    if (--countdown > 0) {
+        fake_meanwhile = deposit_meanwhile;
+        return;
+    }
+    fake_machine_become(1);
+    fake_elsewhere = end_access;
+    memcpy(page(FIXTURE_FREE_PFN), input, sizeof(input));
+    assert_true(hypercall_once(&control, FIXTURE_FREE_PFN << HV_PAGE_SHIFT, 0, &result));
+    assert_int_equal(HV_RESULT_STATUS(result), HV_STATUS_SUCCESS);
+    fake_elsewhere = NULL;
+    fake_machine_become(0);
+}
+
+/*
+ * The page with the output is deposited at whatever moment of a call, and becomes a table: either the deposit
+ * waits until the output is there, or the output is not written.
+ */
+static void deposited_meanwhile(void **state)
+{
+    const struct hv_input_get_partition_property input = {
+        .partition_id = HV_PARTITION_ID_SELF,
+        .property_code = HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY};
+    uint64_t spa;
+    bool writable;
+
+    (void)state;
+    waited = 0;
+    for (unsigned i = 1; i <= 6; i++) {
+        memcpy(page(FIXTURE_INPUT_PFN), &input, sizeof(input));
+        countdown = i;
+        fake_meanwhile = deposit_meanwhile;
+        raw(HVCALL_GET_PARTITION_PROPERTY, INPUT, CONTESTED_PFN << HV_PAGE_SHIFT);
+        fake_meanwhile = NULL;
+        assert_int_equal(frame_find(CONTESTED_PFN)->state, FRAME_LONE);
+        for (uint64_t pfn = 0x1000; pfn < 0x1200; pfn++) {
+            assert_true(fake_parent_translate(pfn << HV_PAGE_SHIFT, &spa, &writable));
+            assert_true(pfn == CONTESTED_PFN ? !writable : spa == pfn << HV_PAGE_SHIFT);
+        }
+        assert_int_equal(withdraw_all(HV_PARTITION_ID_SELF), 1);
+    }
+    assert_int_equal(waited, 2); /* in the middle of copying the input, and of copying the output */
+}
+
 static void targets(void **state)
 {
     uint64_t id = create_active_partition(20), other = create_partition();
@@ -186,8 +256,10 @@ static void targets(void **state)
     (void)state;
     /* The parent is not its own child. */
     assert_int_equal(hypercall_status(HVCALL_CREATE_VP, 0, &vp, sizeof(vp)), HV_STATUS_ACCESS_DENIED);
-    assert_int_equal(hypercall_fast(HVCALL_FINALIZE_PARTITION, HV_PARTITION_ID_SELF, 0), HV_STATUS_ACCESS_DENIED);
-    assert_int_equal(hypercall_fast(HVCALL_DELETE_PARTITION, parent_partition.id, 0), HV_STATUS_ACCESS_DENIED);
+    assert_int_equal(hypercall_fast(HVCALL_FINALIZE_PARTITION, HV_PARTITION_ID_SELF, 0),
+                     HV_STATUS_ACCESS_DENIED);
+    assert_int_equal(hypercall_fast(HVCALL_DELETE_PARTITION, parent_partition.id, 0),
+                     HV_STATUS_ACCESS_DENIED);
     /* Ids that are none: zero, another generation of the slot, a slot without partition. */
     assert_int_equal(hypercall_fast(HVCALL_FINALIZE_PARTITION, 0, 0), HV_STATUS_INVALID_PARTITION_ID);
     assert_int_equal(hypercall_fast(HVCALL_FINALIZE_PARTITION, id + PARTITION_MAXIMUM, 0),
@@ -196,8 +268,10 @@ static void targets(void **state)
     /* VPs that do not exist. */
     assert_int_equal(set_register(id, 0, HV_X64_REGISTER_RAX, 0, 0), HV_STATUS_INVALID_VP_INDEX);
     assert_int_equal(set_register(id, HV_MAXIMUM_VPS, HV_X64_REGISTER_RAX, 0, 0), HV_STATUS_INVALID_VP_INDEX);
-    assert_int_equal(set_register(id, HV_VP_INDEX_SELF, HV_X64_REGISTER_RAX, 0, 0), HV_STATUS_INVALID_VP_INDEX);
-    assert_int_equal(set_register(id, HV_VP_INDEX_ANY, HV_X64_REGISTER_RAX, 0, 0), HV_STATUS_INVALID_VP_INDEX);
+    assert_int_equal(set_register(id, HV_VP_INDEX_SELF, HV_X64_REGISTER_RAX, 0, 0),
+                     HV_STATUS_INVALID_VP_INDEX);
+    assert_int_equal(set_register(id, HV_VP_INDEX_ANY, HV_X64_REGISTER_RAX, 0, 0),
+                     HV_STATUS_INVALID_VP_INDEX);
     /* One that another processor has. */
     create_vp_with_pages(id, 0);
     fake_machine_become(1);
@@ -232,15 +306,22 @@ static void log_and_statistics(void **state)
     assert_int_equal(hypercall_status(LOAM_HVCALL_READ_LOG, 0, &read, sizeof(read)), HV_STATUS_SUCCESS);
     assert_int_equal(output->size, 100);
     read.size = LOAM_LOG_CHUNK + 1;
-    assert_int_equal(hypercall_status(LOAM_HVCALL_READ_LOG, 0, &read, sizeof(read)), HV_STATUS_INVALID_PARAMETER);
-    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &get, sizeof(get)), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(LOAM_HVCALL_READ_LOG, 0, &read, sizeof(read)),
+                     HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &get, sizeof(get)),
+                     HV_STATUS_INVALID_PARAMETER);
     get = (struct loam_input_get_statistics){.partition_id = id, .type = LOAM_STATISTICS_VP};
-    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &get, sizeof(get)), HV_STATUS_INVALID_VP_INDEX);
-    get = (struct loam_input_get_statistics){.partition_id = HV_PARTITION_ID_SELF, .type = LOAM_STATISTICS_VP, .vp_index = 2};
-    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &get, sizeof(get)), HV_STATUS_INVALID_VP_INDEX);
+    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &get, sizeof(get)),
+                     HV_STATUS_INVALID_VP_INDEX);
+    get = (struct loam_input_get_statistics){
+        .partition_id = HV_PARTITION_ID_SELF, .type = LOAM_STATISTICS_VP, .vp_index = 2};
+    assert_int_equal(hypercall_status(LOAM_HVCALL_GET_STATISTICS, 0, &get, sizeof(get)),
+                     HV_STATUS_INVALID_VP_INDEX);
 
-    assert_int_equal(statistic(HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, 0, LOAM_COUNTER_PARTITIONS), 2);
-    assert_int_equal(statistic(HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, 0, LOAM_COUNTER_LOGICAL_PROCESSORS), 2);
+    assert_int_equal(statistic(HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, 0, LOAM_COUNTER_PARTITIONS),
+                     2);
+    assert_int_equal(
+        statistic(HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, 0, LOAM_COUNTER_LOGICAL_PROCESSORS), 2);
     lp_by_index(1)->parent_vp->exits[LOAM_EXIT_CPUID] = 42;
     assert_int_equal(statistic(HV_PARTITION_ID_SELF, LOAM_STATISTICS_VP, 1, LOAM_EXIT_CPUID), 42);
     create_vp_with_pages(id, 3);
@@ -252,9 +333,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_start, fixture_stop)
     const struct CMUnitTest tests[] = {
-        TEST(unknown_codes),      TEST(table_sizes), TEST(control_words), TEST(addresses),
-        TEST(pages_are_released), TEST(deposited_pages_are_refused), TEST(targets), TEST(partition_id),
-        TEST(log_and_statistics),
+        TEST(unknown_codes),       TEST(table_sizes),
+        TEST(control_words),       TEST(addresses),
+        TEST(pages_are_released),  TEST(deposited_pages_are_refused),
+        TEST(deposited_meanwhile), TEST(targets),
+        TEST(partition_id),        TEST(log_and_statistics),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

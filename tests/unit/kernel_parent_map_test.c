@@ -15,7 +15,6 @@
 
 #define SLOT 7
 
-
 static int start(void **state)
 {
     (void)state;
@@ -339,8 +338,8 @@ static void protected_page(void **state)
     bool writable;
 
     (void)state;
-    assert_false(parent_map_protect(0x1000000));             /* RAM */
-    assert_false(parent_map_protect(0x4000000000));          /* no directory */
+    assert_false(parent_map_protect(0x1000000));    /* RAM */
+    assert_false(parent_map_protect(0x4000000000)); /* no directory */
     assert_false(parent_map_protect(1ull << FAKE_ADDRESS_BITS));
     assert_true(parent_map_protect(0xFEE00000));
     assert_false(parent_map_protect(0xFEC00000));

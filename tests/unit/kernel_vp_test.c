@@ -62,6 +62,46 @@ static void deletion(void **state)
     remove_partition(id);
 }
 
+static uint64_t contested;
+static unsigned countdown;
+
+static void delete_meanwhile(void)
+{
+    uint64_t control = HVCALL_DELETE_VP | HV_CONTROL_FAST, result;
+
+    if (--countdown > 0) {
+        fake_meanwhile = delete_meanwhile;
+        return;
+    }
+    fake_machine_become(1);
+    hypercall_once(&control, contested, 0, &result);
+    fake_machine_become(0);
+}
+
+/* A VP that another processor deletes at whatever moment of a call is not used without its pages. */
+static void deleted_meanwhile(void **state)
+{
+    unsigned refused = 0, done = 0;
+
+    (void)state;
+    contested = create_active_partition(20);
+    for (unsigned i = 1; i < 12; i++) {
+        const uint64_t input[6] = {contested, 0, HV_X64_REGISTER_CR3, 0, 0x1000, 0};
+        uint64_t control = HVCALL_SET_VP_REGISTERS | 1ull << HV_CONTROL_REP_COUNT_SHIFT, result;
+
+        create_vp(contested, 0);
+        memcpy(page(FIXTURE_INPUT_PFN), input, sizeof(input));
+        countdown = i;
+        fake_meanwhile = delete_meanwhile;
+        assert_true(hypercall_once(&control, FIXTURE_INPUT_PFN << HV_PAGE_SHIFT, 0, &result));
+        fake_meanwhile = NULL;
+        done += HV_RESULT_STATUS(result) == HV_STATUS_SUCCESS;
+        refused += HV_RESULT_STATUS(result) == HV_STATUS_INVALID_VP_INDEX;
+    }
+    assert_true(done > 0 && refused > 0);
+    assert_int_equal(done + refused, 11);
+}
+
 static void reset_state(void **state)
 {
     uint64_t id = create_active_partition(30);
@@ -644,6 +684,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(creation),
         TEST(deletion),
+        TEST(deleted_meanwhile),
         TEST(reset_state),
         TEST(registers_round_trip),
         TEST(registers_refused),

@@ -83,27 +83,30 @@ void cli_complain(const char *format, ...)
     fputc('\n', stderr);
 }
 
-static struct manager_client *connection(void)
+/* The connection to loamd, made when it is needed first. */
+static struct manager_client client;
+
+static bool connect_once(void)
 {
-    static struct manager_client client = {.descriptor = -1, .passed = -1};
-    if (client.descriptor < 0)
-        manager_client_open(&client, cli_options.socket);
-    return &client;
+    static bool tried, connected;
+    if (!tried)
+        connected = manager_client_open(&client, cli_options.socket);
+    tried = true;
+    return connected;
 }
 
 static json_t *call(const char *request, json_t *arguments, bool quietly, int *status)
 {
-    struct manager_client *client = connection();
     json_t *result = NULL;
-    if (client->code[0] && strcmp(client->code, MANAGER_CLIENT_UNREACHABLE) == 0)
-        json_decref(arguments);
+    if (connect_once())
+        result = manager_client_call(&client, request, arguments);
     else
-        result = manager_client_call(client, request, arguments);
+        json_decref(arguments);
     *status = result                                                     ? CLI_DONE
-              : strcmp(client->code, MANAGER_CLIENT_UNREACHABLE) == 0 ? CLI_UNREACHABLE
+              : strcmp(client.code, MANAGER_CLIENT_UNREACHABLE) == 0 ? CLI_UNREACHABLE
                                                                          : CLI_REFUSED;
     if (!result && !quietly)
-        cli_complain("%s", client->error);
+        cli_complain("%s", client.error);
     return result;
 }
 
@@ -117,8 +120,8 @@ json_t *cli_call_for_descriptor(const char *request, json_t *arguments, int *des
     json_t *result = call(request, arguments, false, status);
     if (!result)
         return NULL;
-    *descriptor = connection()->passed;
-    connection()->passed = -1;
+    *descriptor = client.passed;
+    client.passed = -1;
     if (*descriptor >= 0)
         return result;
     cli_complain("loamd's answer came without a descriptor");

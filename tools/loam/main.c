@@ -24,7 +24,7 @@ static const struct noun {
     {"host",
      "The hypervisor and this machine",
      {{"info", host_info, "what this machine and its hypervisor are"},
-      {"log", host_log, "what the hypervisor has logged since the machine started"},
+      {"log", host_log, "the hypervisor's log"},
       {"stats", host_stats, "counters: memory, exits"}}},
     {"vm",
      "Virtual machines",
@@ -50,7 +50,7 @@ static const struct noun {
      {{"create", switch_create, "make one"},
       {"list", switch_list, "all of them"},
       {"show", switch_show, "everything about one: ports, addresses, forwards"},
-      {"forward", switch_forward, "let a port of this machine lead to one of a virtual machine's"},
+      {"forward", switch_forward, "let a port of this machine lead to a virtual machine"},
       {"remove", switch_remove, "remove one that no virtual machine uses"}}},
 };
 
@@ -72,8 +72,8 @@ static char *program_help(int key, const char *text, void *input)
             fprintf(stream, "  loam %s %-*s %s\n", nouns[i].name, 16 - (int)strlen(nouns[i].name), verb->name,
                     verb->summary);
     }
-    fputs("\nloam NOUN VERB --help explains a verb. Exit status: 0 done, 1 refused or failed, 2 usage, 3 loamd cannot "
-          "be\nreached, 4 not within the time given.",
+    fputs("\nloam NOUN VERB --help explains a verb. Exit status: 0 done, 1 refused or "
+          "failed,\n2 usage, 3 loamd cannot be reached, 4 not within the time given.",
           stream);
     fclose(stream);
     return help;

@@ -260,15 +260,17 @@ static const struct argp_option stop_options[] = {
 static error_t parse_stop(int key, char *text, struct argp_state *state)
 {
     struct stop_arguments *arguments = state->input;
+    unsigned long timeout;
     char *end;
     switch (key) {
     case OPTION_TURN_OFF:
         arguments->turn_off = true;
         return 0;
     case OPTION_TIMEOUT:
-        arguments->timeout = (unsigned)strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end || arguments->timeout > LONGEST_STOP_TIMEOUT)
+        timeout = strtoul(text, &end, 10);
+        if (*text < '0' || *text > '9' || *end || timeout > LONGEST_STOP_TIMEOUT)
             argp_error(state, "--timeout: '%s' is not a number from 0 to %u", text, LONGEST_STOP_TIMEOUT);
+        arguments->timeout = (unsigned)timeout;
         return 0;
     default:
         return cli_take_argument(key, text, state, &arguments->name, "NAME");

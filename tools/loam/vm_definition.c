@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* loam vm create and loam vm set: the options that make a definition. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,7 +127,7 @@ static error_t parse_values(int key, char *text, struct argp_state *state)
         return 0;
     case 'c':
         number = strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end)
+        if (*text < '0' || *text > '9' || *end || number > INT_MAX)
             argp_error(state, "--cpus: '%s' is not a number", text);
         set(arguments, "processors", json_integer((json_int_t)number));
         return 0;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A progress bar on standard error, if that is a terminal, and Ctrl-C as the way to cancel. */
+#ifndef LOAM_PROGRESS_H
+#define LOAM_PROGRESS_H
+
+#include "partitions/root/disk/progress.h"
+
+/* Begins work that is called `what`. From now on Ctrl-C and SIGTERM raise the cancel flag. */
+struct disk_progress progress_begin(const char *what);
+/* Takes the bar off the screen. */
+void progress_end(void);
+
+#endif
