@@ -14,7 +14,7 @@ directory = tempfile.TemporaryDirectory()
 esp = build_esp(os.path.join(directory.name, "esp.img"), BARE)
 
 
-def boot(cycles=3, **options):
+def boot(cycles=20, **options):
     """Boots, checks that all processors are there, takes each off and on again, and powers off."""
     processors = options.get("processors", 1)
     with Machine(esp, **options) as machine:
@@ -48,7 +48,7 @@ def two_processors():
 
 @suite.test
 def four_processors():
-    boot(processors=4, cycles=2)
+    boot(processors=4, cycles=5)
 
 
 @suite.test

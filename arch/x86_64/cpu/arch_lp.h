@@ -31,6 +31,7 @@ enum gdt_selector {
 struct arch_lp {
     struct lp *self;        /* = &lp; GS points here */
     volatile uint32_t nmis; /* taken on the host's IDT */
+    uint32_t nmis_accounted; /* of them, those that kick_account() has seen */
     struct lp lp;
     uint64_t gdt[GDT_BYTES / 8];
     struct task_state task;

@@ -2,6 +2,7 @@
 #include "arch/x86_64/boot/boot_information.h"
 #include "arch/x86_64/cpu/host_apic.h"
 #include "arch/x86_64/cpu/instructions.h"
+#include "arch/x86_64/cpu/kick.h"
 #include "arch/x86_64/cpu/msr.h"
 #include "kernel/local_apic.h"
 
@@ -91,6 +92,7 @@ static void drain(void)
         host_apic_eoi();
     host_apic_write(APIC_REGISTER_TPR, 0);
     __asm__ volatile("stgi; nop; nop; clgi" : : : "memory");
+    kick_account(); /* NMIs came through the window, too */
 }
 
 void host_apic_init(void)

@@ -10,7 +10,8 @@ static uint32_t stopping; /* atomic: a processor panics; the others halt when th
 
 static void send_nmi(const struct lp *lp)
 {
-    host_apic_send((uint64_t)lp->apic_id << ICR_DESTINATION_SHIFT | (uint64_t)ICR_NMI << ICR_MODE_SHIFT | ICR_ASSERT);
+    host_apic_send((uint64_t)lp->apic_id << ICR_DESTINATION_SHIFT | (uint64_t)ICR_NMI << ICR_MODE_SHIFT |
+                   ICR_ASSERT);
 }
 
 void lp_kick(uint32_t lp_index)
@@ -21,18 +22,26 @@ void lp_kick(uint32_t lp_index)
         send_nmi(lp);
 }
 
-/* A kick that comes in host mode stays pending and ends the next entry at once; all that can be urgent is a panic. */
+/* A kick that comes in host mode stays pending and ends the next entry at once; all that can be urgent is a
+ * panic. */
 void lp_poll(void)
 {
     while (__atomic_load_n(&stopping, __ATOMIC_RELAXED))
         cpu_halt();
 }
 
-/* An NMI was taken in host mode: whose was it? */
-static bool account_nmi(struct lp *lp)
+bool kick_account(void)
 {
-    bool kick = __atomic_exchange_n(&lp->kicks_wanted, 0, __ATOMIC_SEQ_CST) != 0;
+    struct lp *lp = lp_current();
+    struct arch_lp *arch = arch_lp(lp);
+    uint32_t taken = arch->nmis;
+    bool kick;
 
+    if (taken == arch->nmis_accounted)
+        return false;
+    arch->nmis_accounted = taken;
+    lp_poll();
+    kick = __atomic_exchange_n(&lp->kicks_wanted, 0, __ATOMIC_SEQ_CST) != 0;
     if (!kick || host_apic_counter_overflowed())
         __atomic_store_n(&lp->parent_nmi, true, __ATOMIC_SEQ_CST);
     return !kick;
@@ -42,22 +51,22 @@ bool kick_take_nmi(void)
 {
     /* IF = 0: the window is for the NMI alone, the parent's interrupts stay pending. */
     __asm__ volatile("cli; stgi; nop; nop; clgi; sti" : : : "memory");
-    lp_poll();
-    return account_nmi(lp_current());
+    return kick_account();
 }
 
-/* In vectors.asm: with GIF = 1 and IF = 0 until *word is not 0. */
-void wait_for_word(uint32_t *word);
+/* In vectors.asm: with GIF = 1 and IF = 0 until *word is not 0 or *nmis is not `seen`. */
+void wait_for_word(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
 
-void kick_wait(uint32_t *word)
+void kick_wait(const uint32_t *word)
 {
-    struct lp *lp = lp_current();
-    uint32_t before = arch_lp(lp)->nmis;
+    struct arch_lp *arch = arch_lp(lp_current());
 
-    wait_for_word(word);
-    lp_poll();
-    if (arch_lp(lp)->nmis != before)
-        account_nmi(lp);
+    /* The word is looked at after each accounting: who sets it afterwards sends an NMI. */
+    do {
+        kick_account();
+        wait_for_word(word, &arch->nmis, arch->nmis_accounted);
+    } while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == 0);
+    kick_account();
 }
 
 void kick_stop_others(void)

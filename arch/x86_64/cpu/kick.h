@@ -9,13 +9,14 @@
 #include "hv/types.h"
 
 /*
- * After an NMI exit: takes the NMI that is still pending, and notes whether it was the parent's (lp->parent_nmi).
- * False: it was a kick.
+ * NMIs that this processor has taken since the last call: true if one was not a kick and so the parent's
+ * (lp->parent_nmi is set). Whoever opens a window for NMIs calls this after it: a kick that is not accounted for keeps
+ * the next ones from being sent.
  */
-bool kick_take_nmi(void);
+bool kick_account(void);
 
 /* Sleeps until *word is not 0; whoever changes it kicks this processor. SMIs and NMIs are served, interrupts are not. */
-void kick_wait(uint32_t *word);
+void kick_wait(const uint32_t *word);
 
 /* Stops every other processor for ever (panic). */
 void kick_stop_others(void);

@@ -84,13 +84,16 @@ nmi_entry:
     pop rax
     iretq
 
-; void wait_for_word(uint32_t *word): with GIF = 1, so that SMIs and NMIs are served, and IF = 0, until *word is not 0.
+; void wait_for_word(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen): with GIF = 1, so that SMIs and
+; NMIs are served, and IF = 0, until *word is not 0 or *nmis is not `seen`.
 global wait_for_word
 wait_for_word:
     cli
     stgi
 .check:
     cmp dword [rdi], 0
+    jne .done
+    cmp dword [rsi], edx
     jne .done
 .halt:
     hlt
