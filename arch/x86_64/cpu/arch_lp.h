@@ -32,6 +32,7 @@ struct arch_lp {
     struct lp *self;        /* = &lp; GS points here */
     volatile uint32_t nmis; /* taken on the host's IDT */
     uint32_t nmis_accounted; /* of them, those that kick_account() has seen */
+    bool kick_sent_again;    /* atomic: one NMI more than kicks_wanted says may come (lost requests, host_apic.h) */
     struct lp lp;
     uint64_t gdt[GDT_BYTES / 8];
     struct task_state task;

@@ -114,19 +114,24 @@ void host_apic_init(void)
     host_apic_write(APIC_REGISTER_ESR, 0);
 }
 
-static bool loses_interrupts;
+static bool loses_requests;
 
 void host_apic_initialize(void)
 {
     uint32_t result[4];
 
     cpuid(CPUID_EMULATOR, 0, result);
-    loses_interrupts = result[1] == EMULATOR_EBX && result[2] == EMULATOR_ECX && result[3] == EMULATOR_EDX;
+    loses_requests = result[1] == EMULATOR_EBX && result[2] == EMULATOR_ECX && result[3] == EMULATOR_EDX;
+}
+
+bool host_apic_loses_requests(void)
+{
+    return loses_requests;
 }
 
 void host_apic_recheck(void)
 {
-    if (loses_interrupts)
+    if (loses_requests)
         host_apic_write(APIC_REGISTER_TPR, host_apic_read(APIC_REGISTER_TPR));
 }
 

@@ -40,8 +40,12 @@ void host_apic_drain_one(void);
 
 /*
  * QEMU's emulator changes the word that says "an interrupt is pending" at every #VMEXIT without a lock, so that one
- * which another thread raises in that moment is lost: the processor sleeps on with a request in its APIC. Writing the
- * task priority makes the emulated APIC look again. Does nothing on any other machine. See docs/emulators.md.
+ * which another thread raises in that moment is lost, be it an interrupt or an NMI. See docs/emulators.md.
+ */
+bool host_apic_loses_requests(void);
+/*
+ * Where requests are lost, a processor sleeps on with an interrupt in its APIC; writing the task priority makes the
+ * emulated APIC look again. Does nothing on any other machine.
  */
 void host_apic_recheck(void);
 /* Finds out whether this is QEMU's emulator; once, at boot. */

@@ -18,8 +18,12 @@ void lp_kick(uint32_t lp_index)
 {
     struct lp *lp = lp_by_index(lp_index);
 
-    if (__atomic_exchange_n(&lp->kicks_wanted, 1, __ATOMIC_SEQ_CST) == 0)
+    if (__atomic_exchange_n(&lp->kicks_wanted, 1, __ATOMIC_SEQ_CST) == 0) {
         send_nmi(lp);
+    } else if (host_apic_loses_requests()) {
+        __atomic_store_n(&arch_lp(lp)->kick_sent_again, true, __ATOMIC_SEQ_CST);
+        send_nmi(lp);
+    }
 }
 
 /* A kick that comes in host mode stays pending and ends the next entry at once; all that can be urgent is a
@@ -41,7 +45,8 @@ bool kick_account(void)
         return false;
     arch->nmis_accounted = taken;
     lp_poll();
-    kick = __atomic_exchange_n(&lp->kicks_wanted, 0, __ATOMIC_SEQ_CST) != 0;
+    kick = __atomic_exchange_n(&lp->kicks_wanted, 0, __ATOMIC_SEQ_CST) != 0 ||
+           __atomic_exchange_n(&arch->kick_sent_again, false, __ATOMIC_SEQ_CST);
     if (!kick || host_apic_counter_overflowed())
         __atomic_store_n(&lp->parent_nmi, true, __ATOMIC_SEQ_CST);
     return !kick;
