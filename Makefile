@@ -9,6 +9,7 @@ LOAM_VERSION := 0.1
 BUILD := build
 CC := gcc
 LD := ld
+CLANG := clang
 NASM := nasm
 PYTHON := python3
 
@@ -19,9 +20,11 @@ CFLAGS_PROGRAM := -std=gnu17 -O2 -g $(WARNINGS) -fstack-protector-strong -MMD -M
 # The same sources in unit tests and fuzzers.
 CFLAGS_UNIT := -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -MMD -MP \
                -fsanitize=address,undefined -fno-sanitize-recover=all
+CFLAGS_FUZZ := $(CFLAGS_UNIT) -fsanitize=fuzzer
 
 PROGRAMS :=
 UNIT_TESTS :=
+FUZZERS :=
 TEST_PROGRAMS := # what suites run besides the programs
 OBJECTS :=
 
@@ -47,6 +50,16 @@ $(BUILD)/unit/$(1): $(patsubst %.c,$(BUILD)/unit/object/%.o,$(2))
 endef
 unit_test = $(eval $(call unit_test_template,$(strip $(1)),$(2),$(3)))
 
+# $(call fuzzer,NAME,SOURCES,LIBRARIES): build/fuzz/NAME [CORPUS] [-max_total_time=SECONDS], libFuzzer with the same sanitizers.
+define fuzzer_template
+FUZZERS += $(BUILD)/fuzz/$(1)
+OBJECTS += $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
+$(BUILD)/fuzz/$(1): $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
+	@mkdir -p $$(@D)
+	$(CLANG) $(CFLAGS_FUZZ) -o $$@ $$^ $(3)
+endef
+fuzzer = $(eval $(call fuzzer_template,$(strip $(1)),$(2),$(3)))
+
 $(BUILD)/program/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_PROGRAM) $(CFLAGS_PROGRAM) $(CPPFLAGS_EXTRA) -c -o $@ $<
@@ -55,10 +68,15 @@ $(BUILD)/unit/object/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_PROGRAM) $(CFLAGS_UNIT) $(CPPFLAGS_EXTRA) -c -o $@ $<
 
+$(BUILD)/fuzz/object/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS_PROGRAM) $(CFLAGS_FUZZ) $(CPPFLAGS_EXTRA) -c -o $@ $<
+
 include $(sort $(wildcard */build.mk */*/build.mk */*/*/build.mk */*/*/*/build.mk))
 
 programs: $(PROGRAMS)
 unit-tests: $(UNIT_TESTS)
+fuzzers: $(FUZZERS)
 test-programs: $(TEST_PROGRAMS)
 
 run:
@@ -69,12 +87,12 @@ run:
 # Everything that the tests need, then all of them. TESTS narrows them down, e.g. make test TESTS="unit/ide boot/".
 test:
 	@tools/packages
-	$(MAKE) all unit-tests test-programs
+	$(MAKE) all unit-tests fuzzers test-programs
 	tests/run $(TESTS)
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all programs unit-tests test-programs clean run test
+.PHONY: all programs unit-tests fuzzers test-programs clean run test
 .DELETE_ON_ERROR:
 -include $(sort $(OBJECTS:.o=.d))

@@ -16,11 +16,5 @@ $(call unit_test,kernel_vp_test,tests/unit/kernel_vp_test.c $(KERNEL_TEST_SOURCE
 $(call unit_test,kernel_dispatch_test,tests/unit/kernel_dispatch_test.c $(KERNEL_TEST_SOURCES))
 $(call unit_test,kernel_race_test,tests/unit/kernel_race_test.c $(KERNEL_TEST_SOURCES),-pthread)
 
-# Random hypercalls with random pages: build/fuzz/hypercall [CORPUS] [-max_total_time=SECONDS]. Flags and the rule for
-# objects are those of tests/fuzz/build.mk, which is read later.
-FUZZERS += $(BUILD)/fuzz/hypercall
-HYPERCALL_FUZZ_SOURCES := tests/fuzz/hypercall_fuzz.c $(KERNEL_HOST_SOURCES)
-OBJECTS += $(HYPERCALL_FUZZ_SOURCES:%.c=$(BUILD)/fuzz/object/%.o)
-$(BUILD)/fuzz/hypercall: $(HYPERCALL_FUZZ_SOURCES:%.c=$(BUILD)/fuzz/object/%.o)
-	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS_FUZZ) -o $@ $^
+# Random hypercalls with random pages.
+$(call fuzzer,hypercall,tests/fuzz/hypercall_fuzz.c $(KERNEL_HOST_SOURCES))

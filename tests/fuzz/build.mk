@@ -4,26 +4,6 @@
 
 include partitions/root/worker/devices/sources.mk
 
-# The same as for the other devices' fuzzer; whichever is read first.
-ifndef CFLAGS_FUZZ
-CLANG := clang
-CFLAGS_FUZZ := -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -MMD -MP \
-    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-
-$(BUILD)/fuzz/object/%.o: %.c
-	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS_PROGRAM) $(CFLAGS_FUZZ) -c -o $@ $<
-endif
-
-# $(call fuzzer,NAME,SOURCES): build/fuzz/NAME
-define fuzzer_template
-OBJECTS += $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
-$(BUILD)/fuzz/$(1): $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
-	@mkdir -p $$(@D)
-	$$(CLANG) $$(CFLAGS_FUZZ) -o $$@ $$^
-endef
-fuzzer = $(eval $(call fuzzer_template,$(strip $(1)),$(2)))
-
 IDE_SOURCES := $(sort $(wildcard $(WORKER_DEVICES)/ide*.c))
 DEC21140_SOURCES := $(sort $(wildcard $(WORKER_DEVICES)/dec21140*.c)) $(WORKER_DEVICES)/ethernet_crc.c
 FUZZ_SOURCES := tests/fuzz/fuzz_input.c tests/unit/device_fixture.c \

@@ -20,10 +20,5 @@ $(DISK_TOOL): $(DISK_TOOL_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_UNIT) -o $@ $^
 
-# libFuzzer over images: $(BUILD)/fuzz/vhd -runs=N -max_len=65536 [CORPUS]
-VHD_FUZZ_SOURCES := tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES)
-$(BUILD)/fuzz/vhd: $(VHD_FUZZ_SOURCES) $(wildcard partitions/root/disk/*.h) tests/unit/memory_file.h
-	@mkdir -p $(@D)
-	clang $(CPPFLAGS_PROGRAM) -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $(VHD_FUZZ_SOURCES)
+$(call fuzzer,vhd,tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES))
 TEST_PROGRAMS += $(DISK_TOOL)

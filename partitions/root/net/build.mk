@@ -43,7 +43,7 @@ $(LWIP)/$(1).a: $(LWIP)/kind $(NET)/lwip/lwipopts.h $(NET)/lwip/arch/cc.h $(NET)
 endef
 $(eval $(call lwip_archive_template,program,$(CC) $(CFLAGS_PROGRAM)))
 $(eval $(call lwip_archive_template,unit,$(CC) $(CFLAGS_UNIT)))
-$(eval $(call lwip_archive_template,fuzz,$$(CLANG) $$(CFLAGS_FUZZ))) # defined in tests/fuzz/build.mk
+$(eval $(call lwip_archive_template,fuzz,$(CLANG) $(CFLAGS_FUZZ)))
 
 SWITCH_CORE := $(patsubst %,$(NET)/%.c,bridge checksum coalesce control dhcp_server dns event_loop flow_key forward frame \
                gateway ipv4_output lease nat_icmp nat_policy nat_tcp nat_udp neighbour packet port port_holder shadow \
@@ -80,14 +80,10 @@ SWITCH_TEST_OBJECTS := $(patsubst %,$(BUILD)/unit/object/tests/unit/%.o,$(SWITCH
 $(SWITCH_TEST_OBJECTS): CPPFLAGS_EXTRA = $(LWIP_FLAGS)
 $(SWITCH_TEST_OBJECTS): | $(LWIP)/kind
 
-# The fuzzer of frames: build/fuzz/switch_frame [CORPUS] [-max_total_time=SECONDS]. Its objects are made by the rule of
-# tests/fuzz/build.mk.
-SWITCH_FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/object/%.o,tests/fuzz/switch_frame_fuzz.c tests/fuzz/fuzz_input.c \
-    $(FAKE_SWITCH))
-NET_CPPFLAGS := $(CPPFLAGS_PROGRAM)
-$(SWITCH_FUZZ_OBJECTS): CPPFLAGS_PROGRAM = $(NET_CPPFLAGS) $(LWIP_FLAGS)
+SWITCH_FUZZ_SOURCES := tests/fuzz/switch_frame_fuzz.c tests/fuzz/fuzz_input.c $(FAKE_SWITCH)
+$(call fuzzer,switch_frame,$(SWITCH_FUZZ_SOURCES),$$(LWIP_LIBRARY) -ljansson)
+$(BUILD)/fuzz/switch_frame: $(LWIP)/fuzz.a
+SWITCH_FUZZ_OBJECTS := $(SWITCH_FUZZ_SOURCES:%.c=$(BUILD)/fuzz/object/%.o)
+$(SWITCH_FUZZ_OBJECTS): CPPFLAGS_EXTRA = $(LWIP_FLAGS)
 $(SWITCH_FUZZ_OBJECTS): | $(LWIP)/kind
-$(BUILD)/fuzz/switch_frame: $(SWITCH_FUZZ_OBJECTS) $(LWIP)/fuzz.a
-	$(CLANG) $(CFLAGS_FUZZ) -o $@ $^ $(LWIP_LIBRARY) -ljansson
-OBJECTS += $(SWITCH_FUZZ_OBJECTS)
 TEST_PROGRAMS += $(BUILD)/unit/switch-tap

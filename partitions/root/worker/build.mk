@@ -36,16 +36,6 @@ $(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervis
 $(call unit_test,sandbox_test,tests/unit/sandbox_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
     $(WORKER)/sandbox.c $(DISK_SOURCES),$(WORKER_LIBRARIES) -lseccomp)
 
-# libFuzzer: build/fuzz/NAME [CORPUS] [-max_total_time=SECONDS]. The rule for objects is the devices'.
-# $(call fuzzer,NAME,SOURCES,LIBRARIES)
-define worker_fuzzer_template
-OBJECTS += $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
-$(BUILD)/fuzz/$(1): $(patsubst %.c,$(BUILD)/fuzz/object/%.o,$(2))
-	@mkdir -p $$(@D)
-	$$(CLANG) $$(CFLAGS_FUZZ) -o $$@ $$^ $(3)
-endef
-worker_fuzzer = $(eval $(call worker_fuzzer_template,$(strip $(1)),$(2),$(3)))
-
-$(call worker_fuzzer,mmio,tests/fuzz/mmio_fuzz.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c $(WORKER)/io_port.c, \
+$(call fuzzer,mmio,tests/fuzz/mmio_fuzz.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c $(WORKER)/io_port.c, \
     -lZydis -lZycore)
-$(call worker_fuzzer,linux_boot,tests/fuzz/linux_boot_fuzz.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c)
+$(call fuzzer,linux_boot,tests/fuzz/linux_boot_fuzz.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c)

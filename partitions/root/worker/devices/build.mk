@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Tests of the platform devices; the program that they are part of is declared in partitions/root/worker/build.mk. May
-# be included more than once.
-
-ifndef PLATFORM_SOURCES
+# Tests of the platform devices; the program that they are part of is declared in partitions/root/worker/build.mk.
 
 include partitions/root/worker/devices/sources.mk
-
-CLANG := clang
 
 PLATFORM_SOURCES := firmware_setup.c host_bridge.c i8042.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
     piix4_isa.c piix4_pm.c platform.c system_ports.c uart16550.c
@@ -34,18 +29,6 @@ $(call device_test,platform,$(PLATFORM_SOURCES))
 $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES)/acpi_tables.c \
     $(BUILD)/generated/dsdt.c)
 
-# libFuzzer over the whole board: build/fuzz/devices [CORPUS] [-max_total_time=SECONDS]
-CFLAGS_FUZZ := -std=gnu17 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -MMD -MP \
-    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-DEVICES_FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/object/%.o,tests/fuzz/devices_fuzz.c \
-    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES)))
-OBJECTS += $(DEVICES_FUZZ_OBJECTS)
-
-$(BUILD)/fuzz/object/%.o: %.c
-	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS_PROGRAM) $(CFLAGS_FUZZ) -c -o $@ $<
-
-$(BUILD)/fuzz/devices: $(DEVICES_FUZZ_OBJECTS)
-	$(CLANG) $(CFLAGS_FUZZ) -o $@ $^
-
-endif
+# The whole board.
+$(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c timer.c) \
+    $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES)))
