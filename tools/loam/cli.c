@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/loam/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,13 @@ struct cli_options cli_options = {.socket = MANAGER_SOCKET};
 
 enum { OPTION_JSON = 0x1000, OPTION_SOCKET };
 
+/* clang-format off */
 static const struct argp_option common_options[] = {
     {"json", OPTION_JSON, NULL, 0, "Print JSON, for programs", 90},
     {"socket", OPTION_SOCKET, "PATH", 0, "Where loamd listens (default " MANAGER_SOCKET ")", 90},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_common(int key, char *text, struct argp_state *state)
 {
@@ -34,17 +37,21 @@ static error_t parse_common(int key, char *text, struct argp_state *state)
 }
 
 static const struct argp common_parser = {.options = common_options, .parser = parse_common};
-const struct argp_child cli_common[] = {{&common_parser, 0, NULL, 90}, {0}};
+const struct argp_child cli_common[] = {
+    {&common_parser, 0, NULL, 90},
+    {0         }
+};
 
-void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser, const char *arguments,
-               const char *doc, void *input)
+void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser,
+               const char *arguments, const char *doc, void *input)
 {
     const struct argp argp = {
         .options = options, .parser = parser, .args_doc = arguments, .doc = doc, .children = cli_common};
     argp_parse(&argp, argc, argv, 0, NULL, input);
 }
 
-error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target, const char *what)
+error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target,
+                          const char *what)
 {
     switch (key) {
     case ARGP_KEY_ARG:
@@ -73,14 +80,38 @@ const char *cli_parse_name(int argc, char **argv, const char *doc)
     return name;
 }
 
+static void complain(const char *format, va_list arguments)
+{
+    fputs("loam: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
 void cli_complain(const char *format, ...)
 {
     va_list arguments;
-    fputs("loam: ", stderr);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    complain(format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+}
+
+void cli_refuse(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    complain(format, arguments);
+    va_end(arguments);
+    exit(CLI_REFUSED);
+}
+
+unsigned cli_parse_number(const char *option, const char *text, unsigned maximum)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || number > maximum)
+        cli_refuse("%s: '%s' is not a whole number from 0 to %u", option, text, maximum);
+    return (unsigned)number;
 }
 
 /* The connection to loamd, made when it is needed first. */
@@ -102,9 +133,9 @@ static json_t *call(const char *request, json_t *arguments, bool quietly, int *s
         result = manager_client_call(&client, request, arguments);
     else
         json_decref(arguments);
-    *status = result                                                     ? CLI_DONE
+    *status = result                                                 ? CLI_DONE
               : strcmp(client.code, MANAGER_CLIENT_UNREACHABLE) == 0 ? CLI_UNREACHABLE
-                                                                         : CLI_REFUSED;
+                                                                     : CLI_REFUSED;
     if (!result && !quietly)
         cli_complain("%s", client.error);
     return result;

@@ -10,7 +10,7 @@
 /* Exit statuses; documented in loam(1). */
 enum {
     CLI_DONE = 0,
-    CLI_REFUSED = 1,     /* it cannot be done, or went wrong */
+    CLI_REFUSED = 1, /* it cannot be done, or went wrong */
     CLI_USAGE = 2,
     CLI_UNREACHABLE = 3, /* loamd does not run, or may not be used */
     CLI_TIMEOUT = 4,     /* not within the time given */
@@ -27,20 +27,27 @@ extern struct cli_options cli_options;
 extern const struct argp_child cli_common[];
 
 /* Parses a verb's arguments; `doc` as in struct argp. Ends the program with CLI_USAGE if they are wrong. */
-void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser, const char *arguments,
-               const char *doc, void *input);
+void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser,
+               const char *arguments, const char *doc, void *input);
 
-/* For parsers: takes the only argument, or complains about one too many and a missing one. `what` is "NAME". */
-error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target, const char *what);
+/* For parsers: takes the only argument, or complains about one too many and a missing one. `what` is "NAME".
+ */
+error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target,
+                          const char *what);
 /* For verbs whose only argument is the name of a virtual machine or a switch. */
 const char *cli_parse_name(int argc, char **argv, const char *doc);
 
 /* One line on standard error. */
 void cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and ends the program with CLI_REFUSED: for an option whose value cannot be. */
+_Noreturn void cli_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The number that is an option's value; ends the program as above if it is none, or larger than `maximum`. */
+unsigned cli_parse_number(const char *option, const char *text, unsigned maximum);
 
 /*
- * Asks loamd and returns its result, the caller's. NULL: the reason has been printed, and `status` is what the program
- * is to end with. `arguments` are taken over.
+ * Asks loamd and returns its result, the caller's. NULL: the reason has been printed, and `status` is what
+ * the program is to end with. `arguments` are taken over.
  */
 json_t *cli_call(const char *request, json_t *arguments, int *status);
 /* The same with the descriptor that comes with the answer, the caller's. */

@@ -44,7 +44,8 @@ static void on_signal(int number)
     interrupted = number;
 }
 
-/* Every key goes to the guest. A change of the window's size interrupts nothing: SIGWINCH is ignored by default. */
+/* Every key goes to the guest. A change of the window's size interrupts nothing: SIGWINCH is ignored by
+ * default. */
 static void make_raw(void)
 {
     struct termios raw = original;
@@ -91,8 +92,8 @@ static enum ending show(const struct console *console)
 }
 
 /*
- * Takes what was typed. A guest that does not listen must not keep its user here: when there is no room left, a
- * terminal's input is looked at for the key that leaves, and lost.
+ * Takes what was typed. A guest that does not listen must not keep its user here: when there is no room left,
+ * a terminal's input is looked at for the key that leaves, and lost.
  */
 static enum ending take_input(struct console *console)
 {
@@ -116,7 +117,8 @@ static enum ending take_input(struct console *console)
 
 static enum ending pass_input(struct console *console)
 {
-    ssize_t count = send(console->descriptor, console->input, console->input_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t count =
+        send(console->descriptor, console->input, console->input_length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? ENDING_NOT_YET : ENDING_CLOSED;
     console->input_length -= (size_t)count;
@@ -127,10 +129,12 @@ static enum ending pass_input(struct console *console)
 static enum ending turn(struct console *console)
 {
     const bool room = console->terminal || console->input_length < INPUT_SIZE;
+    /* clang-format off */
     struct pollfd sources[] = {
         {.fd = console->descriptor, .events = (short)(POLLIN | (console->input_length ? POLLOUT : 0))},
         {.fd = console->reading && room ? STDIN_FILENO : -1, .events = POLLIN},
     };
+    /* clang-format on */
     enum ending ending = ENDING_NOT_YET;
     if (poll(sources, 2, -1) < 0)
         return errno == EINTR && !interrupted ? ENDING_NOT_YET : ENDING_DETACHED;
@@ -162,8 +166,9 @@ int console_run(const char *name)
     enum ending ending = ENDING_NOT_YET;
     json_t *value = json_string(name);
     int status;
-    json_t *result = cli_call_for_descriptor("vm-console", json_pack("{s:o}", "name", value ? value : json_string("?")),
-                                             &console.descriptor, &status);
+    json_t *result =
+        cli_call_for_descriptor("vm-console", json_pack("{s:o}", "name", value ? value : json_string("?")),
+                                &console.descriptor, &status);
     if (!result)
         return status;
     json_decref(result);

@@ -11,6 +11,7 @@
 #include "partitions/root/disk/convert.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/info.h"
+#include "partitions/root/manager/text.h"
 #include "tools/loam/cli.h"
 #include "tools/loam/progress.h"
 #include "tools/loam/size.h"
@@ -35,22 +36,21 @@ struct disk_arguments {
 
 /* ---- Arguments ---- */
 
-static enum disk_format parse_format(const char *text, struct argp_state *state)
+static enum disk_format parse_format(const char *text)
 {
     for (enum disk_format format = DISK_FORMAT_RAW; format <= DISK_FORMAT_DYNAMIC; format++)
         if (strcmp(text, disk_format_name(format)) == 0)
             return format;
-    argp_error(state, "--format: '%s' is none: use dynamic, fixed or raw", text);
-    return DISK_FORMAT_RAW;
+    cli_refuse("--format: '%s' is none: use dynamic, fixed or raw", text);
 }
 
-static uint64_t parse_size(const char *option, const char *text, uint64_t maximum, struct argp_state *state)
+static uint64_t parse_size(const char *option, const char *text, uint64_t maximum)
 {
     uint64_t size;
     if (!size_parse(text, &size))
-        argp_error(state, "%s: '%s' is not a size: write it as 512M or 10G", option, text);
+        cli_refuse("%s: '%s' is not a size: write it as 512M or 10G", option, text);
     if (size > maximum)
-        argp_error(state, "%s: '%s' is too large", option, text);
+        cli_refuse("%s: '%s' is too large", option, text);
     return size;
 }
 
@@ -66,15 +66,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct disk_arguments *arguments = state->input;
     switch (key) {
     case 's':
-        arguments->size = parse_size("--size", text, INT64_MAX, state);
+        arguments->size = parse_size("--size", text, INT64_MAX);
         arguments->has_size = true;
         return 0;
     case 'f':
-        arguments->format = parse_format(text, state);
+        arguments->format = parse_format(text);
         arguments->has_format = true;
         return 0;
     case OPTION_BLOCK_SIZE:
-        arguments->block_size = (uint32_t)parse_size("--block-size", text, UINT32_MAX, state);
+        arguments->block_size = (uint32_t)parse_size("--block-size", text, UINT32_MAX);
         return 0;
     case OPTION_SPARSE:
         arguments->sparse = true;
@@ -119,9 +119,9 @@ static void find_vm(pid_t process, char name[64])
 static int fail(const struct disk_error *error)
 {
     char vm[64] = "";
-    const char *remedy = error->code == EEXIST      ? ": choose another name, or give --replace"
+    const char *remedy = error->code == EEXIST    ? ": choose another name, or give --replace"
                          : error->code == EUCLEAN ? " (loam disk check says more)"
-                                                    : "";
+                                                  : "";
     if (error->code == EBUSY)
         find_vm(error->holder, vm);
     if (vm[0])
@@ -133,6 +133,7 @@ static int fail(const struct disk_error *error)
 
 /* ---- Create and convert ---- */
 
+/* clang-format off */
 static const struct argp_option create_options[] = {
     {"size", 's', "SIZE", 0, "Size of the disk, as 512M or 10G; required", 0},
     {"format", 'f', "FORMAT", 0, FORMAT_DOC " (default dynamic)", 0},
@@ -141,6 +142,7 @@ static const struct argp_option create_options[] = {
     {"replace", OPTION_REPLACE, NULL, 0, REPLACE_DOC, 0},
     {0},
 };
+/* clang-format on */
 
 int disk_create_verb(int argc, char **argv)
 {
@@ -164,6 +166,7 @@ int disk_create_verb(int argc, char **argv)
     return created ? CLI_DONE : fail(&error);
 }
 
+/* clang-format off */
 static const struct argp_option convert_options[] = {
     {"format", 'f', "FORMAT", 0,
      FORMAT_DOC " (default: dynamic if DESTINATION ends with .vhd, raw if it ends with .raw or .img)", 0},
@@ -173,6 +176,7 @@ static const struct argp_option convert_options[] = {
     {"replace", OPTION_REPLACE, NULL, 0, REPLACE_DOC, 0},
     {0},
 };
+/* clang-format on */
 
 static bool guess_format(const char *path, enum disk_format *format)
 {
@@ -189,8 +193,9 @@ int disk_convert_verb(int argc, char **argv)
     cli_parse(argc, argv, convert_options, parse, "SOURCE DESTINATION",
               "Copies a disk into a new image. Where there are only zeros it takes no space.", &arguments);
     if (!arguments.has_format && !guess_format(arguments.paths[1], &arguments.format)) {
-        cli_complain("%s: its name does not say which format it is to have: give --format dynamic, fixed or raw",
-                     arguments.paths[1]);
+        cli_complain(
+            "%s: its name does not say which format it is to have: give --format dynamic, fixed or raw",
+            arguments.paths[1]);
         return CLI_USAGE;
     }
     const struct disk_convert_options options = {
@@ -206,36 +211,39 @@ int disk_convert_verb(int argc, char **argv)
 
 /* ---- Info ---- */
 
+/* clang-format off */
 static const struct argp_option info_options[] = {
     {"raw", OPTION_RAW, NULL, 0, "FILE is a raw image (default: a VHD)", 0},
     {0},
 };
+/* clang-format on */
 
 static json_t *identifier_json(const uint8_t *id)
 {
-    return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2],
-                        id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14],
-                        id[15]);
+    return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1],
+                        id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12],
+                        id[13], id[14], id[15]);
 }
 
 static json_t *info_json(const char *path, const struct disk_info *info)
 {
-    json_t *value =
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", path, "format", disk_format_name(info->format),
-                  "size", (json_int_t)info->size, "file_size", (json_int_t)info->file_size, "file_space",
-                  (json_int_t)info->file_space, "geometry", info->geometry.cylinders, info->geometry.heads,
-                  info->geometry.sectors_per_track, "in_use", info->in_use);
+    json_t *value = json_pack("{s:o, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", text_json(path), "format",
+                              disk_format_name(info->format), "size", (json_int_t)info->size, "file_size",
+                              (json_int_t)info->file_size, "file_space", (json_int_t)info->file_space,
+                              "geometry", info->geometry.cylinders, info->geometry.heads,
+                              info->geometry.sectors_per_track, "in_use", info->in_use);
     if (info->format == DISK_FORMAT_RAW)
         return value;
-    json_object_update_new(value, json_pack("{s:s, s:s, s:I, s:o, s:b, s:b}", "creator", info->creator_application,
-                                            "creator_host", info->creator_host, "created", (json_int_t)info->created,
-                                            "identifier", identifier_json(info->identifier), "saved_state",
-                                            info->saved_state, "footer_damaged", info->footer_damaged));
+    json_object_update_new(value,
+                           json_pack("{s:s, s:s, s:I, s:o, s:b, s:b}", "creator", info->creator_application,
+                                     "creator_host", info->creator_host, "created", (json_int_t)info->created,
+                                     "identifier", identifier_json(info->identifier), "saved_state",
+                                     info->saved_state, "footer_damaged", info->footer_damaged));
     if (info->format == DISK_FORMAT_DYNAMIC)
-        json_object_update_new(value, json_pack("{s:I, s:I, s:I, s:I}", "block_size", (json_int_t)info->block_size,
-                                                "blocks", (json_int_t)info->blocks, "allocated_blocks",
-                                                (json_int_t)info->allocated_blocks, "damaged_blocks",
-                                                (json_int_t)info->damaged_blocks));
+        json_object_update_new(
+            value, json_pack("{s:I, s:I, s:I, s:I}", "block_size", (json_int_t)info->block_size, "blocks",
+                             (json_int_t)info->blocks, "allocated_blocks", (json_int_t)info->allocated_blocks,
+                             "damaged_blocks", (json_int_t)info->damaged_blocks));
     return value;
 }
 
@@ -274,7 +282,8 @@ int disk_info_verb(int argc, char **argv)
     size_format(info.size, size);
     size_format(info.file_space, space);
     table_describe("File", "%s", arguments.paths[0]);
-    table_describe("Format", "%s%s", info.format == DISK_FORMAT_RAW ? "" : "VHD, ", disk_format_name(info.format));
+    table_describe("Format", "%s%s", info.format == DISK_FORMAT_RAW ? "" : "VHD, ",
+                   disk_format_name(info.format));
     table_describe("Size", "%s (%llu bytes), takes %s", size, (unsigned long long)info.size, space);
     table_describe("Geometry", "%u cylinders, %u heads, %u sectors a track", info.geometry.cylinders,
                    info.geometry.heads, info.geometry.sectors_per_track);
@@ -298,18 +307,21 @@ static void report(void *context, enum disk_check_level level, const char *text)
 {
     json_t *findings = context;
     if (cli_options.json)
-        json_array_append_new(findings, json_pack("{s:s, s:s}", "level", level_names[level], "text", text));
+        json_array_append_new(findings,
+                              json_pack("{s:s, s:o}", "level", level_names[level], "text", text_json(text)));
     else
         printf("%s: %s\n", level_names[level], text);
 }
 
 static void print_verdict(const char *path, const struct disk_check_result *result)
 {
-    const unsigned long long errors = result->count[DISK_CHECK_ERROR], warnings = result->count[DISK_CHECK_WARNING];
+    const unsigned long long errors = result->count[DISK_CHECK_ERROR],
+                             warnings = result->count[DISK_CHECK_WARNING];
     if (errors)
         printf("%s: damaged, %llu error%s: restore it from a copy\n", path, errors, errors == 1 ? "" : "s");
     else if (warnings)
-        printf("%s: sound; what the warnings say is mended when a virtual machine next starts with it\n", path);
+        printf("%s: sound; what the warnings say is mended when a virtual machine next starts with it\n",
+               path);
     else
         printf("%s: sound\n", path);
 }
@@ -320,7 +332,8 @@ int disk_check_verb(int argc, char **argv)
     struct disk_check_result result;
     struct disk_error error;
     cli_parse(argc, argv, NULL, parse, "FILE",
-              "Looks a VHD over: footers, header, block allocation table. Nothing is changed.\vExit status: 0 sound, 1 "
+              "Looks a VHD over: footers, header, block allocation table. Nothing is changed.\vExit status: "
+              "0 sound, 1 "
               "damaged or not to be checked.",
               &arguments);
     json_t *findings = json_array();
@@ -330,7 +343,8 @@ int disk_check_verb(int argc, char **argv)
     }
     const bool sound = result.count[DISK_CHECK_ERROR] == 0;
     if (cli_options.json)
-        cli_print_json(json_pack("{s:s, s:b, s:o}", "path", arguments.paths[0], "sound", sound, "findings", findings));
+        cli_print_json(json_pack("{s:o, s:b, s:o}", "path", text_json(arguments.paths[0]), "sound", sound,
+                                 "findings", findings));
     else
         json_decref(findings);
     if (!cli_options.json)

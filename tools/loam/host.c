@@ -97,7 +97,8 @@ int host_log(int argc, char **argv)
 {
     int status, descriptor;
     cli_parse(argc, argv, NULL, parse_nothing, NULL,
-              "Prints what the hypervisor has logged since the machine started, as far as it still has it.", NULL);
+              "Prints what the hypervisor has logged since the machine started, as far as it still has it.",
+              NULL);
     json_t *result = cli_call_for_descriptor("host-log", NULL, &descriptor, &status);
     if (!result)
         return status;
@@ -114,7 +115,9 @@ int host_log(int argc, char **argv)
 /* One column for each of `columns`, which are exits by reason; a line for each reason that has occurred. */
 static void print_exits(const json_t *columns, const char *const *titles)
 {
-    struct table_column headings[64] = {{"EXITS", false}};
+    struct table_column headings[64] = {
+        {"EXITS", false}
+    };
     size_t count = json_array_size(columns) < 63 ? json_array_size(columns) : 63;
     const char *reason;
     json_t *value;
@@ -185,7 +188,8 @@ int host_stats(int argc, char **argv)
 {
     int status;
     cli_parse(argc, argv, NULL, parse_nothing, NULL,
-              "Shows the hypervisor's counters, and how often the parent and each virtual machine have left guest mode, "
+              "Shows the hypervisor's counters, and how often the parent and each virtual machine have left "
+              "guest mode, "
               "by reason.",
               NULL);
     json_t *result = cli_call("host-stats", NULL, &status);

@@ -8,7 +8,7 @@
 #include "tools/loam/cli.h"
 #include "tools/loam/verbs.h"
 
-#define MOST_VERBS 12
+#define MOST_VERBS 16 /* and an empty one behind them */
 
 struct verb {
     const char *name;
@@ -16,6 +16,7 @@ struct verb {
     const char *summary;
 };
 
+/* clang-format off */
 static const struct noun {
     const char *name;
     const char *summary;
@@ -36,6 +37,7 @@ static const struct noun {
       {"reset", vm_reset, "as its reset button does"},
       {"pause", vm_pause, "let its time stand still"},
       {"resume", vm_resume, "let its time go on"},
+      {"wait", vm_wait, "wait until one is in a state"},
       {"set", vm_set, "change one that is Off"},
       {"console", vm_console, "its first serial port, on this terminal"},
       {"remove", vm_remove, "forget one that is Off; its disks stay"}}},
@@ -53,6 +55,7 @@ static const struct noun {
       {"forward", switch_forward, "let a port of this machine lead to a virtual machine"},
       {"remove", switch_remove, "remove one that no virtual machine uses"}}},
 };
+/* clang-format on */
 
 #define NOUNS (sizeof(nouns) / sizeof(nouns[0]))
 
@@ -145,8 +148,8 @@ static int run_verb(const struct noun *noun, int argc, char **argv)
         return verb->run(argc, argv);
     }
     snprintf(help, sizeof(help), "loam %s", noun->name);
-    return refuse_word("verb", argv[0], find_near(argv[0], &noun->verbs[0].name, MOST_VERBS, sizeof(struct verb)),
-                       help);
+    return refuse_word("verb", argv[0],
+                       find_near(argv[0], &noun->verbs[0].name, MOST_VERBS, sizeof(struct verb)), help);
 }
 
 int main(int argc, char **argv)
@@ -171,6 +174,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < NOUNS; i++)
         if (strcmp(nouns[i].name, argv[place]) == 0)
             return run_verb(&nouns[i], argc - place - 1, argv + place + 1);
-    return refuse_word("noun", argv[place], find_near(argv[place], &nouns[0].name, NOUNS, sizeof(struct noun)),
-                       "loam");
+    return refuse_word("noun", argv[place],
+                       find_near(argv[place], &nouns[0].name, NOUNS, sizeof(struct noun)), "loam");
 }

@@ -8,7 +8,8 @@
 
 #define SIZE_TEXT_SIZE 32
 
-/* A whole number with nothing, K, M, G or T behind it; also KiB, KB and so on. False: it is not, or 2^63 or more. */
+/* A whole number with nothing, K, M, G or T behind it; also KiB, KB and so on. False: it is not, or 2^63 or
+ * more. */
 bool size_parse(const char *text, uint64_t *size);
 
 /* "256 MiB", "1.5 GiB", "1000 bytes"; with one digit after the point, rounded, if it is not whole. */

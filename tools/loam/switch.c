@@ -20,6 +20,7 @@ struct create_arguments {
     bool allow_host;
 };
 
+/* clang-format off */
 static const struct argp_option create_options[] = {
     {"type", OPTION_TYPE, "TYPE", 0, "NAT, the default and the only one for now", 0},
     {"subnet", OPTION_SUBNET, "NETWORK", 0,
@@ -32,6 +33,7 @@ static const struct argp_option create_options[] = {
      0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_create(int key, char *text, struct argp_state *state)
 {
@@ -39,7 +41,7 @@ static error_t parse_create(int key, char *text, struct argp_state *state)
     switch (key) {
     case OPTION_TYPE:
         if (strcmp(text, "NAT") != 0)
-            argp_error(state, "--type: '%s' cannot be made, only NAT", text);
+            cli_refuse("--type: '%s' cannot be made, only NAT", text);
         return 0;
     case OPTION_SUBNET:
         arguments->subnet = text;
@@ -56,16 +58,18 @@ int switch_create(int argc, char **argv)
 {
     struct create_arguments arguments = {0};
     cli_parse(argc, argv, create_options, parse_create, "NAME",
-              "Makes a virtual switch, which runs from then on. Its virtual machines reach each other, and by way of "
+              "Makes a virtual switch, which runs from then on. Its virtual machines reach each other, and "
+              "by way of "
               "this machine's connections the world.",
               &arguments);
-    return cli_do("switch-create", json_pack("{s:s, s:s*, s:b}", "name", arguments.name, "subnet", arguments.subnet,
-                                             "allow_host", arguments.allow_host));
+    return cli_do("switch-create", json_pack("{s:s, s:s*, s:b}", "name", arguments.name, "subnet",
+                                             arguments.subnet, "allow_host", arguments.allow_host));
 }
 
 int switch_remove(int argc, char **argv)
 {
-    const char *name = cli_parse_name(argc, argv, "Removes a switch that no virtual machine has a network adapter on.");
+    const char *name =
+        cli_parse_name(argc, argv, "Removes a switch that no virtual machine has a network adapter on.");
     return cli_do("switch-remove", json_pack("{s:s}", "name", name));
 }
 
@@ -74,7 +78,12 @@ int switch_remove(int argc, char **argv)
 static void list_switches(const json_t *switches)
 {
     static const struct table_column columns[] = {
-        {"NAME", false}, {"TYPE", false}, {"STATE", false}, {"SUBNET", false}, {"VMS", true}, {"REMARK", false},
+        {"NAME",   false},
+        {"TYPE",   false},
+        {"STATE",  false},
+        {"SUBNET", false},
+        {"VMS",    true },
+        {"REMARK", false},
     };
     struct libscols_table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
     json_t *entry;
@@ -94,10 +103,12 @@ static void list_switches(const json_t *switches)
 
 enum { OPTION_NAMES = 0x200 };
 
+/* clang-format off */
 static const struct argp_option list_options[] = {
     {"names", OPTION_NAMES, NULL, 0, "Only their names, a line each", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_list(int key, char *text, struct argp_state *state)
 {
@@ -158,7 +169,12 @@ static void show_forwards(const json_t *forwards)
 static void show_ports(const json_t *ports)
 {
     static const struct table_column columns[] = {
-        {"VM", false}, {"MAC", false}, {"ADDRESS", false}, {"RECEIVED", true}, {"SENT", true}, {"CONNECTIONS", true},
+        {"VM",          false},
+        {"MAC",         false},
+        {"ADDRESS",     false},
+        {"RECEIVED",    true },
+        {"SENT",        true },
+        {"CONNECTIONS", true },
     };
     char received[SIZE_TEXT_SIZE], sent[SIZE_TEXT_SIZE];
     json_t *port;
@@ -177,7 +193,8 @@ static void show_ports(const json_t *ports)
         table_set(line, 2, "%s", address ? address : "");
         table_set(line, 3, "%s", received);
         table_set(line, 4, "%s", sent);
-        table_set(line, 5, "%lld", (long long)(cli_number(port, "tcp_connections") + cli_number(port, "udp_sessions")));
+        table_set(line, 5, "%lld",
+                  (long long)(cli_number(port, "tcp_connections") + cli_number(port, "udp_sessions")));
     }
     putchar('\n');
     table_print(table);
@@ -201,9 +218,9 @@ int switch_show(int argc, char **argv)
     table_describe("Subnet", "%s", cli_text(result, "subnet"));
     if (cli_text(result, "gateway")[0])
         table_describe("Gateway", "%s", cli_text(result, "gateway"));
-    table_describe("This machine", "%s", json_is_true(json_object_get(result, "allow_host"))
-                                             ? "can be reached (--allow-host)"
-                                             : "cannot be reached");
+    table_describe("This machine", "%s",
+                   json_is_true(json_object_get(result, "allow_host")) ? "can be reached (--allow-host)"
+                                                                       : "cannot be reached");
     show_forwards(json_object_get(result, "forwards"));
     show_ports(json_object_get(result, "ports"));
     json_decref(result);
@@ -218,10 +235,12 @@ struct forward_arguments {
     bool remove;
 };
 
+/* clang-format off */
 static const struct argp_option forward_options[] = {
     {"remove", OPTION_REMOVE, NULL, 0, "End a forward: RULE is then tcp:[ADDRESS:]PORT", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_forward(int key, char *text, struct argp_state *state)
 {
@@ -266,8 +285,9 @@ static json_t *parse_rule(char *text, const struct forward_arguments *arguments)
     if (count < least || count > least + 1)
         return NULL;
     const bool has_address = count == least + 1;
-    json_t *rule = json_pack("{s:s, s:s, s:s, s:o}", "name", arguments->name, "protocol", parts[0], "host_address",
-                             has_address ? parts[1] : "0.0.0.0", "host_port", port_value(parts[has_address ? 2 : 1]));
+    json_t *rule =
+        json_pack("{s:s, s:s, s:s, s:o}", "name", arguments->name, "protocol", parts[0], "host_address",
+                  has_address ? parts[1] : "0.0.0.0", "host_port", port_value(parts[has_address ? 2 : 1]));
     if (arguments->remove)
         return rule;
     const char *child = parts[count - 2];
@@ -281,15 +301,19 @@ int switch_forward(int argc, char **argv)
 {
     struct forward_arguments arguments = {0};
     cli_parse(argc, argv, forward_options, parse_forward, "SWITCH RULE",
-              "Lets a port of this machine lead to a port of a virtual machine.\vRULE is tcp:[ADDRESS:]PORT:VM:PORT or "
-              "udp:...; VM is the name of a virtual machine on this switch, or an IP address of one; ADDRESS is one of "
-              "this machine's (default: all). Examples:\n  loam switch forward default tcp:8080:web1:80\n  loam switch "
+              "Lets a port of this machine lead to a port of a virtual machine.\vRULE is "
+              "tcp:[ADDRESS:]PORT:VM:PORT or "
+              "udp:...; VM is the name of a virtual machine on this switch, or an IP address of one; ADDRESS "
+              "is one of "
+              "this machine's (default: all). Examples:\n  loam switch forward default tcp:8080:web1:80\n  "
+              "loam switch "
               "forward default --remove tcp:8080",
               &arguments);
     json_t *rule = parse_rule(arguments.rule, &arguments);
     if (!rule) {
-        cli_complain(arguments.remove ? "the rule must be written as tcp:8080 or tcp:127.0.0.1:8080"
-                                      : "the rule must be written as tcp:8080:web1:80 or tcp:127.0.0.1:8080:web1:80");
+        cli_complain(arguments.remove
+                         ? "the rule must be written as tcp:8080 or tcp:127.0.0.1:8080"
+                         : "the rule must be written as tcp:8080:web1:80 or tcp:127.0.0.1:8080:web1:80");
         return CLI_REFUSED;
     }
     return cli_do(arguments.remove ? "switch-unforward" : "switch-forward", rule);

@@ -13,7 +13,7 @@
 #include "tools/loam/verbs.h"
 
 #define DEFAULT_STOP_TIMEOUT 60u
-#define LONGEST_STOP_TIMEOUT 3600u
+#define LONGEST_TIMEOUT      3600u
 
 static json_t *name_arguments(const char *name)
 {
@@ -30,7 +30,8 @@ static const char *remark(const json_t *vm)
     const char *reason = cli_text(vm, "reason");
     if (strcmp(reason, "no-space") == 0)
         return "no space on the host";
-    if (strcmp(reason, "power-off") == 0 || strcmp(reason, "turned-off") == 0 || strcmp(reason, "requested") == 0)
+    if (strcmp(reason, "power-off") == 0 || strcmp(reason, "turned-off") == 0 ||
+        strcmp(reason, "requested") == 0)
         return "";
     return cli_text(vm, "detail");
 }
@@ -38,7 +39,12 @@ static const char *remark(const json_t *vm)
 static void list_vms(const json_t *vms)
 {
     static const struct table_column columns[] = {
-        {"NAME", false}, {"STATE", false}, {"CPUS", true}, {"MEMORY", true}, {"UPTIME", true}, {"REMARK", false},
+        {"NAME",   false},
+        {"STATE",  false},
+        {"CPUS",   true },
+        {"MEMORY", true },
+        {"UPTIME", true },
+        {"REMARK", false},
     };
     struct libscols_table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
     char memory[SIZE_TEXT_SIZE], uptime[SIZE_TEXT_SIZE];
@@ -63,10 +69,12 @@ static void list_vms(const json_t *vms)
 
 enum { OPTION_NAMES = 0x100 };
 
+/* clang-format off */
 static const struct argp_option list_options[] = {
     {"names", OPTION_NAMES, NULL, 0, "Only their names, a line each", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_list(int key, char *text, struct argp_state *state)
 {
@@ -86,7 +94,8 @@ int vm_list(int argc, char **argv)
 {
     bool names = false;
     int status;
-    cli_parse(argc, argv, list_options, parse_list, NULL, "Lists virtual machines with their states.", &names);
+    cli_parse(argc, argv, list_options, parse_list, NULL, "Lists virtual machines with their states.",
+              &names);
     json_t *result = cli_call("vm-list", NULL, &status), *vm;
     const json_t *vms = json_object_get(result, "vms");
     size_t index;
@@ -124,10 +133,11 @@ static const char *user_name(const json_t *file)
 
 static void show_state(const json_t *vm)
 {
-    const char *reason = cli_text(vm, "reason"), *detail = cli_text(vm, "detail"), *path = cli_text(vm, "path");
+    const char *reason = cli_text(vm, "reason"), *detail = cli_text(vm, "detail"),
+               *path = cli_text(vm, "path");
     char uptime[SIZE_TEXT_SIZE];
-    table_describe("State", "%s%s%s%s%s%s%s", cli_text(vm, "state"), reason[0] ? " (" : "", reason,
-                   detail[0] ? ": " : "", detail, path[0] ? ", " : "", path[0] ? path : "");
+    table_describe("State", "%s%s%s%s%s%s%s%s", cli_text(vm, "state"), reason[0] ? " (" : "", reason,
+                   detail[0] ? ": " : "", detail, path[0] ? ", " : "", path, reason[0] ? ")" : "");
     if (json_is_integer(json_object_get(vm, "uptime"))) {
         duration_format((uint64_t)cli_number(vm, "uptime"), uptime);
         table_describe("Uptime", "%s (worker process %lld)", uptime, (long long)cli_number(vm, "process"));
@@ -147,7 +157,8 @@ static void show_files(const json_t *vm)
     json_array_foreach(json_object_get(vm, "disks"), index, disk)
     {
         table_describe(index < 4 ? places[index] : "Disk", "%s (%s%s, of %s)", cli_text(disk, "path"),
-                       cli_text(disk, "format"), json_is_true(json_object_get(disk, "read_only")) ? ", read-only" : "",
+                       cli_text(disk, "format"),
+                       json_is_true(json_object_get(disk, "read_only")) ? ", read-only" : "",
                        user_name(disk));
     }
 }
@@ -168,8 +179,9 @@ static void show_nics(const json_t *vm)
             table_describe("  address", "%s", json_string_value(address));
         }
         if (json_object_get(nic, "sent"))
-            table_describe("  frames", "%lld sent, %lld received, %lld dropped", (long long)cli_number(nic, "sent"),
-                           (long long)cli_number(nic, "received"), (long long)cli_number(nic, "dropped"));
+            table_describe("  frames", "%lld sent, %lld received, %lld dropped",
+                           (long long)cli_number(nic, "sent"), (long long)cli_number(nic, "received"),
+                           (long long)cli_number(nic, "dropped"));
     }
 }
 
@@ -179,8 +191,9 @@ static void show_unclaimed(const json_t *vm, const char *key, const char *title)
     const json_t *bus = json_object_get(json_object_get(vm, "counters"), key);
     json_int_t reads = cli_number(bus, "unclaimed_reads"), writes = cli_number(bus, "unclaimed_writes");
     if (reads || writes)
-        table_describe(title, "%lld reads and %lld writes that no device claimed, the last at %#llx", (long long)reads,
-                       (long long)writes, (unsigned long long)cli_number(bus, "last_unclaimed"));
+        table_describe(title, "%lld reads and %lld writes that no device claimed, the last at %#llx",
+                       (long long)reads, (long long)writes,
+                       (unsigned long long)cli_number(bus, "last_unclaimed"));
     else if (bus)
         table_describe(title, "every access was claimed by a device");
 }
@@ -215,17 +228,19 @@ int vm_show(int argc, char **argv)
 
 /* ---- Start and stop ---- */
 
-enum { OPTION_CONSOLE = 0x100, OPTION_TURN_OFF, OPTION_TIMEOUT };
+enum { OPTION_CONSOLE = 0x100, OPTION_TURN_OFF, OPTION_TIMEOUT, OPTION_STATE };
 
 struct start_arguments {
     const char *name;
     bool console;
 };
 
+/* clang-format off */
 static const struct argp_option start_options[] = {
     {"console", OPTION_CONSOLE, NULL, 0, "Then show its console, as loam vm console does", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_start(int key, char *text, struct argp_state *state)
 {
@@ -239,8 +254,8 @@ static error_t parse_start(int key, char *text, struct argp_state *state)
 int vm_start(int argc, char **argv)
 {
     struct start_arguments arguments = {0};
-    cli_parse(argc, argv, start_options, parse_start, "NAME", "Starts a virtual machine; returns when it is Running.",
-              &arguments);
+    cli_parse(argc, argv, start_options, parse_start, "NAME",
+              "Starts a virtual machine; returns when it is Running.", &arguments);
     int status = cli_do("vm-start", name_arguments(arguments.name));
     return status || !arguments.console ? status : console_run(arguments.name);
 }
@@ -251,53 +266,47 @@ struct stop_arguments {
     unsigned timeout;
 };
 
+/* clang-format off */
 static const struct argp_option stop_options[] = {
     {"turn-off", OPTION_TURN_OFF, NULL, 0, "At once, without asking the guest, as if the plug were pulled", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "How long to wait (default 60)", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse_stop(int key, char *text, struct argp_state *state)
 {
     struct stop_arguments *arguments = state->input;
-    unsigned long timeout;
-    char *end;
     switch (key) {
     case OPTION_TURN_OFF:
         arguments->turn_off = true;
         return 0;
     case OPTION_TIMEOUT:
-        timeout = strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end || timeout > LONGEST_STOP_TIMEOUT)
-            argp_error(state, "--timeout: '%s' is not a number from 0 to %u", text, LONGEST_STOP_TIMEOUT);
-        arguments->timeout = (unsigned)timeout;
+        arguments->timeout = cli_parse_number("--timeout", text, LONGEST_TIMEOUT);
         return 0;
     default:
         return cli_take_argument(key, text, state, &arguments->name, "NAME");
     }
 }
 
-/* Waits for Off. Ctrl-C ends us, and leaves it Stopping. */
-static int wait_for_off(const struct stop_arguments *arguments)
+/* Waits for a state. When the time is over, `remedy` is what may help. */
+static int wait_for_state(const char *name, const char *state, unsigned timeout, const char *remedy)
 {
     int status;
-    json_t *result = cli_call("vm-wait",
-                              json_pack("{s:s, s:[s], s:i}", "name", arguments->name, "states", "Off", "timeout",
-                                        (int)arguments->timeout),
-                              &status);
+    json_t *values = name_arguments(name);
+    json_object_update_new(values, json_pack("{s:[s], s:i}", "states", state, "timeout", (int)timeout));
+    json_t *result = cli_call("vm-wait", values, &status);
     if (!result)
         return status;
-    if (strcmp(cli_text(result, "state"), "Off") != 0) {
-        cli_complain("%s is still %s after %u s: turn it off with loam vm stop --turn-off %s", arguments->name,
-                     cli_text(result, "state"), arguments->timeout, arguments->name);
-        json_decref(result);
-        return CLI_TIMEOUT;
+    if (strcmp(cli_text(result, "state"), state) != 0) {
+        cli_complain("%s is still %s after %u s: %s %s", name, cli_text(result, "state"), timeout, remedy,
+                     name);
+        status = CLI_TIMEOUT;
+    } else if (cli_options.json) {
+        cli_print_json(json_incref(result));
     }
-    if (cli_options.json)
-        cli_print_json(result);
-    else
-        json_decref(result);
-    return CLI_DONE;
+    json_decref(result);
+    return status;
 }
 
 int vm_stop(int argc, char **argv)
@@ -305,7 +314,8 @@ int vm_stop(int argc, char **argv)
     struct stop_arguments arguments = {.timeout = DEFAULT_STOP_TIMEOUT};
     int status;
     cli_parse(argc, argv, stop_options, parse_stop, "NAME",
-              "Presses a virtual machine's power button, and waits until it is Off.\vInterrupted with Ctrl-C, or when "
+              "Presses a virtual machine's power button, and waits until it is Off.\vInterrupted with "
+              "Ctrl-C, or when "
               "the time is over, it stays Stopping and may still become Off.",
               &arguments);
     if (arguments.turn_off)
@@ -316,43 +326,84 @@ int vm_stop(int argc, char **argv)
     json_decref(result);
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "%s is Stopping; Ctrl-C leaves it so\n", arguments.name);
-    return wait_for_off(&arguments);
+    /* Ctrl-C ends us, and leaves it Stopping. */
+    return wait_for_state(arguments.name, "Off", arguments.timeout,
+                          "turn it off with loam vm stop --turn-off");
+}
+
+struct wait_arguments {
+    const char *name;
+    const char *state;
+    unsigned timeout;
+};
+
+/* clang-format off */
+static const struct argp_option wait_options[] = {
+    {"state", OPTION_STATE, "STATE", 0, "Off, Starting, Running, Paused or Stopping (default Off)", 0},
+    {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "How long to wait, at most and by default 3600", 0},
+    {0},
+};
+/* clang-format on */
+
+static error_t parse_wait(int key, char *text, struct argp_state *state)
+{
+    struct wait_arguments *arguments = state->input;
+    switch (key) {
+    case OPTION_STATE:
+        arguments->state = text;
+        return 0;
+    case OPTION_TIMEOUT:
+        arguments->timeout = cli_parse_number("--timeout", text, LONGEST_TIMEOUT);
+        return 0;
+    default:
+        return cli_take_argument(key, text, state, &arguments->name, "NAME");
+    }
+}
+
+int vm_wait(int argc, char **argv)
+{
+    struct wait_arguments arguments = {.state = "Off", .timeout = LONGEST_TIMEOUT};
+    cli_parse(argc, argv, wait_options, parse_wait, "NAME", "Waits until a virtual machine is in a state.",
+              &arguments);
+    return wait_for_state(arguments.name, arguments.state, arguments.timeout, "see loam vm show");
 }
 
 /* ---- The simple ones ---- */
 
 int vm_reset(int argc, char **argv)
 {
-    return cli_do("vm-reset", name_arguments(cli_parse_name(argc, argv,
-                                                            "Resets a virtual machine, as its reset button would.")));
+    return cli_do("vm-reset", name_arguments(cli_parse_name(
+                                  argc, argv, "Resets a virtual machine, as its reset button would.")));
 }
 
 int vm_pause(int argc, char **argv)
 {
-    return cli_do("vm-pause",
-                  name_arguments(cli_parse_name(argc, argv, "Pauses a virtual machine: its time stands still.")));
+    return cli_do("vm-pause", name_arguments(cli_parse_name(
+                                  argc, argv, "Pauses a virtual machine: its time stands still.")));
 }
 
 int vm_resume(int argc, char **argv)
 {
-    return cli_do("vm-resume", name_arguments(cli_parse_name(
-                                   argc, argv,
-                                   "Lets a Paused virtual machine go on; one that is Paused because the host has no "
-                                   "space tries again.")));
+    return cli_do("vm-resume",
+                  name_arguments(cli_parse_name(
+                      argc, argv,
+                      "Lets a Paused virtual machine go on; one that is Paused because the host has no "
+                      "space tries again.")));
 }
 
 int vm_remove(int argc, char **argv)
 {
-    return cli_do("vm-remove", name_arguments(cli_parse_name(
-                                   argc, argv,
-                                   "Removes a virtual machine that is Off, and forwards to it. Its disks and its log "
-                                   "stay.")));
+    return cli_do("vm-remove",
+                  name_arguments(cli_parse_name(
+                      argc, argv,
+                      "Removes a virtual machine that is Off, and forwards to it. Its disks and its log "
+                      "stay.")));
 }
 
 int vm_console(int argc, char **argv)
 {
-    return console_run(cli_parse_name(
-        argc, argv,
-        "Connects this terminal with a virtual machine's first serial port. Ctrl-] leaves it. What it showed last is "
-        "shown again on entry; one at a time can have it."));
+    return console_run(cli_parse_name(argc, argv,
+                                      "Connects this terminal with a virtual machine's first serial port. "
+                                      "Ctrl-] leaves it. What it showed last is "
+                                      "shown again on entry; one at a time can have it."));
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* loam vm create and loam vm set: the options that make a definition. */
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/loam/cli.h"
@@ -17,18 +15,22 @@ struct definition_arguments {
     json_t *values; /* the request's arguments */
 };
 
+/* What can be written; how many a virtual machine can have, loamd knows. */
+#define MOST_PROCESSORS 65535u
+
 #define MEMORY_DOC  "Memory, as 512M or 2G"
 #define CPUS_DOC    "Virtual processors"
 #define KERNEL_DOC  "Linux kernel to start (a bzImage)"
 #define INITRD_DOC  "Its initial RAM disk"
 #define CMDLINE_DOC "Its command line"
 #define DISK_DOC                                                                                             \
-    "Disk: a VHD; FILE,raw for a raw image or a block device; FILE,read-only for one that must not be "     \
+    "Disk: a VHD; FILE,raw for a raw image or a block device; FILE,read-only for one that must not be "      \
     "written. Up to four: IDE 0:0, 0:1, 1:0, 1:1"
 #define NIC_DOC                                                                                              \
     "Network adapter on this switch; SWITCH,mac=00-15-5D-01-02-03 to choose its address (default: one that " \
     "nobody has). Up to eight"
 
+/* clang-format off */
 static const struct argp_option create_options[] = {
     {"memory", 'm', "SIZE", 0, MEMORY_DOC " (default 512M)", 0},
     {"cpus", 'c', "NUMBER", 0, CPUS_DOC " (default 1)", 0},
@@ -39,7 +41,9 @@ static const struct argp_option create_options[] = {
     {"nic", 'n', "SWITCH", 0, NIC_DOC " (default none)", 0},
     {0},
 };
+/* clang-format on */
 
+/* clang-format off */
 static const struct argp_option set_options[] = {
     {"memory", 'm', "SIZE", 0, MEMORY_DOC, 0},
     {"cpus", 'c', "NUMBER", 0, CPUS_DOC, 0},
@@ -53,6 +57,7 @@ static const struct argp_option set_options[] = {
     {"no-nics", OPTION_NO_NICS, NULL, 0, "None any more", 0},
     {0},
 };
+/* clang-format on */
 
 static void set(const struct definition_arguments *arguments, const char *key, json_t *value)
 {
@@ -92,8 +97,17 @@ static void add_disk(const struct definition_arguments *arguments, char *text)
         if (cut(text, ",read-only"))
             read_only = found = true;
     }
-    json_array_append_new(list(arguments, "disks"), json_pack("{s:o, s:s, s:b}", "path", path_absolute(text), "format",
-                                                              raw ? "raw" : "vhd", "read_only", read_only));
+    json_array_append_new(list(arguments, "disks"),
+                          json_pack("{s:o, s:s, s:b}", "path", path_absolute(text), "format",
+                                    raw ? "raw" : "vhd", "read_only", read_only));
+}
+
+static json_t *text_value(const char *option, const char *text)
+{
+    json_t *value = json_string(text);
+    if (!value)
+        cli_refuse("%s: what is given is not UTF-8", option);
+    return value;
 }
 
 static void add_nic(const struct definition_arguments *arguments, char *text)
@@ -103,33 +117,23 @@ static void add_nic(const struct definition_arguments *arguments, char *text)
         *mac = '\0';
         mac += strlen(",mac=");
     }
-    json_array_append_new(list(arguments, "nics"), json_pack("{s:s, s:s*}", "switch", text, "mac", mac));
-}
-
-static json_t *text_value(struct argp_state *state, const char *option, const char *text)
-{
-    json_t *value = json_string(text);
-    if (!value)
-        argp_error(state, "%s: not UTF-8", option);
-    return value;
+    json_array_append_new(list(arguments, "nics"),
+                          json_pack("{s:o, s:o*}", "switch", text_value("--nic", text), "mac",
+                                    mac ? text_value("--nic", mac) : NULL));
 }
 
 static error_t parse_values(int key, char *text, struct argp_state *state)
 {
     const struct definition_arguments *arguments = state->input;
-    uint64_t number;
-    char *end;
+    uint64_t size;
     switch (key) {
     case 'm':
-        if (!size_parse(text, &number))
-            argp_error(state, "--memory: '%s' is not a size: write it as 512M or 2G", text);
-        set(arguments, "memory", json_integer((json_int_t)number));
+        if (!size_parse(text, &size))
+            cli_refuse("--memory: '%s' is not a size: write it as 512M or 2G", text);
+        set(arguments, "memory", json_integer((json_int_t)size));
         return 0;
     case 'c':
-        number = strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end || number > INT_MAX)
-            argp_error(state, "--cpus: '%s' is not a number", text);
-        set(arguments, "processors", json_integer((json_int_t)number));
+        set(arguments, "processors", json_integer(cli_parse_number("--cpus", text, MOST_PROCESSORS)));
         return 0;
     case 'k':
         set(arguments, "kernel", file_value(text));
@@ -141,7 +145,7 @@ static error_t parse_values(int key, char *text, struct argp_state *state)
         set(arguments, "initrd", json_null());
         return 0;
     case 'a':
-        set(arguments, "command_line", text_value(state, "--cmdline", text));
+        set(arguments, "command_line", text_value("--cmdline", text));
         return 0;
     case 'd':
         add_disk(arguments, text);
@@ -156,40 +160,37 @@ static error_t parse_values(int key, char *text, struct argp_state *state)
         set(arguments, "nics", json_array());
         return 0;
     default:
-        return cli_take_argument(key, text, state, &((struct definition_arguments *)state->input)->name, "NAME");
+        return cli_take_argument(key, text, state, &((struct definition_arguments *)state->input)->name,
+                                 "NAME");
     }
 }
 
 static int change(const char *request, const struct definition_arguments *arguments)
 {
-    json_t *name = json_string(arguments->name);
-    if (!name) {
-        cli_complain("the name is not UTF-8");
-        json_decref(arguments->values);
-        return CLI_REFUSED;
-    }
-    set(arguments, "name", name);
+    set(arguments, "name", text_value("NAME", arguments->name));
     return cli_do(request, arguments->values);
 }
 
 int vm_create(int argc, char **argv)
 {
     struct definition_arguments arguments = {.values = json_object()};
-    cli_parse(argc, argv, create_options, parse_values, "NAME",
-              "Defines a new virtual machine, which is Off.\vThe files must be open to you, now and at each start, "
-              "whoever starts it. Example:\n  loam vm create web1 --memory 256M --disk web1.vhd --nic default "
-              "--kernel /boot/vmlinuz --initrd /boot/initrd.img --cmdline 'console=ttyS0 root=/dev/sda'",
-              &arguments);
+    cli_parse(
+        argc, argv, create_options, parse_values, "NAME",
+        "Defines a new virtual machine, which is Off.\vThe files must be open to you, now and at each start, "
+        "whoever starts it. Example:\n  loam vm create web1 --memory 256M --disk web1.vhd --nic default "
+        "--kernel /boot/vmlinuz --initrd /boot/initrd.img --cmdline 'console=ttyS0 root=/dev/sda'",
+        &arguments);
     return change("vm-create", &arguments);
 }
 
 int vm_set(int argc, char **argv)
 {
     struct definition_arguments arguments = {.values = json_object()};
-    cli_parse(argc, argv, set_options, parse_values, "NAME",
-              "Changes a virtual machine that is Off. What is not named stays as it is.\vAll of its files must be "
-              "open to you, also those that stay.",
-              &arguments);
+    cli_parse(
+        argc, argv, set_options, parse_values, "NAME",
+        "Changes a virtual machine that is Off. What is not named stays as it is.\vAll of its files must be "
+        "open to you, also those that stay.",
+        &arguments);
     if (json_object_size(arguments.values) == 0) {
         json_decref(arguments.values);
         cli_complain("nothing to change: loam vm set --help shows what can be");

@@ -13,29 +13,25 @@ $(BUILD)/image/bare.img: tools/initramfs.py partitions/root/image/init
 	@mkdir -p $(@D)
 	tools/initramfs.py $@ init=partitions/root/image/init $(BUSYBOX)
 
-CHILD_MODULES := ata_piix sd_mod ext4 tulip button
-CHILD_FILES := init demo dhcp
+CHILD_MODULES := ata_piix sd_mod ext4 tulip button evdev
+CHILD_FILES := init demo dhcp power-button
 $(BUILD)/image/child.img: tools/initramfs.py $(CHILD_FILES:%=partitions/child/demo/%)
 	@mkdir -p $(@D)
-	tools/initramfs.py --kernel $(GENERIC_RELEASE) $@ $(foreach file,$(CHILD_FILES),$(file)=partitions/child/demo/$(file)) \
+	tools/initramfs.py --kernel $(GENERIC_RELEASE) $@ $(foreach file,init demo dhcp,$(file)=partitions/child/demo/$(file)) \
+	    etc/acpi/PWRF/00000080=partitions/child/demo/power-button \
 	    $(BUSYBOX) program:sbin/mkfs.ext4=/sbin/mkfs.ext4 etc/mke2fs.conf=/etc/mke2fs.conf $(CHILD_MODULES:%=module:%)
 
-PARENT_PROGRAMS := $(addprefix $(BUILD)/bin/,loam-worker loam-switch mshv_test)
+PARENT_PROGRAMS := $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch mshv_test)
 PARENT_DRIVER := $(BUILD)/driver/$(CLOUD_RELEASE)/mshv_loam.ko
-PARENT_FILES := $(addprefix partitions/root/image/,init demo demo.json passwd group)
-
-$(BUILD)/image/empty.vhd:
-	@mkdir -p $(@D)
-	qemu-img create -q -f vpc -o subformat=dynamic,force_size=on $@ 64M
+PARENT_FILES := $(addprefix partitions/root/image/,init rc demo passwd group)
 
 $(BUILD)/image/parent.img: tools/initramfs.py $(PARENT_FILES) $(PARENT_PROGRAMS) $(PARENT_DRIVER) \
-                           $(BUILD)/image/child.img $(BUILD)/image/empty.vhd
+                           $(BUILD)/image/child.img
 	@mkdir -p $(@D)
 	tools/initramfs.py --kernel $(CLOUD_RELEASE) $@ init=partitions/root/image/init $(BUSYBOX) \
-	    usr/bin/demo=partitions/root/image/demo usr/share/loam/demo.json=partitions/root/image/demo.json \
+	    usr/bin/demo=partitions/root/image/demo etc/rc=partitions/root/image/rc srv/ \
 	    etc/passwd=partitions/root/image/passwd etc/group=partitions/root/image/group \
 	    module:$(PARENT_DRIVER) $(foreach program,$(PARENT_PROGRAMS),program:usr/bin/$(notdir $(program))=$(program)) \
-	    usr/share/loam/empty.vhd=$(BUILD)/image/empty.vhd \
 	    boot/vmlinuz=/boot/vmlinuz-$(GENERIC_RELEASE) boot/child.img=$(BUILD)/image/child.img
 
 image: $(BUILD)/image/bare.img $(BUILD)/image/parent.img

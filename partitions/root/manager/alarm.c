@@ -4,7 +4,8 @@
 #include <limits.h>
 #include <stddef.h>
 
-void alarm_set(struct alarms *alarms, struct alarm *alarm, uint64_t due, void (*ring)(void *owner), void *owner)
+void alarm_set(struct alarms *alarms, struct alarm *alarm, uint64_t due, void (*ring)(void *owner),
+               void *owner)
 {
     alarm_cancel(alarms, alarm);
     struct alarm **link = &alarms->first;

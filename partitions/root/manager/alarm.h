@@ -21,7 +21,8 @@ struct alarms {
 };
 
 /* `ring` is called once, at `due` or soon after. An alarm that is set already is moved. */
-void alarm_set(struct alarms *alarms, struct alarm *alarm, uint64_t due, void (*ring)(void *owner), void *owner);
+void alarm_set(struct alarms *alarms, struct alarm *alarm, uint64_t due, void (*ring)(void *owner),
+               void *owner);
 void alarm_cancel(struct alarms *alarms, struct alarm *alarm);
 
 /* Milliseconds until the first rings; -1: none is set. */

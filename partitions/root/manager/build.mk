@@ -13,3 +13,14 @@ MANAGER_SOURCES := $(MANAGER_DATA_SOURCES) $(addprefix $(MANAGER)/,alarm.c chann
 MANAGER_CLIENT_SOURCES := $(MANAGER)/manager_client.c
 
 $(call program,loamd,$(MANAGER)/main.c $(MANAGER_SOURCES) $(MANAGER_CLIENT_SOURCES) $(DISK_SOURCES),-ljansson)
+
+$(call unit_test,manager_data_test,tests/unit/manager_data_test.c $(MANAGER_DATA_SOURCES),-ljansson)
+
+# The same programs under ASan and UBSan, for the end-to-end test:
+#   LOAM_BIN=$(BUILD)/unit/sanitized $(PYTHON) tests/unit/manager_test.py
+SANITIZED_LOAMD_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,$(MANAGER)/main.c $(MANAGER_SOURCES) \
+    $(MANAGER_CLIENT_SOURCES) $(DISK_SOURCES))
+OBJECTS += $(SANITIZED_LOAMD_OBJECTS)
+$(BUILD)/unit/sanitized/loamd: $(SANITIZED_LOAMD_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_UNIT) -o $@ $^ -ljansson

@@ -2,6 +2,7 @@
 #include "partitions/root/manager/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #define FIRST_SIZE 4096u
 
 void channel_initialize(struct channel *channel, struct event_loop *loop, struct alarms *alarms,
-                        void (*event)(void *owner, const json_t *event), void (*closed)(void *owner), void *owner)
+                        void (*event)(void *owner, const json_t *event), void (*closed)(void *owner),
+                        void *owner)
 {
     *channel = (struct channel){
         .loop = loop, .alarms = alarms, .descriptor = -1, .event = event, .closed = closed, .owner = owner};
@@ -44,13 +46,28 @@ static void close_descriptor(struct channel *channel)
     channel->input_length = channel->input_size = 0;
 }
 
-/* Takes the oldest call off the ring. */
-static struct channel_call take_call(struct channel *channel)
+/* ---- Calls ---- */
+
+/* Takes the oldest call off the list. */
+static struct channel_call *take_call(struct channel *channel)
 {
-    struct channel_call call = channel->calls[channel->first];
-    channel->first = (channel->first + 1) % CHANNEL_CALLS;
+    struct channel_call *call = channel->calls;
+    channel->calls = call->next;
     channel->count--;
     return call;
+}
+
+/* Frees a call; its answer is given afterwards, since that may close the channel. */
+static void answer(struct channel_call *call, const json_t *value)
+{
+    channel_answer *done = call->done;
+    void *owner = call->owner;
+    if (call->descriptor >= 0)
+        close(call->descriptor);
+    free(call->text);
+    free(call);
+    if (done)
+        done(owner, value);
 }
 
 void channel_close(struct channel *channel)
@@ -59,11 +76,8 @@ void channel_close(struct channel *channel)
         return;
     close_descriptor(channel);
     alarm_cancel(channel->alarms, &channel->alarm);
-    while (channel->count > 0) {
-        struct channel_call call = take_call(channel);
-        if (call.done)
-            call.done(call.owner, NULL);
-    }
+    while (channel->calls)
+        answer(take_call(channel), NULL);
 }
 
 static void lose(struct channel *channel)
@@ -72,58 +86,139 @@ static void lose(struct channel *channel)
     channel->closed(channel->owner);
 }
 
-/* Answers that are late are not waited for, but their places are kept, since answers are told by their order. */
+/*
+ * Calls that have waited for too long. The one that has been sent stays, since its answer may still come;
+ * those behind it are not sent any more.
+ */
 static void patience_ended(void *owner)
 {
     struct channel *channel = owner;
-    for (unsigned i = 0; i < channel->count; i++) {
-        struct channel_call *call = &channel->calls[(channel->first + i) % CHANNEL_CALLS];
-        if (call->deadline > channel->loop->now) {
-            alarm_set(channel->alarms, &channel->alarm, call->deadline, patience_ended, channel);
-            return;
-        }
-        channel_answer *done = call->done;
-        call->done = NULL;
-        if (done)
-            done(call->owner, NULL);
+    const uint64_t now = channel->loop->now;
+    struct channel_call *sent = channel->calls, *late = sent->next, **end = &late;
+    channel_answer *done = sent->deadline <= now ? sent->done : NULL;
+    void *done_owner = sent->owner;
+    if (done)
+        sent->done = NULL;
+    while (*end && (*end)->deadline <= now) {
+        channel->count--;
+        end = &(*end)->next;
+    }
+    sent->next = *end;
+    *end = NULL;
+    const struct channel_call *next = sent->deadline > now ? sent : sent->next;
+    if (next)
+        alarm_set(channel->alarms, &channel->alarm, next->deadline, patience_ended, channel);
+    /* Last, since the channel may be closed by it. */
+    if (done)
+        done(done_owner, NULL);
+    while (late) {
+        struct channel_call *call = late;
+        late = call->next;
+        answer(call, NULL);
     }
 }
 
-static void handle(struct channel *channel, const json_t *line)
+static bool send_call(struct channel *channel, const struct channel_call *call)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = call->text, .iov_len = strlen(call->text)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (call->descriptor >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        *rights = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(rights), &call->descriptor, sizeof(int));
+    }
+    /* The other side has read everything before: its socket has room. */
+    return sendmsg(channel->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)part.iov_len;
+}
+
+/* Sends the oldest call, if it has not been. False: the channel is lost. */
+static bool send_next(struct channel *channel)
+{
+    struct channel_call *call = channel->calls;
+    if (!call || !call->text)
+        return true;
+    if (!send_call(channel, call)) {
+        lose(channel);
+        return false;
+    }
+    free(call->text);
+    call->text = NULL;
+    if (!channel->alarm.set)
+        alarm_set(channel->alarms, &channel->alarm, call->deadline, patience_ended, channel);
+    return true;
+}
+
+void channel_call(struct channel *channel, json_t *request, int descriptor, channel_answer *done, void *owner)
+{
+    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    struct channel_call *call = calloc(1, sizeof(*call));
+    json_decref(request);
+    if (!call || !text || channel->descriptor < 0 || channel->count >= CHANNEL_CALLS ||
+        asprintf(&call->text, "%s\n", text) < 0) {
+        free(text);
+        free(call);
+        if (done)
+            done(owner, NULL);
+        return;
+    }
+    free(text);
+    call->descriptor = descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    call->done = done;
+    call->owner = owner;
+    call->deadline = channel->loop->now + CHANNEL_PATIENCE;
+    struct channel_call **link = &channel->calls;
+    while (*link)
+        link = &(*link)->next;
+    *link = call;
+    channel->count++;
+    send_next(channel);
+}
+
+/* ---- Input ---- */
+
+/* False: the channel has been closed. */
+static bool handle(struct channel *channel, const json_t *line)
 {
     if (json_object_get(line, "event")) {
         if (channel->event)
             channel->event(channel->owner, line);
-    } else if (!json_object_get(line, "hello") && channel->count > 0) {
-        struct channel_call call = take_call(channel);
-        if (!channel->count)
-            alarm_cancel(channel->alarms, &channel->alarm);
-        if (call.done)
-            call.done(call.owner, line);
+    } else if (!json_object_get(line, "hello") && channel->calls && !channel->calls->text) {
+        struct channel_call *call = take_call(channel);
+        alarm_cancel(channel->alarms, &channel->alarm);
+        bool open = send_next(channel);
+        answer(call, line);
+        return open && channel->descriptor >= 0;
     }
+    return channel->descriptor >= 0;
 }
 
-/* Handles the whole lines in the buffer. False: what came is no JSON. */
-static bool handle_lines(struct channel *channel)
+/* Handles the whole lines in the buffer. */
+static void handle_lines(struct channel *channel)
 {
     size_t done = 0;
-    while (channel->descriptor >= 0) {
-        char *line = channel->input + done;
-        char *end = memchr(line, '\n', channel->input_length - done);
-        if (!end)
-            break;
+    char *end;
+    while ((end = memchr(channel->input + done, '\n', channel->input_length - done)) != NULL) {
+        const char *line = channel->input + done;
         json_t *value = json_loadb(line, (size_t)(end - line), 0, NULL);
+        if (!value) {
+            lose(channel);
+            return;
+        }
         done += (size_t)(end - line) + 1;
-        if (!value)
-            return false;
-        handle(channel, value);
+        bool open = handle(channel, value);
         json_decref(value);
+        if (!open)
+            return;
     }
-    if (channel->descriptor >= 0) {
-        channel->input_length -= done;
-        memmove(channel->input, channel->input + done, channel->input_length);
-    }
-    return true;
+    channel->input_length -= done;
+    memmove(channel->input, channel->input + done, channel->input_length);
 }
 
 static bool grow(struct channel *channel)
@@ -151,10 +246,12 @@ static void on_input(void *owner, uint32_t events)
                          channel->input_size - channel->input_length, MSG_DONTWAIT);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (count > 0)
-        channel->input_length += (size_t)count;
-    if (count <= 0 || !handle_lines(channel))
+    if (count <= 0) {
         lose(channel);
+        return;
+    }
+    channel->input_length += (size_t)count;
+    handle_lines(channel);
 }
 
 int channel_open(struct channel *channel, int descriptor)
@@ -165,47 +262,4 @@ int channel_open(struct channel *channel, int descriptor)
     else
         channel->descriptor = descriptor;
     return error;
-}
-
-/* False: nothing was sent, or the channel is lost. */
-static bool send_line(struct channel *channel, const char *text, int descriptor)
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec parts[] = {{.iov_base = (char *)text, .iov_len = strlen(text)}, {.iov_base = "\n", .iov_len = 1}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    if (descriptor >= 0) {
-        message.msg_control = &control;
-        message.msg_controllen = sizeof(control);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        *rights =
-            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-        memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
-    }
-    /* The requests that may wait together fit into a socket's buffer; one that does not take them is stuck. */
-    ssize_t sent = sendmsg(channel->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0 && sent < (ssize_t)strlen(text) + 1)
-        lose(channel);
-    return sent == (ssize_t)strlen(text) + 1;
-}
-
-void channel_call(struct channel *channel, json_t *request, int descriptor, channel_answer *done, void *owner)
-{
-    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-    bool sent = text && channel->descriptor >= 0 && channel->count < CHANNEL_CALLS &&
-                send_line(channel, text, descriptor);
-    free(text);
-    json_decref(request);
-    if (!sent) {
-        if (done)
-            done(owner, NULL);
-        return;
-    }
-    uint64_t deadline = channel->loop->now + CHANNEL_PATIENCE;
-    channel->calls[(channel->first + channel->count++) % CHANNEL_CALLS] =
-        (struct channel_call){.done = done, .owner = owner, .deadline = deadline};
-    if (!channel->alarm.set)
-        alarm_set(channel->alarms, &channel->alarm, deadline, patience_ended, channel);
 }

@@ -9,7 +9,9 @@
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
-const struct mac_address definition_gateway_mac = {{0x00, 0x15, 0x5D, 0x00, 0x00, 0x00}};
+const struct mac_address definition_gateway_mac = {
+    {0x00, 0x15, 0x5D, 0x00, 0x00, 0x00}
+};
 
 /* What reading needs to know beside the value. */
 struct source {
@@ -41,11 +43,11 @@ static bool read_memory(struct fields *fields, const json_t *value, void *target
     if (!fields_read_integer(fields, value, 0, INT64_MAX, &memory))
         return false;
     if (memory < GUEST_RAM_MINIMUM)
-        return fields_complain(fields, "%llu bytes are too little: give at least %llu MiB", (unsigned long long)memory,
-                               GUEST_RAM_MINIMUM >> 20);
+        return fields_complain(fields, "%llu bytes are too little: give at least %llu MiB",
+                               (unsigned long long)memory, GUEST_RAM_MINIMUM >> 20);
     if (memory > GUEST_RAM_MAXIMUM)
-        return fields_complain(fields, "%llu bytes are too much: give at most %llu GiB", (unsigned long long)memory,
-                               GUEST_RAM_MAXIMUM >> 30);
+        return fields_complain(fields, "%llu bytes are too much: give at most %llu GiB",
+                               (unsigned long long)memory, GUEST_RAM_MAXIMUM >> 30);
     if (memory % GUEST_RAM_UNIT)
         return fields_complain(fields, "must be a multiple of 1 MiB (1048576 bytes), not %llu bytes",
                                (unsigned long long)memory);
@@ -59,8 +61,8 @@ static bool read_processors(struct fields *fields, const json_t *value, void *ta
     if (!fields_read_integer(fields, value, 0, UINT_MAX, &processors))
         return false;
     if (processors < 1 || processors > CONFIGURATION_PROCESSORS)
-        return fields_complain(fields, "a virtual machine can have 1 to %d, not %llu", CONFIGURATION_PROCESSORS,
-                               (unsigned long long)processors);
+        return fields_complain(fields, "a virtual machine can have 1 to %d, not %llu",
+                               CONFIGURATION_PROCESSORS, (unsigned long long)processors);
     *(unsigned *)target = (unsigned)processors;
     return true;
 }
@@ -158,8 +160,8 @@ static bool read_disks(struct fields *fields, const json_t *value, void *target)
 {
     struct definition *definition = target;
     clear_disks(definition);
-    return fields_read_list(fields, value, definition->disks, sizeof(definition->disks[0]), CONFIGURATION_DISKS,
-                            read_disk, &definition->disk_count);
+    return fields_read_list(fields, value, definition->disks, sizeof(definition->disks[0]),
+                            CONFIGURATION_DISKS, read_disk, &definition->disk_count);
 }
 
 static bool read_switch(struct fields *fields, const json_t *value, void *target)
@@ -182,8 +184,8 @@ static bool read_mac(struct fields *fields, const json_t *value, void *target)
     if (mac_equal(mac, &definition_gateway_mac))
         return fields_complain(fields, "%s is the switches' own address: choose another", text);
     if (mac_is_group(mac) || mac_equal(mac, &none))
-        return fields_complain(fields, "%s is no network adapter's own address: choose one that begins with 00-15-5D",
-                               text);
+        return fields_complain(
+            fields, "%s is no network adapter's own address: choose one that begins with 00-15-5D", text);
     return true;
 }
 
@@ -203,8 +205,8 @@ static bool read_nics(struct fields *fields, const json_t *value, void *target)
     struct definition *definition = target;
     memset(definition->nics, 0, sizeof(definition->nics));
     definition->nic_count = 0;
-    return fields_read_list(fields, value, definition->nics, sizeof(definition->nics[0]), CONFIGURATION_NICS, read_nic,
-                            &definition->nic_count);
+    return fields_read_list(fields, value, definition->nics, sizeof(definition->nics[0]), CONFIGURATION_NICS,
+                            read_nic, &definition->nic_count);
 }
 
 /* What must hold between values. */
@@ -212,7 +214,8 @@ static bool check(struct fields *fields, const struct definition *definition)
 {
     static const struct mac_address none;
     if (!definition->kernel.path)
-        return fields_complain(fields, "\"kernel\" is missing: a virtual machine starts a Linux kernel directly");
+        return fields_complain(fields,
+                               "\"kernel\" is missing: a virtual machine starts a Linux kernel directly");
     for (unsigned i = 0; i < definition->disk_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (strcmp(definition->disks[i].file.path, definition->disks[j].file.path) == 0)
@@ -225,8 +228,8 @@ static bool check(struct fields *fields, const struct definition *definition)
     return true;
 }
 
-bool definition_read(struct definition *definition, const json_t *object, enum definition_source kind, uid_t user,
-                     char *error)
+bool definition_read(struct definition *definition, const json_t *object, enum definition_source kind,
+                     uid_t user, char *error)
 {
     struct source source = {.kind = kind, .user = user};
     struct fields fields = {.error = error, .context = &source};
@@ -273,7 +276,8 @@ void definition_clear(struct definition *definition)
 
 static json_t *file_json(const struct definition_file *file)
 {
-    return file->path ? json_pack("{s:s, s:I}", "path", file->path, "uid", (json_int_t)file->user) : json_null();
+    return file->path ? json_pack("{s:s, s:I}", "path", file->path, "uid", (json_int_t)file->user)
+                      : json_null();
 }
 
 static json_t *disks_json(const struct definition *definition)
@@ -293,9 +297,10 @@ static json_t *nics_json(const struct definition *definition)
     json_t *list = json_array();
     for (unsigned i = 0; i < definition->nic_count; i++) {
         const struct definition_nic *nic = &definition->nics[i];
-        json_array_append_new(
-            list, json_pack("{s:o, s:o}", "switch", nic->switch_name[0] ? json_string(nic->switch_name) : json_null(),
-                            "mac", json_sprintf(MAC_FORMAT, MAC_ARGUMENTS(nic->mac))));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o}", "switch",
+                                        nic->switch_name[0] ? json_string(nic->switch_name) : json_null(),
+                                        "mac", json_sprintf(MAC_FORMAT, MAC_ARGUMENTS(nic->mac))));
     }
     return list;
 }
@@ -306,6 +311,6 @@ json_t *definition_json(const struct definition *definition)
                      definition->name, "memory", (json_int_t)definition->memory, "processors",
                      (int)definition->processors, "kernel", file_json(&definition->kernel), "initrd",
                      file_json(&definition->initrd), "command_line",
-                     definition->command_line ? definition->command_line : "", "disks", disks_json(definition), "nics",
-                     nics_json(definition));
+                     definition->command_line ? definition->command_line : "", "disks",
+                     disks_json(definition), "nics", nics_json(definition));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a virtual machine is made of, as loamd keeps it: in a file for each, and in requests (docs/manager-protocol.md).
- * Form and ranges are checked here; whether files exist and who may use them is found out by who opens them.
+ * What a virtual machine is made of, as loamd keeps it: in a file for each, and in requests
+ * (docs/manager-protocol.md). Form and ranges are checked here; whether files exist and who may use them is
+ * found out by who opens them.
  */
 #ifndef MANAGER_DEFINITION_H
 #define MANAGER_DEFINITION_H
@@ -60,11 +61,12 @@ enum definition_source {
 };
 
 /*
- * Reads an object into `definition`, which holds something sound: defaults, or what is to be changed. False: `error`
- * (FIELDS_ERROR_SIZE bytes) says where and what, and `definition` is only good for definition_clear().
+ * Reads an object into `definition`, which holds something sound: defaults, or what is to be changed. False:
+ * `error` (FIELDS_ERROR_SIZE bytes) says where and what, and `definition` is only good for
+ * definition_clear().
  */
-bool definition_read(struct definition *definition, const json_t *object, enum definition_source source, uid_t user,
-                     char *error);
+bool definition_read(struct definition *definition, const json_t *object, enum definition_source source,
+                     uid_t user, char *error);
 
 void definition_initialize(struct definition *definition);
 bool definition_copy(struct definition *to, const struct definition *from);

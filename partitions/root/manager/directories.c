@@ -15,7 +15,8 @@
 
 #define LOCK "loamd.lock"
 
-/* Makes a directory of this mode and owner unless it is there, and opens it. -1: the reason has been reported. */
+/* Makes a directory of this mode and owner unless it is there, and opens it. -1: the reason has been
+ * reported. */
 static int open_directory(const char *path, mode_t mode, uid_t user, gid_t group)
 {
     bool made = mkdir(path, mode) == 0;
@@ -70,13 +71,15 @@ bool directories_open(struct manager *manager)
     close(run);
     close(state);
     const bool own_switch_user = settings->switch_user[0];
-    manager->logs = open_directory(settings->log_directory, 0750, user, settings->has_group ? settings->group : group);
+    manager->logs =
+        open_directory(settings->log_directory, 0750, user, settings->has_group ? settings->group : group);
     manager->vm_definitions = open_part(settings->state_directory, "vm", 0700, user, group);
     manager->switch_definitions = open_part(settings->state_directory, "switch", 0700, user, group);
     manager->vm_records = open_part(settings->run_directory, "vm", 0700, user, group);
     manager->switch_records = open_part(settings->run_directory, "switch", 0755, user, group);
-    int leases = open_part(settings->state_directory, "leases", 0700, own_switch_user ? settings->switch_uid : user,
-                           own_switch_user ? settings->switch_gid : group);
+    int leases =
+        open_part(settings->state_directory, "leases", 0700, own_switch_user ? settings->switch_uid : user,
+                  own_switch_user ? settings->switch_gid : group);
     if (leases < 0)
         return false;
     close(leases);

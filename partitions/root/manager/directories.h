@@ -16,8 +16,8 @@
 struct manager;
 
 /*
- * Makes what is missing, opens it, and locks RUN, so that there is one loamd for it. False: the reason has been
- * reported.
+ * Makes what is missing, opens it, and locks RUN, so that there is one loamd for it. False: the reason has
+ * been reported.
  */
 bool directories_open(struct manager *manager);
 

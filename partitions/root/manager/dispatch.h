@@ -13,8 +13,8 @@ struct request;
 void dispatch_request(struct request *request);
 
 /*
- * Reads the arguments of a request as fields.h describes. False: they were not what they should be; the request has
- * been refused.
+ * Reads the arguments of a request as fields.h describes. False: they were not what they should be; the
+ * request has been refused.
  */
 bool dispatch_read_arguments(struct request *request, const struct field *list, size_t count);
 

@@ -7,7 +7,8 @@
 
 bool fields_complain(struct fields *fields, const char *format, ...)
 {
-    int length = snprintf(fields->error, FIELDS_ERROR_SIZE, "%s%s", fields->place, fields->place[0] ? ": " : "");
+    int length =
+        snprintf(fields->error, FIELDS_ERROR_SIZE, "%s%s", fields->place, fields->place[0] ? ": " : "");
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(fields->error + length, FIELDS_ERROR_SIZE - (size_t)length, format, arguments);
@@ -18,9 +19,9 @@ bool fields_complain(struct fields *fields, const char *format, ...)
 static const char *kind(const json_t *value)
 {
     static const char *const kinds[] = {
-        [JSON_OBJECT] = "an object",    [JSON_ARRAY] = "a list",         [JSON_STRING] = "a string",
-        [JSON_INTEGER] = "a number",    [JSON_REAL] = "a fraction",      [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false",         [JSON_NULL] = "null",
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",    [JSON_STRING] = "a string",
+        [JSON_INTEGER] = "a number", [JSON_REAL] = "a fraction", [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
     };
     return kinds[json_typeof(value)];
 }
@@ -65,7 +66,8 @@ bool fields_read(struct fields *fields, const json_t *object, const struct field
     return true;
 }
 
-bool fields_read_list(struct fields *fields, const json_t *list, void *elements, size_t size, unsigned maximum,
+bool fields_read_list(struct fields *fields, const json_t *list, void *elements, size_t size,
+                      unsigned maximum,
                       bool (*read)(struct fields *fields, const json_t *value, void *target), unsigned *count)
 {
     size_t length = strlen(fields->place);

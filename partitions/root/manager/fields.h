@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading JSON objects whose keys are known: each key at most once, none that is unknown, each value of its kind and
- * within its range. The first thing that is wrong becomes one line that says where and what.
+ * Reading JSON objects whose keys are known: each key at most once, none that is unknown, each value of its
+ * kind and within its range. The first thing that is wrong becomes one line that says where and what.
  */
 #ifndef MANAGER_FIELDS_H
 #define MANAGER_FIELDS_H
@@ -33,8 +33,10 @@ bool fields_complain(struct fields *fields, const char *format, ...) __attribute
 bool fields_read(struct fields *fields, const json_t *object, const struct field *list, size_t count);
 
 /* A list of at most `maximum` entries; `read` gets the place `elements + i * size` for each. */
-bool fields_read_list(struct fields *fields, const json_t *list, void *elements, size_t size, unsigned maximum,
-                      bool (*read)(struct fields *fields, const json_t *value, void *target), unsigned *count);
+bool fields_read_list(struct fields *fields, const json_t *list, void *elements, size_t size,
+                      unsigned maximum,
+                      bool (*read)(struct fields *fields, const json_t *value, void *target),
+                      unsigned *count);
 
 bool fields_read_integer(struct fields *fields, const json_t *value, uint64_t minimum, uint64_t maximum,
                          uint64_t *target);
@@ -43,8 +45,8 @@ bool fields_read_integer(struct fields *fields, const json_t *value, uint64_t mi
 bool fields_read_boolean(struct fields *fields, const json_t *value, void *target);
 
 /*
- * The string of a value without control characters, of at most `longest` bytes; NULL with the error. It belongs to
- * the value.
+ * The string of a value without control characters, of at most `longest` bytes; NULL with the error. It
+ * belongs to the value.
  */
 const char *fields_text(struct fields *fields, const json_t *value, size_t longest);
 

@@ -30,7 +30,8 @@ refuse(struct file_access_problem *problem, const struct file_access *file, cons
 }
 
 /* Finds the first directory on the way to the file that `fails`; NULL: none does. */
-static const char *find_directory(const char *path, bool (*fails)(const char *directory), char directory[PATH_MAX])
+static const char *find_directory(const char *path, bool (*fails)(const char *directory),
+                                  char directory[PATH_MAX])
 {
     for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
         snprintf(directory, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
@@ -149,7 +150,8 @@ static int judge_lock(int descriptor, const struct file_access *file, struct fil
     return refuse(problem, file, "%s", error.text + error.reason);
 }
 
-static int judge(int descriptor, const struct file_access *file, bool to_use, struct file_access_problem *problem)
+static int judge(int descriptor, const struct file_access *file, bool to_use,
+                 struct file_access_problem *problem)
 {
     if (file->role == FILE_DISK) {
         int result = judge_disk(descriptor, file, problem);

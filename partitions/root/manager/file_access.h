@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening the files of a virtual machine with the rights of this process, and judging whether they are what they
- * should be. Runs in a process that has become the user whose files they are (opener.h), since it reads what he wrote.
+ * Opening the files of a virtual machine with the rights of this process, and judging whether they are what
+ * they should be. Runs in a process that has become the user whose files they are (opener.h), since it reads
+ * what he wrote.
  */
 #ifndef MANAGER_FILE_ACCESS_H
 #define MANAGER_FILE_ACCESS_H
@@ -29,8 +30,9 @@ struct file_access_problem {
 };
 
 /*
- * Opens a file for what the worker does with it. With `to_use`, a disk must also be free at this moment. Returns a
- * descriptor, or -1 with `problem`. Never waits for another program, except for one that serves a file system.
+ * Opens a file for what the worker does with it. With `to_use`, a disk must also be free at this moment.
+ * Returns a descriptor, or -1 with `problem`. Never waits for another program, except for one that serves a
+ * file system.
  */
 int file_access_open(const struct file_access *file, bool to_use, struct file_access_problem *problem);
 

@@ -80,10 +80,11 @@ static int open_device(struct request *request)
     if (descriptor >= 0)
         return descriptor;
     if (errno == ENOENT)
-        request_refuse(request, REFUSED_FAILED,
-                       "there is no %s: this machine does not run on Loam, or the driver is not loaded (modprobe "
-                       "mshv_loam)",
-                       path);
+        request_refuse(
+            request, REFUSED_FAILED,
+            "there is no %s: this machine does not run on Loam, or the driver is not loaded (modprobe "
+            "mshv_loam)",
+            path);
     else
         request_refuse(request, REFUSED_FAILED, "%s cannot be opened: %s", path, strerror(errno));
     return -1;
@@ -143,10 +144,10 @@ void host_info_request(struct request *request)
         return;
     }
     request_answer(request, json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:o, s:o}", "hypervisor", "Loam",
-                                      "interface_version", (int)information.interface_version, "logical_processors",
-                                      (int)information.logical_processors, "kernel", system.release, "memory",
-                                      (json_int_t)read_memory("MemTotal"), "memory_available",
-                                      (json_int_t)read_memory("MemAvailable"), "counters",
+                                      "interface_version", (int)information.interface_version,
+                                      "logical_processors", (int)information.logical_processors, "kernel",
+                                      system.release, "memory", (json_int_t)read_memory("MemTotal"),
+                                      "memory_available", (json_int_t)read_memory("MemAvailable"), "counters",
                                       host_hypervisor_counters(&statistics.result), "vms",
                                       count_vms(request->manager)));
 }
@@ -193,12 +194,15 @@ static void answer_if_complete(struct collection *collection)
     struct loam_statistics statistics;
     if (collection->waiting)
         return;
-    if (get_statistics(collection->device, HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, 0, &statistics)) {
+    if (get_statistics(collection->device, HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, 0,
+                       &statistics)) {
         request_answer(collection->request,
-                       json_pack("{s:o, s:o, s:o}", "hypervisor", host_hypervisor_counters(&statistics.result),
-                                 "parent", parent_exits(collection->device), "vms", collection->vms));
+                       json_pack("{s:o, s:o, s:o}", "hypervisor",
+                                 host_hypervisor_counters(&statistics.result), "parent",
+                                 parent_exits(collection->device), "vms", collection->vms));
     } else {
-        request_refuse(collection->request, REFUSED_FAILED, "the hypervisor does not answer: %s", strerror(errno));
+        request_refuse(collection->request, REFUSED_FAILED, "the hypervisor does not answer: %s",
+                       strerror(errno));
         json_decref(collection->vms);
     }
     close(collection->device);
@@ -217,8 +221,9 @@ static void was_answered(void *owner, const json_t *answer)
         for (uint32_t i = 0; i < vm->processors; i++)
             if (get_statistics(collection->device, partition_id, LOAM_STATISTICS_VP, i, &statistics))
                 json_array_append_new(vps, host_exits(&statistics.result));
-        json_array_append_new(collection->vms, json_pack("{s:s, s:I, s:o, s:o}", "name", vm->name, "partition_id",
-                                                         (json_int_t)partition_id, "counters", memory, "vps", vps));
+        json_array_append_new(collection->vms,
+                              json_pack("{s:s, s:I, s:o, s:o}", "name", vm->name, "partition_id",
+                                        (json_int_t)partition_id, "counters", memory, "vps", vps));
     }
     free(vm);
     collection->waiting--;
@@ -250,7 +255,8 @@ void host_stats_request(struct request *request)
         request_answer(request, NULL);
         return;
     }
-    *collection = (struct collection){.request = request, .device = device, .waiting = 1, .vms = json_array()};
+    *collection =
+        (struct collection){.request = request, .device = device, .waiting = 1, .vms = json_array()};
     for (struct vm *vm = request->manager->vms; vm; vm = vm->next)
         if (vm->worker.pid)
             ask(collection, vm);

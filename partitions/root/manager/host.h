@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the hypervisor and the parent say about themselves: requests about the host (docs/manager-protocol.md). */
+/* What the hypervisor and the parent say about themselves: requests about the host
+ * (docs/manager-protocol.md). */
 #ifndef MANAGER_HOST_H
 #define MANAGER_HOST_H
 

@@ -10,11 +10,12 @@
 #include "partitions/root/manager/request.h"
 #include "partitions/root/manager/vm.h"
 
-#define INTERVAL        500u  /* milliseconds between looks */
-#define DEFAULT_TIMEOUT 60u   /* seconds */
+#define INTERVAL        500u /* milliseconds between looks */
+#define DEFAULT_TIMEOUT 60u  /* seconds */
 #define LONGEST_TIMEOUT 3600u
 
-/* What brings a virtual machine nearer to Off. A guest that does not listen yet may do so at the next look. */
+/* What brings a virtual machine nearer to Off. A guest that does not listen yet may do so at the next look.
+ */
 static void hurry(struct vm *vm)
 {
     if (!vm->worker.pid)
@@ -58,7 +59,9 @@ void host_shutdown_request(struct request *request)
 {
     struct manager *manager = request->manager;
     uint64_t timeout = DEFAULT_TIMEOUT;
-    const struct field list[] = {{"timeout", read_timeout, &timeout, false}};
+    const struct field list[] = {
+        {"timeout", read_timeout, &timeout, false}
+    };
     if (!dispatch_read_arguments(request, list, 1))
         return;
     if (request->asker.user != 0 && request->asker.user != geteuid()) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When the parent goes down: every virtual machine's power button is pressed, and those that are not Off in time are
- * turned off. Nothing is started meanwhile.
+ * When the parent goes down: every virtual machine's power button is pressed, and those that are not Off in
+ * time are turned off. Nothing is started meanwhile.
  */
 #ifndef MANAGER_HOST_SHUTDOWN_H
 #define MANAGER_HOST_SHUTDOWN_H

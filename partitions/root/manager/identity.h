@@ -20,8 +20,8 @@ struct identity {
 int identity_of_peer(int socket, struct identity *identity, pid_t *process);
 
 /*
- * A user as the account database knows him now. One that it does not know has no groups. May wait for a directory
- * service. 0 or an errno.
+ * A user as the account database knows him now. One that it does not know has no groups. May wait for a
+ * directory service. 0 or an errno.
  */
 int identity_of_user(uid_t user, struct identity *identity);
 

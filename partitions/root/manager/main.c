@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* loamd: keeps the definitions of virtual machines and switches, and looks after the processes that are them. */
+/* loamd: keeps the definitions of virtual machines and switches, and looks after the processes that are them.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -67,8 +68,9 @@ static int watch_signals(struct manager *manager, struct event_source *source)
     if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0)
         return errno;
     int descriptor = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    return descriptor < 0 ? errno
-                          : event_loop_add(&manager->loop, source, descriptor, EPOLLIN, signal_received, manager);
+    return descriptor < 0
+               ? errno
+               : event_loop_add(&manager->loop, source, descriptor, EPOLLIN, signal_received, manager);
 }
 
 /* What there is when nothing has been created yet. */
@@ -133,7 +135,8 @@ static bool start(struct manager *manager, struct event_source *signals)
     if (!error)
         error = vm_load_all(manager);
     if (error) {
-        report("the definitions in %s cannot be read: %s", manager->settings.state_directory, strerror(error));
+        report("the definitions in %s cannot be read: %s", manager->settings.state_directory,
+               strerror(error));
         return false;
     }
     snprintf(socket_path, sizeof(socket_path), "%s/loamd.sock", manager->settings.run_directory);
@@ -151,10 +154,11 @@ static int shut_down_vms(const struct settings *settings)
     snprintf(socket_path, sizeof(socket_path), "%s/loamd.sock", settings->run_directory);
     json_t *result = NULL;
     if (manager_client_open(&client, socket_path))
-        result = manager_client_call(&client, "host-shutdown", json_pack("{s:i}", "timeout", (int)settings->stop_timeout));
-    int status = result                                                   ? EXIT_SUCCESS
+        result = manager_client_call(&client, "host-shutdown",
+                                     json_pack("{s:i}", "timeout", (int)settings->stop_timeout));
+    int status = result                                                 ? EXIT_SUCCESS
                  : strcmp(client.code, MANAGER_CLIENT_UNREACHABLE) == 0 ? EXIT_UNREACHABLE
-                                                                          : EXIT_FAILURE;
+                                                                        : EXIT_FAILURE;
     if (!result)
         report("%s", client.error);
     json_decref(result);

@@ -25,9 +25,9 @@ struct manager {
     int vm_definitions, switch_definitions; /* what is to last */
     int vm_records, switch_records;         /* records of processes, their output, and their sockets */
     int logs;
-    struct vm *vms; /* by name */
+    struct vm *vms;                  /* by name */
     struct virtual_switch *switches; /* by name */
-    uint64_t generations; /* of definitions, for telling whether one has changed */
+    uint64_t generations;            /* of definitions, for telling whether one has changed */
     struct server server;
     struct host_shutdown shutdown;
     bool ending;

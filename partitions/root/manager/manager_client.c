@@ -13,8 +13,8 @@
 
 #include "partitions/root/manager/request.h"
 
-#define FIRST_SIZE      4096u
-#define LONGEST_ANSWER  (16u << 20)
+#define FIRST_SIZE     4096u
+#define LONGEST_ANSWER (16u << 20)
 
 static bool __attribute__((format(printf, 3, 4)))
 fail(struct manager_client *client, const char *code, const char *format, ...)
@@ -41,7 +41,8 @@ static bool explain_connection(struct manager_client *client, const char *path, 
                     "usermod -aG loam makes a user one, from his next login on",
                     entry ? entry->pw_name : "this user", path);
     default:
-        return fail(client, MANAGER_CLIENT_UNREACHABLE, "loamd cannot be reached on %s: %s", path, strerror(error));
+        return fail(client, MANAGER_CLIENT_UNREACHABLE, "loamd cannot be reached on %s: %s", path,
+                    strerror(error));
     }
 }
 
@@ -68,7 +69,8 @@ static bool receive(struct manager_client *client)
     ssize_t count;
     if (!grow(client))
         return false;
-    struct iovec part = {.iov_base = client->input + client->length, .iov_len = client->size - client->length};
+    struct iovec part = {.iov_base = client->input + client->length,
+                         .iov_len = client->size - client->length};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     do
@@ -121,9 +123,10 @@ static bool read_greeting(struct manager_client *client)
     if (!greeted)
         take_error(client, line);
     else if (version != REQUEST_VERSION)
-        greeted = fail(client, MANAGER_CLIENT_UNREACHABLE,
-                       "loamd speaks version %d of its protocol, and this program version %d: use those of one release",
-                       version, REQUEST_VERSION);
+        greeted = fail(
+            client, MANAGER_CLIENT_UNREACHABLE,
+            "loamd speaks version %d of its protocol, and this program version %d: use those of one release",
+            version, REQUEST_VERSION);
     if (!greeted && strcmp(client->code, REFUSED_DENIED) == 0)
         strcpy(client->code, MANAGER_CLIENT_UNREACHABLE);
     json_decref(line);
@@ -163,7 +166,8 @@ static bool send_line(struct manager_client *client, const char *text)
             if (count < 0 && errno == EINTR)
                 continue;
             if (count < 0)
-                return fail(client, MANAGER_CLIENT_UNREACHABLE, "loamd cannot be reached: %s", strerror(errno));
+                return fail(client, MANAGER_CLIENT_UNREACHABLE, "loamd cannot be reached: %s",
+                            strerror(errno));
             sent += (size_t)count;
         }
     return true;
@@ -171,8 +175,8 @@ static bool send_line(struct manager_client *client, const char *text)
 
 json_t *manager_client_call(struct manager_client *client, const char *request, json_t *arguments)
 {
-    json_t *message = json_pack("{s:i, s:s, s:o*}", "version", REQUEST_VERSION, "request", request, "arguments",
-                                arguments);
+    json_t *message =
+        json_pack("{s:i, s:s, s:o*}", "version", REQUEST_VERSION, "request", request, "arguments", arguments);
     char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
     json_decref(message);
     if (!text) {

@@ -52,5 +52,5 @@ unsigned name_resemblance(const char *typed, const char *name)
     if (typed_length > NAME_LENGTH || length > NAME_LENGTH)
         return 0;
     unsigned count = differences(typed, typed_length, name, length);
-    return count <= MOST_DIFFERENCES && count * 2 < length ? count : 0;
+    return count <= MOST_DIFFERENCES && count * 2 <= length ? count : 0;
 }

@@ -13,7 +13,8 @@ bool name_is_valid(const char *name);
 
 /*
  * Whether somebody who typed `typed` may have meant `name`: they differ by at most two insertions, deletions,
- * replacements or swaps of neighbours, and by less than half of their length. The better the smaller; 0: no.
+ * replacements or swaps of neighbours, and by no more than half of the name's length. The better the smaller;
+ * 0: no, or it is the same.
  */
 unsigned name_resemblance(const char *typed, const char *name);
 

@@ -252,12 +252,13 @@ static int start_process(struct opener *opener)
     if (process > 0 && pidfd < 0)
         error = errno;
     if (!error)
-        error = event_loop_add(opener->context->loop, &opener->process_end, pidfd, EPOLLIN, process_ended, opener);
+        error = event_loop_add(opener->context->loop, &opener->process_end, pidfd, EPOLLIN, process_ended,
+                               opener);
     if (!error) {
         opener->process = process;
         opener->channel = ends[0];
-        alarm_set(opener->context->alarms, &opener->alarm, opener->context->loop->now + PATIENCE, patience_ended,
-                  opener);
+        alarm_set(opener->context->alarms, &opener->alarm, opener->context->loop->now + PATIENCE,
+                  patience_ended, opener);
         return 0;
     }
     close(ends[0]);
@@ -305,7 +306,8 @@ static bool fill(struct opener *opener, const struct opener_plan *plan)
     return filled;
 }
 
-int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done, void *owner)
+int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done,
+                 void *owner)
 {
     if (context->active >= OPENER_MAXIMUM)
         return EBUSY;

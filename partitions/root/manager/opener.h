@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening files with their users' rights while loamd goes on: for each user a process that becomes him, opens and
- * judges his files (file_access.h), and hands the descriptors over.
+ * Opening files with their users' rights while loamd goes on: for each user a process that becomes him, opens
+ * and judges his files (file_access.h), and hands the descriptors over.
  */
 #ifndef MANAGER_OPENER_H
 #define MANAGER_OPENER_H
@@ -32,15 +32,16 @@ struct opener_result {
 };
 
 /*
- * The result lasts for the call. Whoever wants to keep a descriptor takes it and leaves -1; the others are closed.
+ * The result lasts for the call. Whoever wants to keep a descriptor takes it and leaves -1; the others are
+ * closed.
  */
 typedef void opener_done(void *owner, struct opener_result *result);
 
 struct opener_plan {
     const struct definition *definition;
     /*
-     * Whose rights are known better than the account database knows them: those of the one who asks. With `all_as_asker`
-     * every file is opened with his, whoever is recorded.
+     * Whose rights are known better than the account database knows them: those of the one who asks. With
+     * `all_as_asker` every file is opened with his, whoever is recorded.
      */
     const struct identity *asker;
     bool all_as_asker;
@@ -54,6 +55,7 @@ struct opener_context {
 };
 
 /* Begins. `done` is called once, later. 0 or an errno; then it is not called. */
-int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done, void *owner);
+int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done,
+                 void *owner);
 
 #endif

@@ -30,7 +30,8 @@ static bool read_line(const char *path, char *line, int size)
     return read;
 }
 
-/* When a process was started, by which it is told from a later one with the same number (proc(5), stat). 0: gone. */
+/* When a process was started, by which it is told from a later one with the same number (proc(5), stat). 0:
+ * gone. */
 static uint64_t read_start_time(pid_t pid)
 {
     char path[64], line[1024];
@@ -73,7 +74,9 @@ static void process_ended(void *owner, uint32_t events)
 static int watch(struct process *process)
 {
     int pidfd = pidfd_open(process->pid, 0);
-    int error = pidfd < 0 ? errno : event_loop_add(process->loop, &process->end, pidfd, EPOLLIN, process_ended, process);
+    int error = pidfd < 0
+                    ? errno
+                    : event_loop_add(process->loop, &process->end, pidfd, EPOLLIN, process_ended, process);
     if (error && pidfd >= 0)
         close(pidfd);
     return error;
@@ -81,16 +84,17 @@ static int watch(struct process *process)
 
 /* ---- Starting ---- */
 
-/* In the child: waits for the word of the parent, which has written the record by then, and becomes the program. */
+/* In the child: waits for the word of the parent, which has written the record by then, and becomes the
+ * program. */
 static _Noreturn void become_program(const struct process_plan *plan, int go)
 {
     sigset_t none;
     char word;
     sigemptyset(&none);
     int nothing = open("/dev/null", O_RDONLY);
-    bool prepared = setsid() >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(plan->output, STDOUT_FILENO) >= 0 &&
-                    dup2(plan->output, STDERR_FILENO) >= 0 && signal(SIGPIPE, SIG_DFL) != SIG_ERR &&
-                    sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+    bool prepared = setsid() >= 0 && dup2(nothing, STDIN_FILENO) >= 0 &&
+                    dup2(plan->output, STDOUT_FILENO) >= 0 && dup2(plan->output, STDERR_FILENO) >= 0 &&
+                    signal(SIGPIPE, SIG_DFL) != SIG_ERR && sigprocmask(SIG_SETMASK, &none, NULL) == 0;
     for (unsigned i = 0; i < plan->descriptor_count && prepared; i++)
         prepared = fcntl(plan->descriptors[i], F_SETFD, 0) == 0;
     if (!prepared || read(go, &word, 1) != 1)
@@ -158,8 +162,8 @@ int process_adopt(struct process *process, struct event_loop *loop, int director
     if (!store_has(directory, record))
         return ENOENT;
     json_t *value = store_read(directory, record, error_text, sizeof(error_text));
-    bool sound = value && json_unpack(value, "{s:i, s:I, s:s}", "pid", &pid, "start_time", &start_time, "boot_id",
-                                      &recorded_boot_id) == 0;
+    bool sound = value && json_unpack(value, "{s:i, s:I, s:s}", "pid", &pid, "start_time", &start_time,
+                                      "boot_id", &recorded_boot_id) == 0;
     read_boot_id(boot_id);
     *process = (struct process){.loop = loop,
                                 .pid = pid,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Programs that loamd starts and that live on when it ends. Each has a record in a directory, from before it runs
- * until it has ended, by which the next loamd finds it.
+ * Programs that loamd starts and that live on when it ends. Each has a record in a directory, from before it
+ * runs until it has ended, by which the next loamd finds it.
  */
 #ifndef MANAGER_PROCESS_H
 #define MANAGER_PROCESS_H
@@ -18,7 +18,7 @@
 
 struct process {
     struct event_loop *loop;
-    pid_t pid; /* 0: none runs */
+    pid_t pid;           /* 0: none runs */
     uint64_t start_time; /* clock ticks since the machine started */
     bool child;
     int directory;
@@ -29,11 +29,11 @@ struct process {
 };
 
 struct process_plan {
-    char *const *arguments;  /* the first is the program's path; NULL at the end */
-    const int *descriptors;  /* that it inherits, under their own numbers, beside 0, 1 and 2 */
+    char *const *arguments; /* the first is the program's path; NULL at the end */
+    const int *descriptors; /* that it inherits, under their own numbers, beside 0, 1 and 2 */
     unsigned descriptor_count;
-    int output;              /* its standard output and error */
-    int directory;           /* of the record; must stay open */
+    int output;    /* its standard output and error */
+    int directory; /* of the record; must stay open */
     const char *record;
 };
 
@@ -45,8 +45,8 @@ int process_start(struct process *process, struct event_loop *loop, const struct
                   void (*ended)(void *owner, int status), void *owner);
 
 /*
- * Takes over the process of a record. 0; ENOENT: there is no record; ESRCH: it has ended, and the record is gone;
- * another errno: it cannot be watched.
+ * Takes over the process of a record. 0; ENOENT: there is no record; ESRCH: it has ended, and the record is
+ * gone; another errno: it cannot be watched.
  */
 int process_adopt(struct process *process, struct event_loop *loop, int directory, const char *record,
                   void (*ended)(void *owner, int status), void *owner);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One request of a client, from its arrival to its answer, which may be given much later. Whoever has it answers it or
- * refuses it, once, and it is gone. It outlives its client; then the answer goes nowhere.
+ * One request of a client, from its arrival to its answer, which may be given much later. Whoever has it
+ * answers it or refuses it, once, and it is gone. It outlives its client; then the answer goes nowhere.
  */
 #ifndef MANAGER_REQUEST_H
 #define MANAGER_REQUEST_H
@@ -31,8 +31,8 @@ struct manager;
 
 struct request {
     struct manager *manager;
-    struct client *client; /* NULL: gone */
-    json_t *message;       /* the whole request */
+    struct client *client;   /* NULL: gone */
+    json_t *message;         /* the whole request */
     const json_t *arguments; /* an object, part of it */
     struct identity asker;
     pid_t process; /* of the asker */

@@ -16,7 +16,7 @@
 #include "partitions/root/manager/report.h"
 #include "partitions/root/manager/request.h"
 
-#define BACKLOG 16
+#define BACKLOG 128
 
 /* After how many milliseconds accepting is tried again when there are no descriptors left. */
 #define ACCEPT_PAUSE 200u
@@ -61,8 +61,8 @@ static ssize_t send_output(struct client *client)
         message.msg_control = &control;
         message.msg_controllen = sizeof(control);
         struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        *rights =
-            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        *rights = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
         memcpy(CMSG_DATA(rights), &client->output_descriptor, sizeof(int));
     }
     return sendmsg(client->source.descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -267,12 +267,15 @@ int server_open(struct manager *manager, const char *path)
     unlink(path);
     server->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = 0;
-    if (server->descriptor < 0 || bind(server->descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+    if (server->descriptor < 0 ||
+        bind(server->descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
         (manager->settings.has_group && chown(path, (uid_t)-1, manager->settings.group) != 0) ||
-        chmod(path, manager->settings.has_group ? 0660 : 0600) != 0 || listen(server->descriptor, BACKLOG) != 0)
+        chmod(path, manager->settings.has_group ? 0660 : 0600) != 0 ||
+        listen(server->descriptor, BACKLOG) != 0)
         error = errno;
     if (!error)
-        error = event_loop_add(&manager->loop, &server->source, server->descriptor, EPOLLIN, on_connection, manager);
+        error = event_loop_add(&manager->loop, &server->source, server->descriptor, EPOLLIN, on_connection,
+                               manager);
     return error;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * loamd's socket: clients, their rights, and lines of JSON (docs/manager-protocol.md). A client has one request at a
- * time; what it sends beyond that waits in its socket.
+ * loamd's socket: clients, their rights, and lines of JSON (docs/manager-protocol.md). A client has one
+ * request at a time; what it sends beyond that waits in its socket.
  */
 #ifndef MANAGER_SERVER_H
 #define MANAGER_SERVER_H
@@ -14,9 +14,9 @@
 #include "partitions/root/manager/identity.h"
 #include "partitions/root/net/event_loop.h"
 
-#define SERVER_CLIENTS          64u
-#define SERVER_CLIENTS_A_USER   16u      /* of the same user, except root */
-#define SERVER_LONGEST_REQUEST  65536u   /* bytes, with the newline */
+#define SERVER_CLIENTS         64u
+#define SERVER_CLIENTS_A_USER  16u    /* of the same user, except root */
+#define SERVER_LONGEST_REQUEST 65536u /* bytes, with the newline */
 
 struct manager;
 struct request;
@@ -48,7 +48,8 @@ struct server {
 int server_open(struct manager *manager, const char *path);
 void server_close(struct manager *manager);
 
-/* Sends the answer to the client's request. `answer` may be NULL when there is no memory: the client is let go. */
+/* Sends the answer to the client's request. `answer` may be NULL when there is no memory: the client is let
+ * go. */
 void client_answer(struct client *client, const json_t *answer, int descriptor);
 
 #endif

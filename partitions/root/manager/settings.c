@@ -43,6 +43,7 @@ enum {
     OPTION_SHUTDOWN_VMS,
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
     {"state", OPTION_STATE, "DIR", 0, "Where definitions are kept (default " DEFAULT_STATE ")", 0},
     {"run", OPTION_RUN, "DIR", 0, "Where sockets and records of processes are (default " DEFAULT_RUN ")", 0},
@@ -64,6 +65,7 @@ static const struct argp_option options[] = {
      "Have the loamd that runs stop all virtual machines, turn off those that do not, and wait for that", 0},
     {0},
 };
+/* clang-format on */
 
 static unsigned parse_timeout(const char *text, struct argp_state *state)
 {
@@ -154,8 +156,8 @@ static void determine_group(struct settings *settings, const char *name, const s
     else if (name)
         argp_failure(state, EXIT_FAILURE, 0, "there is no group '%s'", name);
     else
-        report("there is no group " DEFAULT_GROUP ", so only root may manage: make it with groupadd --system "
-               DEFAULT_GROUP);
+        report("there is no group " DEFAULT_GROUP
+               ", so only root may manage: make it with groupadd --system " DEFAULT_GROUP);
 }
 
 /* Never root: what serves guests has no rights that it does not need. */
@@ -169,7 +171,8 @@ static struct passwd find_user(const char *name, const char *fallback, const str
         entry = getpwnam("nobody");
     }
     if (!entry || entry->pw_uid == 0)
-        argp_failure(state, EXIT_FAILURE, 0, "%s cannot be used: make a user of its own with useradd --system %s",
+        argp_failure(state, EXIT_FAILURE, 0,
+                     "%s cannot be used: make a user of its own with useradd --system %s",
                      name ? name : "nobody", fallback);
     return *entry;
 }
@@ -194,9 +197,11 @@ void settings_parse(int argc, char **argv, struct settings *settings)
     static const struct argp parser = {
         .options = options,
         .parser = parse_option,
-        .doc = "Keeps virtual machines and virtual switches, and serves the command loam. Stopping it leaves virtual "
+        .doc = "Keeps virtual machines and virtual switches, and serves the command loam. Stopping it leaves "
+               "virtual "
                "machines running; the next loamd takes them over.\v"
-               "Exit status: 0 ended by SIGTERM or SIGINT, or done; 1 a problem; 2 usage; with --shutdown-vms, 3 no "
+               "Exit status: 0 ended by SIGTERM or SIGINT, or done; 1 a problem; 2 usage; with "
+               "--shutdown-vms, 3 no "
                "loamd runs.",
     };
     struct arguments arguments = {.settings = settings};
@@ -204,8 +209,6 @@ void settings_parse(int argc, char **argv, struct settings *settings)
         .state_directory = DEFAULT_STATE,
         .run_directory = DEFAULT_RUN,
         .log_directory = DEFAULT_LOG,
-        .worker = find_beside("loam-worker"),
-        .switch_program = find_beside("loam-switch"),
         .host_device = DEFAULT_HOST_DEVICE,
         .stop_timeout = DEFAULT_STOP_TIMEOUT,
     };
@@ -213,6 +216,10 @@ void settings_parse(int argc, char **argv, struct settings *settings)
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
     if (settings->shutdown_vms)
         return;
+    if (!settings->worker)
+        settings->worker = find_beside("loam-worker");
+    if (!settings->switch_program)
+        settings->switch_program = find_beside("loam-switch");
     determine_group(settings, arguments.group, NULL);
     determine_users(&arguments, NULL);
 }

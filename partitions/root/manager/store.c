@@ -32,7 +32,8 @@ static int write_text(int descriptor, const char *text, size_t length)
 
 static int write_file(int directory, const char *file_name, const char *text)
 {
-    int descriptor = openat(directory, file_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int descriptor =
+        openat(directory, file_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor < 0)
         return errno;
     int error = write_text(descriptor, text, strlen(text));

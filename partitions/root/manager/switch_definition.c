@@ -98,8 +98,8 @@ static bool read_forward(struct fields *fields, const json_t *value, void *targe
 static bool read_forwards(struct fields *fields, const json_t *value, void *target)
 {
     struct switch_definition *definition = target;
-    return fields_read_list(fields, value, definition->forwards, sizeof(definition->forwards[0]), FORWARD_MAXIMUM,
-                            read_forward, &definition->forward_count);
+    return fields_read_list(fields, value, definition->forwards, sizeof(definition->forwards[0]),
+                            FORWARD_MAXIMUM, read_forward, &definition->forward_count);
 }
 
 bool switch_definition_read(struct switch_definition *definition, const json_t *object, char *error)
@@ -128,7 +128,8 @@ json_t *switch_forward_json(const struct forward_rule *rule)
     return json_pack("{s:s, s:o, s:i, s:o, s:i}", "protocol", rule->protocol == IPPROTO_TCP ? "tcp" : "udp",
                      "host_address", address_json(rule->host), "host_port", (int)ntohs(rule->host_port),
                      rule->by_mac ? "mac" : "address",
-                     rule->by_mac ? json_sprintf(MAC_FORMAT, MAC_ARGUMENTS(rule->mac)) : address_json(rule->child),
+                     rule->by_mac ? json_sprintf(MAC_FORMAT, MAC_ARGUMENTS(rule->mac))
+                                  : address_json(rule->child),
                      "port", (int)ntohs(rule->child_port));
 }
 
@@ -144,6 +145,7 @@ json_t *switch_definition_json(const struct switch_definition *definition)
     for (unsigned i = 0; i < definition->forward_count; i++)
         json_array_append_new(forwards, switch_forward_json(&definition->forwards[i].rule));
     subnet_format(&definition->subnet, subnet);
-    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:o}", "version", SWITCH_DEFINITION_VERSION, "name", definition->name,
-                     "type", "NAT", "subnet", subnet, "allow_host", definition->allow_host, "forwards", forwards);
+    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:o}", "version", SWITCH_DEFINITION_VERSION, "name",
+                     definition->name, "type", "NAT", "subnet", subnet, "allow_host", definition->allow_host,
+                     "forwards", forwards);
 }

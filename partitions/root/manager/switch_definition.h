@@ -32,8 +32,8 @@ bool switch_definition_read(struct switch_definition *definition, const json_t *
 json_t *switch_definition_json(const struct switch_definition *definition);
 
 /*
- * A forward as the switch's control socket has it: protocol, host_address, host_port, mac or address, port. The
- * functions for struct field.read fill a struct forward_rule; the child is left to the caller.
+ * A forward as the switch's control socket has it: protocol, host_address, host_port, mac or address, port.
+ * The functions for struct field.read fill a struct forward_rule; the child is left to the caller.
  */
 json_t *switch_forward_json(const struct forward_rule *rule);
 bool switch_read_protocol(struct fields *fields, const json_t *value, void *target);

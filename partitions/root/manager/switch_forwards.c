@@ -37,8 +37,7 @@ static int open_port(const struct forward_rule *rule)
     const bool tcp = rule->protocol == IPPROTO_TCP;
     const int on = 1;
     int descriptor = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0 &&
-        (!tcp || setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0) &&
+    if (descriptor >= 0 && (!tcp || setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0) &&
         bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
         (!tcp || listen(descriptor, BACKLOG) == 0))
         return descriptor;
@@ -85,8 +84,8 @@ static void was_listed(void *owner, const json_t *answer)
 static void list_again(void *owner)
 {
     struct virtual_switch *virtual_switch = owner;
-    channel_call(&virtual_switch->channel, json_pack("{s:i, s:s}", "version", 1, "request", "forward-list"), -1,
-                 was_listed, virtual_switch);
+    channel_call(&virtual_switch->channel, json_pack("{s:i, s:s}", "version", 1, "request", "forward-list"),
+                 -1, was_listed, virtual_switch);
 }
 
 static struct switch_forward *find(struct virtual_switch *virtual_switch, const struct forward_rule *rule)
@@ -131,8 +130,8 @@ static bool parse_listed(const json_t *value, struct forward_rule *rule)
     const char *protocol, *host, *mac = NULL, *address = NULL;
     int host_port, port;
     *rule = (struct forward_rule){0};
-    if (json_unpack((json_t *)value, "{s:s, s:s, s:i, s?s, s?s, s:i}", "protocol", &protocol, "host_address", &host,
-                    "host_port", &host_port, "mac", &mac, "address", &address, "port", &port) != 0)
+    if (json_unpack((json_t *)value, "{s:s, s:s, s:i, s?s, s?s, s:i}", "protocol", &protocol, "host_address",
+                    &host, "host_port", &host_port, "mac", &mac, "address", &address, "port", &port) != 0)
         return false;
     rule->protocol = strcmp(protocol, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
     rule->host_port = htons((uint16_t)host_port);

@@ -9,8 +9,8 @@
 #include "partitions/root/manager/virtual_switch.h"
 
 /*
- * `listed` is the process's answer to "forward-list": what it has and should not is taken away, what it lacks is added.
- * What cannot be added (a port in use) is tried again now and then.
+ * `listed` is the process's answer to "forward-list": what it has and should not is taken away, what it lacks
+ * is added. What cannot be added (a port in use) is tried again now and then.
  */
 void switch_forwards_synchronize(struct virtual_switch *virtual_switch, const json_t *listed);
 

@@ -39,8 +39,8 @@ static struct virtual_switch *find(struct request *request, const char *name)
     if (likely)
         request_refuse(request, REFUSED_NOT_FOUND, "there is no switch %s: did you mean %s?", name, likely);
     else
-        request_refuse(request, REFUSED_NOT_FOUND, "there is no switch %s: loam switch list shows those that are",
-                       name);
+        request_refuse(request, REFUSED_NOT_FOUND,
+                       "there is no switch %s: loam switch list shows those that are", name);
     return NULL;
 }
 
@@ -48,7 +48,9 @@ static struct virtual_switch *find(struct request *request, const char *name)
 static struct virtual_switch *find_named(struct request *request)
 {
     char name[NAME_SIZE];
-    const struct field list[] = {{"name", dispatch_read_name, name, true}};
+    const struct field list[] = {
+        {"name", dispatch_read_name, name, true}
+    };
     return dispatch_read_arguments(request, list, COUNT(list)) ? find(request, name) : NULL;
 }
 
@@ -125,8 +127,10 @@ void switch_create_request(struct request *request)
         return;
     for (const struct virtual_switch *other = manager->switches; other; other = other->next)
         count++;
-    if (virtual_switch_find(manager, definition.name) || store_has(manager->switch_definitions, definition.name)) {
-        request_refuse(request, REFUSED_EXISTS, "there is a switch %s already: choose another name", definition.name);
+    if (virtual_switch_find(manager, definition.name) ||
+        store_has(manager->switch_definitions, definition.name)) {
+        request_refuse(request, REFUSED_EXISTS, "there is a switch %s already: choose another name",
+                       definition.name);
         return;
     }
     if (count >= MANAGER_SWITCHES) {
@@ -185,10 +189,12 @@ static json_t *summary(const struct virtual_switch *virtual_switch)
         if (vm_uses(vm, virtual_switch))
             json_array_append_new(vms, json_string(vm->definition.name));
     subnet_format(&virtual_switch->definition.subnet, subnet);
-    const char *state = virtual_switch->problem[0] ? "Failed" : virtual_switch->ready ? "Running" : "Starting";
-    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o}", "name", virtual_switch->definition.name, "type", "NAT",
-                     "subnet", subnet, "allow_host", virtual_switch->definition.allow_host, "state", state, "problem",
-                     text_json(virtual_switch->problem), "vms", vms);
+    const char *state = virtual_switch->problem[0] ? "Failed"
+                        : virtual_switch->ready    ? "Running"
+                                                   : "Starting";
+    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o}", "name", virtual_switch->definition.name, "type",
+                     "NAT", "subnet", subnet, "allow_host", virtual_switch->definition.allow_host, "state",
+                     state, "problem", text_json(virtual_switch->problem), "vms", vms);
 }
 
 void switch_list_request(struct request *request)
@@ -210,14 +216,15 @@ static json_t *forwards_json(const struct virtual_switch *virtual_switch)
             forward->rule.by_mac ? find_by_mac(virtual_switch->manager, &forward->rule.mac) : NULL;
         json_t *value = switch_forward_json(&forward->rule);
         json_object_update_new(value, json_pack("{s:o, s:o}", "vm",
-                                                vm ? json_string(vm->definition.name) : json_null(), "problem",
-                                                text_json(forward->problem)));
+                                                vm ? json_string(vm->definition.name) : json_null(),
+                                                "problem", text_json(forward->problem)));
         json_array_append_new(list, value);
     }
     return list;
 }
 
-/* The ports of a switch with the names of virtual machines are the process's; the rest of `shown` is passed on. */
+/* The ports of a switch with the names of virtual machines are the process's; the rest of `shown` is passed
+ * on. */
 static void was_shown(void *owner, const json_t *shown)
 {
     static const char *const keys[] = {"gateway", "process", "ports", "leases", "nat"};
@@ -247,8 +254,8 @@ void switch_show_request(struct request *request)
         request_answer(request, NULL);
         return;
     }
-    channel_call(&virtual_switch->channel, json_pack("{s:i, s:s}", "version", 1, "request", "show"), -1, was_shown,
-                 request);
+    channel_call(&virtual_switch->channel, json_pack("{s:i, s:s}", "version", 1, "request", "show"), -1,
+                 was_shown, request);
 }
 
 /* ---- Forwards ---- */
@@ -270,9 +277,9 @@ static unsigned find_forward(const struct switch_definition *definition, const s
 static int keep(const struct virtual_switch *virtual_switch)
 {
     json_t *value = switch_definition_json(&virtual_switch->definition);
-    int error =
-        value ? store_write(virtual_switch->manager->switch_definitions, virtual_switch->definition.name, value)
-              : ENOMEM;
+    int error = value ? store_write(virtual_switch->manager->switch_definitions,
+                                    virtual_switch->definition.name, value)
+                      : ENOMEM;
     json_decref(value);
     return error;
 }
@@ -297,7 +304,8 @@ static void was_added(void *owner, const json_t *answer)
         request_refuse(request, REFUSED_FAILED, "switch %s: %s", definition->name, problem);
         return;
     }
-    if (find_forward(definition, &rule) == definition->forward_count && definition->forward_count < FORWARD_MAXIMUM)
+    if (find_forward(definition, &rule) == definition->forward_count &&
+        definition->forward_count < FORWARD_MAXIMUM)
         definition->forwards[definition->forward_count++] = (struct switch_forward){.rule = rule};
     int error = keep(virtual_switch);
     if (!error) {
@@ -309,21 +317,23 @@ static void was_added(void *owner, const json_t *answer)
     request_refuse(request, REFUSED_FAILED, "the forward cannot be kept: %s", strerror(error));
 }
 
-/* Where a forward leads: a virtual machine by its name, or an address. False: the request has been refused. */
-static bool determine_child(struct request *request, const struct virtual_switch *virtual_switch, const char *vm_name,
-                            struct forward_rule *rule)
+/* Where a forward leads: a virtual machine by its name, or an address. False: the request has been refused.
+ */
+static bool determine_child(struct request *request, const struct virtual_switch *virtual_switch,
+                            const char *vm_name, struct forward_rule *rule)
 {
     const char *switch_name = virtual_switch->definition.name;
     if (!vm_name[0]) {
         if (subnet_is_host(&virtual_switch->definition.subnet, rule->child))
             return true;
-        request_refuse(request, REFUSED_VALUE, "address: no virtual machine on switch %s can have it", switch_name);
+        request_refuse(request, REFUSED_VALUE, "address: no virtual machine on switch %s can have it",
+                       switch_name);
         return false;
     }
     const struct vm *vm = vm_find(request->manager, vm_name);
     if (!vm) {
-        request_refuse(request, REFUSED_NOT_FOUND, "there is no virtual machine %s: loam vm list shows those that are",
-                       vm_name);
+        request_refuse(request, REFUSED_NOT_FOUND,
+                       "there is no virtual machine %s: loam vm list shows those that are", vm_name);
         return false;
     }
     for (unsigned i = 0; i < vm->definition.nic_count; i++)
@@ -332,8 +342,9 @@ static bool determine_child(struct request *request, const struct virtual_switch
             rule->mac = vm->definition.nics[i].mac;
             return true;
         }
-    request_refuse(request, REFUSED_VALUE, "virtual machine %s has no nic on switch %s: give it one with loam vm set",
-                   vm_name, switch_name);
+    request_refuse(request, REFUSED_VALUE,
+                   "virtual machine %s has no nic on switch %s: give it one with loam vm set", vm_name,
+                   switch_name);
     return false;
 }
 
@@ -372,7 +383,8 @@ void switch_forward_request(struct request *request)
     if (!virtual_switch || !determine_child(request, virtual_switch, vm_name, &rule))
         return;
     if (find_forward(&virtual_switch->definition, &rule) < virtual_switch->definition.forward_count) {
-        request_refuse(request, REFUSED_EXISTS, "port %u is forwarded already: loam switch show %s says where to",
+        request_refuse(request, REFUSED_EXISTS,
+                       "port %u is forwarded already: loam switch show %s says where to",
                        ntohs(rule.host_port), name);
         return;
     }
@@ -403,8 +415,9 @@ void switch_unforward_request(struct request *request)
     struct switch_definition *definition = &virtual_switch->definition;
     unsigned index = find_forward(definition, &rule);
     if (index == definition->forward_count) {
-        request_refuse(request, REFUSED_NOT_FOUND, "port %u is not forwarded: loam switch show %s says which are",
-                       ntohs(rule.host_port), name);
+        request_refuse(request, REFUSED_NOT_FOUND,
+                       "port %u is not forwarded: loam switch show %s says which are", ntohs(rule.host_port),
+                       name);
         return;
     }
     const struct switch_forward removed = definition->forwards[index];

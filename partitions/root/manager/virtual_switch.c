@@ -90,8 +90,9 @@ static void try_to_connect(void *owner)
     file_name(virtual_switch->definition.name, "control", name);
     int descriptor = channel_connect(manager->switch_records, name);
     if (descriptor >= 0 && channel_open(&virtual_switch->channel, descriptor) == 0) {
-        channel_call(&virtual_switch->channel, json_pack("{s:i, s:s}", "version", 1, "request", "forward-list"), -1,
-                     is_ready, virtual_switch);
+        channel_call(&virtual_switch->channel,
+                     json_pack("{s:i, s:s}", "version", 1, "request", "forward-list"), -1, is_ready,
+                     virtual_switch);
     } else if (manager->loop.now < virtual_switch->deadline) {
         connect_later(virtual_switch);
     } else {
@@ -170,7 +171,8 @@ static void failed(struct virtual_switch *virtual_switch)
         pause *= 2;
     virtual_switch->failures++;
     alarm_set(&manager->alarms, &virtual_switch->alarm,
-              manager->loop.now + (pause < LONGEST_RESTART ? pause : LONGEST_RESTART), start_again, virtual_switch);
+              manager->loop.now + (pause < LONGEST_RESTART ? pause : LONGEST_RESTART), start_again,
+              virtual_switch);
 }
 
 static void process_ended(void *owner, int status)
@@ -199,8 +201,17 @@ static int run(struct virtual_switch *virtual_switch, int output)
     snprintf(control, sizeof(control), "%s/switch/%s.control", settings->run_directory, definition->name);
     snprintf(leases, sizeof(leases), "%s/leases/%s", settings->state_directory, definition->name);
     subnet_format(&definition->subnet, subnet);
-    char *arguments[16] = {(char *)settings->switch_program, "--name", (char *)definition->name, "--socket", port,
-                           "--control", control, "--subnet", subnet, "--leases", leases};
+    char *arguments[16] = {(char *)settings->switch_program,
+                           "--name",
+                           (char *)definition->name,
+                           "--socket",
+                           port,
+                           "--control",
+                           control,
+                           "--subnet",
+                           subnet,
+                           "--leases",
+                           leases};
     unsigned count = 11;
     if (definition->allow_host)
         arguments[count++] = "--allow-host";
@@ -229,8 +240,8 @@ void virtual_switch_start(struct virtual_switch *virtual_switch)
     if (output >= 0)
         close(output);
     if (error) {
-        snprintf(virtual_switch->problem, sizeof(virtual_switch->problem), "its process cannot be started: %s",
-                 strerror(error));
+        snprintf(virtual_switch->problem, sizeof(virtual_switch->problem),
+                 "its process cannot be started: %s", strerror(error));
         failed(virtual_switch);
         return;
     }
@@ -286,7 +297,8 @@ static void load(void *context, const char *name)
                sound ? "no memory" : error);
         return;
     }
-    if (process_adopt(&added->process, &manager->loop, manager->switch_records, name, process_ended, added) == 0) {
+    if (process_adopt(&added->process, &manager->loop, manager->switch_records, name, process_ended, added) ==
+        0) {
         report("switch %s: taken over, process %d", name, (int)added->process.pid);
         added->deadline = manager->loop.now + CONNECT_PATIENCE;
         try_to_connect(added);

@@ -110,14 +110,16 @@ static void reconnect(void *owner)
 {
     struct vm *vm = owner;
     if (vm->worker.pid && vm_connect(vm) != 0)
-        alarm_set(&vm->manager->alarms, &vm->reconnect, vm->manager->loop.now + RECONNECT_INTERVAL, reconnect, vm);
+        alarm_set(&vm->manager->alarms, &vm->reconnect, vm->manager->loop.now + RECONNECT_INTERVAL, reconnect,
+                  vm);
 }
 
 /* The worker closes when it ends, which is seen elsewhere; if it lives on, it is asked again. */
 static void on_closed(void *owner)
 {
     struct vm *vm = owner;
-    alarm_set(&vm->manager->alarms, &vm->reconnect, vm->manager->loop.now + RECONNECT_INTERVAL, reconnect, vm);
+    alarm_set(&vm->manager->alarms, &vm->reconnect, vm->manager->loop.now + RECONNECT_INTERVAL, reconnect,
+              vm);
 }
 
 int vm_connect(struct vm *vm)
@@ -145,7 +147,6 @@ void vm_worker_ended(void *owner, int status)
     alarm_cancel(&vm->manager->alarms, &vm->kill);
     alarm_cancel(&vm->manager->alarms, &vm->reconnect);
     channel_close(&vm->channel);
-    vm->console_holder[0] = '\0';
     vm_enter(vm, VM_OFF);
 }
 
@@ -160,7 +161,8 @@ void vm_turn_off(struct vm *vm)
 {
     channel_call(&vm->channel, json_pack("{s:s}", "request", "turn-off"), -1, NULL, NULL);
     if (!vm->kill.set)
-        alarm_set(&vm->manager->alarms, &vm->kill, vm->manager->loop.now + TURN_OFF_PATIENCE, kill_worker, vm);
+        alarm_set(&vm->manager->alarms, &vm->kill, vm->manager->loop.now + TURN_OFF_PATIENCE, kill_worker,
+                  vm);
 }
 
 /* ---- All of them ---- */

@@ -4,8 +4,8 @@
  *
  *   Off -> Starting -> Running <-> Paused, Running -> Stopping; any -> Off when the worker has ended
  *
- * A worker outlives loamd. Its record (process.h), its control socket NAME.control and what it last wrote, NAME.output,
- * lie in the directory of records; the next loamd takes it over by them.
+ * A worker outlives loamd. Its record (process.h), its control socket NAME.control and what it last wrote,
+ * NAME.output, lie in the directory of records; the next loamd takes it over by them.
  */
 #ifndef MANAGER_VM_H
 #define MANAGER_VM_H
@@ -40,7 +40,6 @@ struct vm {
     struct request *waiters;  /* to be answered when it is in a state that they name */
     struct alarm kill;        /* for a worker that does not turn itself off */
     struct alarm reconnect;
-    char console_holder[128]; /* who got the console last */
 };
 
 /* "Off", "Starting", "Running", "Paused", "Stopping". */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Getting somebody the console: a connection to the worker is made and asked to become the console, and then handed to
- * the client, so that no byte of it passes through loamd and it outlives loamd.
+ * Getting somebody the console: a connection to the worker is made and asked to become the console, and then
+ * handed to the client, so that no byte of it passes through loamd and it outlives loamd.
  */
 #include "partitions/root/manager/vm_requests.h"
 
@@ -19,11 +19,13 @@
 
 #define PATIENCE     10000u /* milliseconds */
 #define LONGEST_LINE 4096u
+#define USER_SIZE    64 /* a worker keeps names of up to 63 bytes */
 
 struct console_attempt {
     struct request *request;
     char name[NAME_SIZE];
-    char holder[sizeof(((struct vm *)NULL)->console_holder)];
+    char user[USER_SIZE]; /* what others are told */
+    bool busy;            /* somebody else has it, and the worker has been asked who */
     struct event_source source;
     struct alarm alarm;
     char line[LONGEST_LINE];
@@ -56,22 +58,45 @@ static void patience_ended(void *owner)
     give_up(owner, REFUSED_FAILED, "its worker does not answer");
 }
 
+/* Sends a request, whose reference it takes over. 0 or an errno. */
+static int ask(int descriptor, json_t *request)
+{
+    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *line = NULL;
+    int length = text ? asprintf(&line, "%s\n", text) : -1, error = ENOMEM;
+    if (length >= 0) {
+        ssize_t sent = send(descriptor, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        error = sent < 0 ? errno : sent == length ? 0 : EIO;
+        free(line);
+    }
+    free(text);
+    json_decref(request);
+    return error;
+}
+
+static void tell_holder(struct console_attempt *attempt, const json_t *status)
+{
+    const char *user = json_string_value(json_object_get(json_object_get(status, "console"), "user"));
+    char text[256];
+    snprintf(text, sizeof(text), "%s has it", user ? user : "somebody else");
+    give_up(attempt, REFUSED_BUSY, text);
+}
+
 static void was_answered(struct console_attempt *attempt, json_t *answer)
 {
-    struct vm *vm = vm_find(attempt->request->manager, attempt->name);
     const char *code = json_string_value(json_object_get(json_object_get(answer, "error"), "code"));
     json_t *result = json_object_get(answer, "result");
-    char text[256];
     struct request *request;
-    if (result && vm) {
-        strcpy(vm->console_holder, attempt->holder);
+    if (attempt->busy) {
+        tell_holder(attempt, result);
+    } else if (result) {
         int descriptor = end(attempt, &request);
         request_answer_with(request, json_incref(result), descriptor);
     } else if (code && strcmp(code, "busy") == 0) {
-        snprintf(text, sizeof(text), "%s has it", vm && vm->console_holder[0] ? vm->console_holder : "somebody else");
-        give_up(attempt, REFUSED_BUSY, text);
+        attempt->busy = true;
+        if (ask(attempt->source.descriptor, json_pack("{s:s}", "request", "status")) != 0)
+            tell_holder(attempt, NULL);
     } else {
-        give_up(attempt, REFUSED_FAILED, vm_worker_problem(answer) ? vm_worker_problem(answer) : "it is gone");
+        give_up(attempt, REFUSED_FAILED, vm_worker_problem(answer));
     }
 }
 
@@ -102,36 +127,19 @@ static void on_input(void *owner, uint32_t events)
     }
 }
 
-/* Sends the request for the console. 0 or an errno. */
-static int ask(const struct console_attempt *attempt, int descriptor)
-{
-    json_t *request = json_pack("{s:s, s:s}", "request", "console", "user", attempt->holder);
-    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-    json_decref(request);
-    int error = ENOMEM;
-    if (text) {
-        struct iovec parts[] = {{.iov_base = text, .iov_len = strlen(text)}, {.iov_base = "\n", .iov_len = 1}};
-        const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-        ssize_t sent = sendmsg(descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        error = sent < 0 ? errno : sent == (ssize_t)strlen(text) + 1 ? 0 : EIO;
-    }
-    free(text);
-    return error;
-}
-
 static int begin(struct console_attempt *attempt, const struct vm *vm)
 {
     struct manager *manager = vm->manager;
     char file_name[VM_FILE_SIZE], user[IDENTITY_NAME_SIZE];
     identity_name(attempt->request->asker.user, user);
-    /* A worker knows user names of up to 63 bytes. */
-    snprintf(attempt->holder, 64, "%.32s (process %d)", user, (int)attempt->request->process);
+    snprintf(attempt->user, sizeof(attempt->user), "%.32s (process %d)", user,
+             (int)attempt->request->process);
     strcpy(attempt->name, vm->definition.name);
     vm_file_name(vm, "control", file_name);
     int descriptor = channel_connect(manager->vm_records, file_name);
     if (descriptor < 0)
         return -descriptor;
-    int error = ask(attempt, descriptor);
+    int error = ask(descriptor, json_pack("{s:s, s:s}", "request", "console", "user", attempt->user));
     if (!error)
         error = event_loop_add(&manager->loop, &attempt->source, descriptor, EPOLLIN, on_input, attempt);
     if (error)
@@ -147,8 +155,9 @@ void vm_console_request(struct request *request)
     if (!vm)
         return;
     if (vm->state == VM_OFF || !vm->worker.pid) {
-        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s, so it has no console: loam vm start --console %s",
-                       vm->definition.name, vm_state_name(vm->state), vm->definition.name);
+        request_refuse(request, REFUSED_WRONG_STATE,
+                       "%s is %s, so it has no console: loam vm start --console %s", vm->definition.name,
+                       vm_state_name(vm->state), vm->definition.name);
         return;
     }
     struct console_attempt *attempt = calloc(1, sizeof(*attempt));

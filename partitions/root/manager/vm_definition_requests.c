@@ -29,7 +29,8 @@ static void end_change(struct change *change)
 
 /* ---- MAC addresses ---- */
 
-static const struct vm *find_by_mac(const struct manager *manager, const struct mac_address *mac, const char *except)
+static const struct vm *find_by_mac(const struct manager *manager, const struct mac_address *mac,
+                                    const char *except)
 {
     for (const struct vm *vm = manager->vms; vm; vm = vm->next)
         for (unsigned i = 0; i < vm->definition.nic_count && strcmp(vm->definition.name, except) != 0; i++)
@@ -47,9 +48,12 @@ static bool is_in(const struct definition *definition, const struct mac_address 
 }
 
 /* An address of Hyper-V's own range, 00-15-5D, that no virtual machine has. False: there is no randomness. */
-static bool choose_mac(const struct manager *manager, const struct definition *definition, struct mac_address *mac)
+static bool choose_mac(const struct manager *manager, const struct definition *definition,
+                       struct mac_address *mac)
 {
-    struct mac_address chosen = {{0x00, 0x15, 0x5D}};
+    struct mac_address chosen = {
+        {0x00, 0x15, 0x5D}
+    };
     do {
         if (getrandom(&chosen.bytes[3], 3, 0) != 3)
             return false;
@@ -60,7 +64,8 @@ static bool choose_mac(const struct manager *manager, const struct definition *d
 }
 
 /* Network adapters that were given no address keep the one they had, or get a new one. */
-static bool choose_macs(const struct manager *manager, struct definition *definition, const struct definition *before)
+static bool choose_macs(const struct manager *manager, struct definition *definition,
+                        const struct definition *before)
 {
     static const struct mac_address none;
     for (unsigned i = 0; i < definition->nic_count; i++) {
@@ -84,13 +89,15 @@ static bool check(struct request *request, const struct definition *definition)
         const struct definition_nic *nic = &definition->nics[i];
         const struct vm *other = find_by_mac(request->manager, &nic->mac, definition->name);
         if (nic->switch_name[0] && !virtual_switch_find(request->manager, nic->switch_name)) {
-            request_refuse(request, REFUSED_NOT_FOUND,
-                           "there is no switch %s: loam switch list shows those that are, loam switch create makes one",
-                           nic->switch_name);
+            request_refuse(
+                request, REFUSED_NOT_FOUND,
+                "there is no switch %s: loam switch list shows those that are, loam switch create makes one",
+                nic->switch_name);
             return false;
         }
         if (other) {
-            request_refuse(request, REFUSED_EXISTS, "nics[%u].mac: " MAC_FORMAT " belongs to virtual machine %s", i,
+            request_refuse(request, REFUSED_EXISTS,
+                           "nics[%u].mac: " MAC_FORMAT " belongs to virtual machine %s", i,
                            MAC_ARGUMENTS(nic->mac), other->definition.name);
             return false;
         }
@@ -102,7 +109,8 @@ static bool name_is_free(struct request *request, const char *name)
 {
     if (!vm_find(request->manager, name) && !store_has(request->manager->vm_definitions, name))
         return true;
-    request_refuse(request, REFUSED_EXISTS, "there is a virtual machine %s already: choose another name", name);
+    request_refuse(request, REFUSED_EXISTS, "there is a virtual machine %s already: choose another name",
+                   name);
     return false;
 }
 
@@ -133,7 +141,8 @@ static void create(struct change *change)
 {
     struct manager *manager = change->request->manager;
     /* While the files were looked at, somebody else may have been faster. */
-    if (!name_is_free(change->request, change->definition.name) || !check(change->request, &change->definition))
+    if (!name_is_free(change->request, change->definition.name) ||
+        !check(change->request, &change->definition))
         return;
     if (!keep(change->request, &change->definition))
         return;
@@ -149,7 +158,8 @@ static void replace(struct change *change)
 {
     struct vm *vm = vm_find(change->request->manager, change->definition.name);
     if (!vm || vm->generation != change->generation) {
-        request_refuse(change->request, REFUSED_BUSY, "%s was changed by somebody else at the same time: try again",
+        request_refuse(change->request, REFUSED_BUSY,
+                       "%s was changed by somebody else at the same time: try again",
                        change->definition.name);
         return;
     }
@@ -177,8 +187,8 @@ static void files_opened(void *owner, struct opener_result *result)
 }
 
 /*
- * Everything in the definition must be open to the one who asks, also what was there before: otherwise he could reach
- * another's disk by giving its virtual machine a kernel of his own.
+ * Everything in the definition must be open to the one who asks, also what was there before: otherwise he
+ * could reach another's disk by giving its virtual machine a kernel of his own.
  */
 static void look_at_files(struct change *change)
 {
@@ -227,7 +237,8 @@ void vm_create_request(struct request *request)
     for (const struct vm *vm = request->manager->vms; vm; vm = vm->next)
         count++;
     if (count >= MANAGER_VMS) {
-        request_refuse(request, REFUSED_VALUE, "there are %u virtual machines, as many as there can be", count);
+        request_refuse(request, REFUSED_VALUE, "there are %u virtual machines, as many as there can be",
+                       count);
         return;
     }
     struct change *change = begin_change(request, NULL);
@@ -261,8 +272,8 @@ void vm_remove_request(struct request *request)
         return;
     int error = store_remove(request->manager->vm_definitions, vm->definition.name);
     if (error) {
-        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be removed: %s", vm->definition.name,
-                       strerror(error));
+        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be removed: %s",
+                       vm->definition.name, strerror(error));
         return;
     }
     report("%s: removed by user %u", vm->definition.name, (unsigned)request->asker.user);

@@ -73,13 +73,13 @@ void vm_end_determine(struct vm_end *end, const char *output, int status)
             strcpy(end->detail, "the worker ended without saying why");
     } else if (WIFSIGNALED(status)) {
         strcpy(end->reason, "killed");
-        snprintf(end->detail, sizeof(end->detail), "the worker was killed by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+        snprintf(end->detail, sizeof(end->detail), "the worker was killed by signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
     } else {
         strcpy(end->reason, end->detail[0] ? "start-failed" : "unknown");
         if (!end->detail[0])
-            snprintf(end->detail, sizeof(end->detail), "the worker ended with status %d and without saying why",
-                     WEXITSTATUS(status));
+            snprintf(end->detail, sizeof(end->detail),
+                     "the worker ended with status %d and without saying why", WEXITSTATUS(status));
     }
 }
 

@@ -29,7 +29,8 @@ struct vm *vm_request_find(struct request *request, const char *name)
         }
     }
     if (likely)
-        request_refuse(request, REFUSED_NOT_FOUND, "there is no virtual machine %s: did you mean %s?", name, likely);
+        request_refuse(request, REFUSED_NOT_FOUND, "there is no virtual machine %s: did you mean %s?", name,
+                       likely);
     else
         request_refuse(request, REFUSED_NOT_FOUND,
                        "there is no virtual machine %s: loam vm list shows those that are", name);
@@ -39,7 +40,9 @@ struct vm *vm_request_find(struct request *request, const char *name)
 struct vm *vm_request_find_named(struct request *request)
 {
     char name[NAME_SIZE];
-    const struct field list[] = {{"name", dispatch_read_name, name, true}};
+    const struct field list[] = {
+        {"name", dispatch_read_name, name, true}
+    };
     return dispatch_read_arguments(request, list, COUNT(list)) ? vm_request_find(request, name) : NULL;
 }
 
@@ -58,9 +61,9 @@ const char *vm_worker_problem(const json_t *answer)
 
 static json_t *state_json(const struct vm *vm)
 {
-    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", vm->definition.name, "state", vm_state_name(vm->state),
-                     "reason", text_json(vm->end.reason), "detail", text_json(vm->end.detail), "path",
-                     text_json(vm->end.path));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", vm->definition.name, "state",
+                     vm_state_name(vm->state), "reason", text_json(vm->end.reason), "detail",
+                     text_json(vm->end.detail), "path", text_json(vm->end.path));
 }
 
 /* Whether a virtual machine that is Off has run before, however short. */
@@ -81,7 +84,8 @@ static void answer_starters(struct vm *vm)
         if (vm->state != VM_OFF || has_run(vm))
             request_answer(request, state_json(vm));
         else
-            request_refuse(request, REFUSED_FAILED, "%s cannot be started: %s", vm->definition.name, vm->end.detail);
+            request_refuse(request, REFUSED_FAILED, "%s cannot be started: %s", vm->definition.name,
+                           vm->end.detail);
     }
 }
 
@@ -197,7 +201,8 @@ static void was_asked(void *owner, const json_t *answer)
     struct vm *vm = request->context;
     const char *problem = vm_worker_problem(answer);
     if (problem)
-        request_refuse(request, answer ? REFUSED_WRONG_STATE : REFUSED_FAILED, "%s: %s", vm->definition.name, problem);
+        request_refuse(request, answer ? REFUSED_WRONG_STATE : REFUSED_FAILED, "%s: %s", vm->definition.name,
+                       problem);
     else
         request_answer(request, state_json(vm));
 }
@@ -209,7 +214,8 @@ static void ask_worker(struct request *request, const char *what)
     if (!vm)
         return;
     if (vm->state == VM_OFF || !vm->worker.pid) {
-        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s", vm->definition.name, vm_state_name(vm->state));
+        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s", vm->definition.name,
+                       vm_state_name(vm->state));
         return;
     }
     request->context = vm;
@@ -245,7 +251,8 @@ void vm_turn_off_request(struct request *request)
     if (vm->state == VM_OFF) {
         request_refuse(request, REFUSED_WRONG_STATE, "%s is Off already", vm->definition.name);
     } else if (!vm->worker.pid) {
-        request_refuse(request, REFUSED_WRONG_STATE, "%s is Starting: try again when it runs", vm->definition.name);
+        request_refuse(request, REFUSED_WRONG_STATE, "%s is Starting: try again when it runs",
+                       vm->definition.name);
     } else {
         vm_turn_off(vm);
         request_append(&vm->stoppers, request);

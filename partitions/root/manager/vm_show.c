@@ -18,16 +18,15 @@ static json_t *summary(const struct vm *vm)
     return json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:i, s:o, s:o}", "name", vm->definition.name, "state",
                      vm_state_name(vm->state), "reason", text_json(vm->end.reason), "detail",
                      text_json(vm->end.detail), "path", text_json(vm->end.path), "memory",
-                     (json_int_t)vm->definition.memory, "processors", (int)vm->definition.processors, "uptime",
-                     runs ? json_integer((json_int_t)process_uptime(&vm->worker)) : json_null(), "process",
-                     runs ? json_integer(vm->worker.pid) : json_null());
+                     (json_int_t)vm->definition.memory, "processors", (int)vm->definition.processors,
+                     "uptime", runs ? json_integer((json_int_t)process_uptime(&vm->worker)) : json_null(),
+                     "process", runs ? json_integer(vm->worker.pid) : json_null());
 }
 
 /* ---- Showing: the worker and the switches are asked, and the answers put together ---- */
 
 struct survey {
     struct request *request;
-    char name[NAME_SIZE];
     unsigned waiting; /* for so many answers */
     json_t *result;
 };
@@ -72,14 +71,11 @@ static void ask(struct survey *survey, struct channel *channel, json_t *request,
 static void take_status(struct survey *survey, const json_t *answer)
 {
     const json_t *result = json_object_get(answer, "result");
-    const struct vm *vm = vm_find(survey->request->manager, survey->name);
-    if (!result || !vm)
+    const json_t *user = json_object_get(json_object_get(result, "console"), "user");
+    if (!result)
         return;
     json_object_set(survey->result, "partition_id", json_object_get(result, "partition_id"));
-    json_object_set_new(survey->result, "console",
-                        json_is_object(json_object_get(result, "console")) && vm->console_holder[0]
-                            ? json_string(vm->console_holder)
-                            : json_null());
+    json_object_set_new(survey->result, "console", text_json(json_string_value(user)));
 }
 
 static void take_counters(struct survey *survey, const json_t *answer)
@@ -149,7 +145,6 @@ void vm_show_request(struct request *request)
     survey->request = request;
     survey->result = begin_result(vm);
     survey->waiting = 1; /* until everybody has been asked */
-    strcpy(survey->name, vm->definition.name);
     if (vm->worker.pid) {
         ask(survey, &vm->channel, json_pack("{s:s}", "request", "status"), take_status);
         ask(survey, &vm->channel, json_pack("{s:s}", "request", "counters"), take_counters);

@@ -73,7 +73,8 @@ static int open_control(struct vm *vm)
     char file_name[VM_FILE_SIZE];
     vm_file_name(vm, "control", file_name);
     unlinkat(vm->manager->vm_records, file_name, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", vm->manager->vm_records, file_name);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", vm->manager->vm_records,
+             file_name);
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor >= 0 && bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
         listen(descriptor, CONTROL_BACKLOG) == 0)
@@ -91,8 +92,8 @@ static int open_log(struct vm *vm, const char *suffix)
     const struct settings *settings = &vm->manager->settings;
     char file_name[VM_FILE_SIZE];
     vm_file_name(vm, suffix, file_name);
-    int descriptor =
-        openat(vm->manager->logs, file_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+    int descriptor = openat(vm->manager->logs, file_name,
+                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
     if (descriptor >= 0 && settings->has_group &&
         (fchown(descriptor, (uid_t)-1, settings->group) != 0 || fchmod(descriptor, 0640) != 0))
         report("%s: its log cannot be shown to the group: %s", vm->definition.name, strerror(errno));
@@ -116,7 +117,8 @@ static void find_switch_path(void *context, const char *name, char *path, size_t
 static int write_configuration(struct vm *vm)
 {
     char log_path[4096];
-    snprintf(log_path, sizeof(log_path), "%s/%s.log", vm->manager->settings.log_directory, vm->definition.name);
+    snprintf(log_path, sizeof(log_path), "%s/%s.log", vm->manager->settings.log_directory,
+             vm->definition.name);
     json_t *value =
         worker_configuration(&vm->definition, &vm->starting->files, log_path, find_switch_path, vm->manager);
     char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
@@ -146,7 +148,8 @@ static int run_worker(struct vm *vm, int configuration, int output)
                          settings->worker_user[0] ? "--user" : NULL,
                          (char *)settings->worker_user,
                          NULL};
-    const int fixed[] = {configuration, files->kernel, files->initrd, files->control, files->log, files->previous_log};
+    const int fixed[] = {configuration,  files->kernel, files->initrd,
+                         files->control, files->log,    files->previous_log};
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
         if (fixed[i] >= 0)
             descriptors[count++] = fixed[i];
@@ -175,8 +178,8 @@ static void launch(struct vm *vm)
     files->log = open_log(vm, "log");
     files->previous_log = files->log < 0 ? -1 : open_log(vm, "log.1");
     if (files->previous_log < 0) {
-        fail(vm, "its log %s/%s.log cannot be opened: %s", vm->manager->settings.log_directory, vm->definition.name,
-             strerror(errno));
+        fail(vm, "its log %s/%s.log cannot be opened: %s", vm->manager->settings.log_directory,
+             vm->definition.name, strerror(errno));
         return;
     }
     int output = open_output(vm), configuration = output < 0 ? -1 : write_configuration(vm);
@@ -208,8 +211,10 @@ static void wait_for_switches(void *owner)
         if (!name[0])
             continue;
         if (!virtual_switch) {
-            fail(vm, "there is no switch %s: change its nic with loam vm set, or make one with loam switch create",
-                 name);
+            fail(
+                vm,
+                "there is no switch %s: change its nic with loam vm set, or make one with loam switch create",
+                name);
             return;
         }
         if (virtual_switch->problem[0] || manager->loop.now >= vm->starting->deadline) {
@@ -220,7 +225,8 @@ static void wait_for_switches(void *owner)
         waiting |= !virtual_switch->ready;
     }
     if (waiting)
-        alarm_set(&manager->alarms, &vm->starting->alarm, manager->loop.now + SWITCH_INTERVAL, wait_for_switches, vm);
+        alarm_set(&manager->alarms, &vm->starting->alarm, manager->loop.now + SWITCH_INTERVAL,
+                  wait_for_switches, vm);
     else
         launch(vm);
 }
@@ -262,8 +268,8 @@ static void files_opened(void *owner, struct opener_result *result)
     const struct vm *holder = problem->in_use ? find_by_worker(vm->manager, problem->holder) : NULL;
     const char *place = strstr(problem->text, ": in use");
     if (holder && place)
-        fail(vm, "%.*s: in use by virtual machine %s: stop it first", (int)(place - problem->text), problem->text,
-             holder->definition.name);
+        fail(vm, "%.*s: in use by virtual machine %s: stop it first", (int)(place - problem->text),
+             problem->text, holder->definition.name);
     else
         fail(vm, "%s", problem->text);
 }

@@ -7,8 +7,8 @@ struct identity;
 struct vm;
 
 /*
- * Begins. The virtual machine must be Off; it is Starting from now on, and Off again if this fails, with the reason in
- * vm->end and its starters told. `asker` wants it.
+ * Begins. The virtual machine must be Off; it is Starting from now on, and Off again if this fails, with the
+ * reason in vm->end and its starters told. `asker` wants it.
  */
 void vm_start(struct vm *vm, const struct identity *asker);
 

@@ -17,8 +17,8 @@ struct worker_files {
 };
 
 /*
- * `log_path` is what the worker calls its log; `switch_path` writes the path of a switch's socket for ports, of at most
- * `size` bytes. NULL: no memory.
+ * `log_path` is what the worker calls its log; `switch_path` writes the path of a switch's socket for ports,
+ * of at most `size` bytes. NULL: no memory.
  */
 json_t *worker_configuration(const struct definition *definition, const struct worker_files *files,
                              const char *log_path,

@@ -205,6 +205,9 @@ static struct machine *start(struct worker *worker, const struct arguments *argu
     struct machine *machine;
     char ignored[MACHINE_ERROR_SIZE];
 
+    /* What is not open can be closed all the same, whatever fails first. */
+    control_initialize(&worker->control, &worker->loop, -1);
+    worker->mshv = (struct mshv){.device = -1, .partition = -1};
     sandbox_set_limits();
     if (!memory_is_available(configuration->memory, error) ||
         !listen_for_control(worker, configuration, &arguments->user, error) ||

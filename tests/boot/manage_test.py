@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""loamd and the command loam in a parent on Loam: the life of a virtual machine, mistakes, deaths, a full disk, and the
+parent's own shutdown. What needs no hypervisor is in tests/unit/manager_test.py."""
+import functools
+import json
+import os
+import re
+import sys
+import tempfile
+
+from machine import BOOT_SECONDS, BUILD, Machine, build_esp, expect
+from suite import Suite
+
+suite = Suite(__file__)
+directory = tempfile.TemporaryDirectory()
+esp = build_esp(os.path.join(directory.name, "esp.img"), os.path.join(BUILD, "image/parent.img"))
+
+CHILD_SECONDS = 400
+CREATE = "loam vm create {} --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img --cmdline 'console=ttyS0 quiet'"
+
+
+class Parent:
+    """The machine that the tests share; one that a test has failed on is not used any more."""
+    machine = None
+
+    @classmethod
+    def get(cls):
+        if not cls.machine:
+            cls.machine = Machine(esp, processors=2).__enter__()
+            cls.machine.wait_for_shell()
+        return cls.machine
+
+    @classmethod
+    def leave(cls):
+        if cls.machine:
+            cls.machine.__exit__(None, None, None)
+        cls.machine = None
+
+
+def on_parent(function):
+    @functools.wraps(function)
+    def run():
+        try:
+            function(Parent.get())
+        except BaseException:
+            Parent.leave()
+            raise
+    return suite.test(run)
+
+
+def show(machine, name):
+    return json.loads(machine.run(f"loam vm show {name} --json"))
+
+
+def expect_state(machine, name, state, reason=None):
+    vm = show(machine, name)
+    expect((vm["state"], vm["reason"]) == (state, reason), f"{name} is {vm['state']} ({vm['reason']}, {vm['detail']})")
+    return vm
+
+
+def wait_for_state(machine, name, state, seconds=CHILD_SECONDS):
+    machine.run(f"loam vm wait {name} --state {state} --timeout {seconds}", seconds + 60)
+
+
+def wait_until(machine, condition, seconds=CHILD_SECONDS):
+    status, _ = machine.try_run(f"n=0; until {condition}; do sleep 1; n=$((n+1)); [ $n -lt {seconds} ] || break; done; "
+                                f"{condition}", seconds + 60)
+    expect(status == 0, f"never became true: {condition}")
+
+
+def everything(machine):
+    """What a mistake must not change."""
+    return machine.run("cd /var/lib/loam; md5sum vm/* switch/* 2> /dev/null; cd /; ls /srv; loam vm list --names; "
+                       "loam switch list --names")
+
+
+def refuse(machine, command, pattern, status=1):
+    got, output = machine.try_run(command)
+    expect(got == status, f"'{command}' ended with {got}: {output}")
+    expect(output.count("\n") == 0 and re.search(pattern, output), f"'{command}' says {output!r}, not {pattern!r}")
+
+
+def type_into_console(machine, name, line, answer):
+    """Opens the console, waits for its prompt, types a line, waits for the answer, and leaves."""
+    start = len(machine.output)
+    machine.send(f"loam vm console {name}\n")
+    machine.wait_for(rf"\[console of {name}; Ctrl-\] leaves it\]", start=start)
+    machine.send("\n")
+    machine.wait_for("^child# ", start=start)
+    machine.send(f"{line}\n")
+    machine.wait_for(answer, CHILD_SECONDS, start)
+    machine.send("\x1d")
+    machine.wait_for(rf"\[left the console of {name}, which goes on\]", start=start)
+    text = machine.output[start:].decode(errors="replace")
+    machine.run("echo")
+    return text
+
+
+@on_parent
+def host_says_what_it_is(machine):
+    information = json.loads(machine.run("loam host info --json"))
+    expect(information["logical_processors"] == 2 and information["hypervisor"] == "Loam", information)
+    expect(information["counters"]["partitions"] == 1, information)
+    expect(re.search("^Hypervisor: +Loam", machine.run("loam host info"), re.M), "host info for people")
+    expect("processor 1 (APIC id" in machine.run("loam host log"), "the hypervisor's log")
+    statistics = json.loads(machine.run("loam host stats --json"))
+    expect(len(statistics["parent"]) == 2 and statistics["parent"][0]["hypercall"] > 0, statistics)
+    expect("hypercall" in machine.run("loam host stats"), "host stats for people")
+    shown = json.loads(machine.run("loam switch show default --json"))
+    expect((shown["type"], shown["state"], shown["allow_host"]) == ("NAT", "Running", False), shown)
+
+
+@on_parent
+def mistakes_change_nothing(machine):
+    machine.run("cd /srv; loam disk create good.vhd --size 8M; cp good.vhd bad.vhd; cd /")
+    machine.run("printf '\\377\\377\\377\\377' | dd of=/srv/bad.vhd bs=1 seek=100 conv=notrunc 2> /dev/null; "
+                "size=$(stat -c %s /srv/bad.vhd); "
+                "printf '\\377\\377\\377\\377' | dd of=/srv/bad.vhd bs=1 seek=$((size - 412)) conv=notrunc 2> /dev/null; "
+                "yes no disk | head -c 10000 > /srv/text.vhd")
+    machine.run(CREATE.format("taken"))
+    before = everything(machine)
+    new = CREATE.format("new")
+    for command, pattern in (
+            (f"{new} --disk /srv/none.vhd", "/srv/none.vhd: there is no such file: .*loam disk create"),
+            (f"{new} --disk /srv/text.vhd", "/srv/text.vhd: not a VHD.*PATH,raw"),
+            (f"{new} --disk /srv/bad.vhd", "/srv/bad.vhd: a damaged VHD.*loam disk check"),
+            (CREATE.format("taken"), "there is a virtual machine taken already: choose another name"),
+            (f"{new} --nic defualt", "there is no switch defualt: loam switch list"),
+            (f"{new} --memory 1M", "memory: .*too little: give at least 4 MiB"),
+            (f"{new} --memory 9T", "memory: .*too much"),
+            (f"{new} --cpus 1000", "processors: a virtual machine can have 1 to 1, not 1000"),
+            (f"{new} --kernel /srv/text.vhd", "/srv/text.vhd: is not a Linux kernel"),
+            (CREATE.format("a/b"), "\"a/b\" cannot be a name: use 1 to 63"),
+            ("loam vm start tkaen", "no virtual machine tkaen: did you mean taken"),
+            ("loam vm stop taken", "taken is Off"),
+            ("loam vm console taken", "taken is Off, so it has no console: loam vm start --console taken"),
+            ("loam disk create /srv/good.vhd --size 8M", "good.vhd: exists already.*--replace"),
+            ("loam disk create /srv/x.vhd --size 9T", "at most 2040 GiB"),
+            ("loam disk info /srv/text.vhd", "text.vhd: not a VHD"),
+            ("loam switch create default", "there is a switch default already"),
+            ("loam switch create x --subnet 300.0.0.0/8", "300.0.0.0/8"),
+            ("loam switch forward default tcp:0:taken:80", "port: must be from 1 to 65535")):
+        refuse(machine, command, pattern)
+    expect(everything(machine) == before, "something has changed")
+    # What only the hypervisor or the host's memory can refuse.
+    machine.run("loam vm set taken --memory 900G")
+    refuse(machine, "loam vm start taken", "taken cannot be started: needs 921600 MiB of memory")
+    expect_state(machine, "taken", "Off", "start-failed")
+    machine.run("loam vm remove taken; rm /srv/*.vhd")
+
+
+@on_parent
+def life_of_a_virtual_machine(machine):
+    machine.run("mkdir /srv/small; mount -t tmpfs -o size=3m small /srv/small; "
+                "loam disk create /srv/small/web1.vhd --size 64M")
+    machine.run(CREATE.format("web1") + " --disk /srv/small/web1.vhd --nic default")
+    expect(re.search(r"^web1 +Off +1 +128 MiB", machine.run("loam vm list"), re.M), "vm list")
+    machine.run("loam vm start web1", CHILD_SECONDS)
+    refuse(machine, "loam vm start web1", "web1 is Running already")
+    refuse(machine, "loam vm remove web1", "web1 is Running, and can only be removed when it is Off")
+    wait_until(machine, "grep -q 'child is up' /var/log/loam/web1.log")
+    seen = type_into_console(machine, "web1", "echo $((6 * 7)) turns", "^42 turns")
+    expect("child is up" in seen, "what was written before the console was opened is not shown")
+
+    # Who has the console, and that it comes free again.
+    holder = machine.run("sleep 1000 | loam vm console web1 > /tmp/console & echo $!").split()[-1]
+    wait_until(machine, "loam vm show web1 | grep -q 'has it'", 60)
+    refuse(machine, "loam vm console web1", rf"the console of web1: root \(process {holder}\) has it")
+    machine.run(f"kill {holder}; killall sleep")
+    wait_until(machine, "! loam vm show web1 | grep -q 'has it'", 60)
+
+    vm = expect_state(machine, "web1", "Running")
+    expect(vm["counters"]["ports"]["writes"] > 0 and vm["partition_id"], vm)
+    expect(vm["log"] == "/var/log/loam/web1.log", vm["log"])
+    statistics = json.loads(machine.run("loam host stats --json"))
+    expect(statistics["vms"][0]["name"] == "web1" and statistics["vms"][0]["vps"][0]["io-port"] > 0, statistics["vms"])
+
+    machine.run("loam vm pause web1")
+    expect_state(machine, "web1", "Paused", "requested")
+    exits = json.loads(machine.run("loam host stats --json"))["vms"][0]["vps"][0]["total"]
+    machine.run("sleep 1")
+    expect(json.loads(machine.run("loam host stats --json"))["vms"][0]["vps"][0]["total"] == exits, "it is not Paused")
+    refuse(machine, "loam vm stop web1", "Paused")
+    machine.run("loam vm resume web1")
+    expect_state(machine, "web1", "Running")
+
+    # The manager may go, also without a word, and takes over what runs when it comes back.
+    machine.run("kill -9 $(pidof loamd)")
+    refuse(machine, "loam vm list", "loamd does not run", 3)
+    machine.run("loamd 2>> /var/log/loamd.log &")
+    wait_until(machine, "loam vm list > /dev/null 2>&1", 60)
+    wait_for_state(machine, "web1", "Running")
+    expect(show(machine, "web1")["process"] == vm["process"], "another worker")
+    expect(json.loads(machine.run("loam switch show default --json"))["ports"][0]["name"] == "web1", "the switch's port")
+
+    # A full disk of the host's: it waits, says so, and goes on by itself.
+    type_into_console(machine, "web1", "dd if=/dev/zero of=/dev/sda bs=1M count=16 && sync && echo written $((6 * 7))",
+                      r"child# dd if=")
+    wait_for_state(machine, "web1", "Paused")
+    vm = expect_state(machine, "web1", "Paused", "no-space")
+    expect(vm["path"] == "/srv/small/web1.vhd", vm["path"])
+    expect("no-space" in machine.run("loam vm show web1") and "no space on the host" in machine.run("loam vm list"),
+           "vm show and vm list do not say so")
+    machine.run("loam vm resume web1")  # too early: it is Paused again
+    wait_for_state(machine, "web1", "Paused")
+    machine.run("mount -o remount,size=64m /srv/small")
+    wait_for_state(machine, "web1", "Running")
+    wait_until(machine, "grep -q 'written 42' /var/log/loam/web1.log")
+
+    machine.run(f"loam vm stop web1 --timeout {CHILD_SECONDS}", CHILD_SECONDS + 60)
+    expect_state(machine, "web1", "Off", "power-off")
+    expect("sound" in machine.run("loam disk check /srv/small/web1.vhd"), "the disk afterwards")
+    machine.run("loam vm remove web1")
+    expect("web1.vhd" in machine.run("ls /srv/small"), "the disk has been removed")
+    machine.run("umount /srv/small")
+
+
+@on_parent
+def ends_are_explained(machine):
+    machine.run(CREATE.format("victim"))
+    machine.run("loam vm start victim", CHILD_SECONDS)
+    first = show(machine, "victim")
+    machine.run("loam vm reset victim")
+    wait_for_state(machine, "victim", "Running")
+    expect(show(machine, "victim")["process"] == first["process"], "a reset is not an end")
+    machine.run(f"kill -9 {first['process']}")
+    wait_for_state(machine, "victim", "Off", 60)
+    vm = expect_state(machine, "victim", "Off", "killed")
+    expect(vm["detail"] == "the worker was killed by signal 9 (Killed)", vm["detail"])
+    expect("killed by signal 9" in machine.run("loam vm list"), "vm list does not say why")
+    # Nothing is left of it, so it can start again.
+    expect(json.loads(machine.run("loam host info --json"))["counters"]["partitions"] == 1, "its partition is left")
+    machine.run("loam vm start victim", CHILD_SECONDS)
+    refuse(machine, "loam vm stop victim", "victim: the guest does not listen to the power button")
+    machine.run("loam vm stop --turn-off victim")
+    expect_state(machine, "victim", "Off", "turned-off")
+    machine.run("loam vm remove victim; rmmod mshv_loam")
+    refuse(machine, "loam host info", "there is no /dev/loam: .*driver is not loaded")
+    machine.run("insmod /lib/modules/mshv_loam.ko")
+
+
+@on_parent
+def shutdown_of_the_parent_stops_it(machine):
+    machine.run(CREATE.format("last"))
+    machine.run("loam vm start last", CHILD_SECONDS)
+    wait_until(machine, "grep -q 'child is up' /var/log/loam/last.log")
+    machine.run("tail -n 1 -f /var/log/loam/last.log &")
+    start = len(machine.output)
+    machine.send("poweroff\n")
+    machine.wait_for("^power button", BOOT_SECONDS, start)
+    machine.wait_for_end(BOOT_SECONDS)
+    Parent.leave()
+
+
+status = suite.run()
+Parent.leave()
+sys.exit(status)

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A worker without a virtual machine, for tests of loamd: it speaks docs/worker-protocol.md and does nothing else.
+
+What it does beside that stands in the virtual machine's command line, as words:
+  refuse          it does not start
+  silent-end      it ends with status 9 before it runs, without a word
+  slow=SECONDS    it is Starting for so long
+  short           it runs, and switches itself off at once
+  deaf            it does not listen to the power button
+  ignore-button   it listens, and does not switch itself off
+  delay=SECONDS   it takes so long to switch itself off
+  stubborn        it does not turn off on request
+  mute            it answers no requests
+  no-space        it is Paused for want of space until it is resumed
+  output=BYTES    it writes so many bytes to its console
+Its console echoes what is typed in upper case, and begins with a line of what it was given.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+
+REPLAY = 65536
+POWER_OFF, START_FAILED, TURNED_OFF = 0, 1, 3
+
+
+class Worker:
+    def __init__(self, configuration):
+        self.configuration = configuration
+        self.words = dict((word.split("=", 1) + [""])[:2] for word in configuration["command_line"].split())
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.socket(fileno=configuration["control"]["fd"])
+        self.state = {"state": "Starting", "reason": None, "path": None, "detail": None}
+        self.clients = {}  # socket: [input, wants events]
+        self.console = None
+        self.holder = None
+        self.output = b""
+        self.off_at = None
+        self.started = time.monotonic()
+        self.log = configuration["log"]["fd"]
+
+    # Start
+
+    def lock_disks(self):
+        for disk in self.configuration["disks"]:
+            kind = fcntl.LOCK_SH if disk["read_only"] else fcntl.LOCK_EX
+            try:
+                fcntl.flock(disk["fd"], kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.fail(f"{disk['path']}: in use by another process")
+
+    def fail(self, text):
+        print(f"loam-worker: {self.configuration['name']}: {text}", file=sys.stderr, flush=True)
+        sys.exit(START_FAILED)
+
+    def describe(self):
+        """What the descriptors lead to, so that the test sees that they are the right ones."""
+        kernel = os.pread(self.configuration["kernel"]["fd"], 8, 0)
+        parts = [f"kernel {kernel!r}"]
+        if "initrd" in self.configuration:
+            parts.append(f"initrd {os.pread(self.configuration['initrd']['fd'], 8, 0)!r}")
+        for disk in self.configuration["disks"]:
+            access = fcntl.fcntl(disk["fd"], fcntl.F_GETFL) & os.O_ACCMODE
+            parts.append(f"disk {os.pread(disk['fd'], 8, 0)!r} {'rw' if access == os.O_RDWR else 'ro'}")
+        for nic in self.configuration["nics"]:
+            parts.append(f"nic {nic['mac']} {self.greet_switch(nic)}")
+        parts.append(f"uid {os.getuid()} gid {os.getgid()} groups {os.getgroups()}")
+        return ", ".join(parts)
+
+    def greet_switch(self, nic):
+        """Connects as port_protocol.h says; the connection stays for as long as the worker does."""
+        if "switch" not in nic:
+            return "unplugged"
+        port = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        port.connect(nic["switch"]["path"])
+        mac = bytes.fromhex(nic["mac"].replace("-", ""))
+        port.send(struct.pack("=II6sH64s", 0x6D616F6C, 1, mac, 0, self.configuration["name"].encode()))
+        status = struct.unpack("=IIII", port.recv(16))[2]
+        self.ports = getattr(self, "ports", []) + [port]
+        return f"status {status}"
+
+    # States
+
+    def enter(self, state, reason=None, path=None, detail=None):
+        self.state = {"state": state, "reason": reason, "path": path, "detail": detail}
+        line = json.dumps({**self.state, "event": "state"})
+        print(line, flush=True)
+        for client, (_, events) in list(self.clients.items()):
+            if events:
+                self.send(client, line)
+
+    def end(self, status, reason, detail):
+        self.enter("Off", reason, None, detail)
+        sys.exit(status)
+
+    def write(self, text):
+        """To the console, and its log."""
+        self.output = (self.output + text)[-REPLAY:]
+        os.write(self.log, text)
+        if self.console:
+            try:
+                self.console.sendall(text)
+            except OSError:
+                pass  # its end is seen when it is read from
+
+    # Requests
+
+    def send(self, client, line):
+        try:
+            client.sendall(line.encode() + b"\n")
+        except OSError:
+            self.forget(client)
+
+    def forget(self, client):
+        if client in self.clients:
+            del self.clients[client]
+            self.selector.unregister(client)
+            client.close()
+
+    def answer(self, client, request):
+        """A result, or a pair of error code and message."""
+        name = request.get("request")
+        state = self.state["state"]
+        if name == "status":
+            holder = {"user": self.holder, "pid": 1} if self.console else None
+            return {**self.state, "name": self.configuration["name"], "pid": os.getpid(), "partition_id": 5,
+                    "console": holder}
+        if name == "counters":
+            bus = {"reads": 10, "writes": 20, "unclaimed_reads": 3, "unclaimed_writes": 1, "last_unclaimed": 0x80}
+            return {"ports": bus, "memory": {**bus, "unclaimed_reads": 0, "unclaimed_writes": 0}, "vps": [],
+                    "nics": [{"connected": True, "sent": 1, "received": 2, "dropped": 0}
+                             for _ in self.configuration["nics"]]}
+        if name == "events":
+            self.clients[client][1] = True
+            return self.state
+        if name == "stop":
+            if state not in ("Running", "Stopping"):
+                return "wrong-state", f"the virtual machine is {state}"
+            if "deaf" in self.words:
+                return "wrong-state", "the guest does not listen to the power button (it may still be starting)"
+            if "ignore-button" not in self.words:
+                self.off_at = time.monotonic() + float(self.words.get("delay", 0))
+            self.enter("Stopping")
+            return {}
+        if name == "turn-off":
+            if "stubborn" not in self.words:
+                self.end(TURNED_OFF, "turned-off", "turned off on request")
+            return {}
+        if name == "reset":
+            self.enter("Starting")
+            self.enter("Running")
+            return {}
+        if name == "pause":
+            self.enter("Paused", "requested")
+            return {}
+        if name == "resume":
+            if state != "Paused":
+                return "wrong-state", "the virtual machine is not Paused"
+            self.enter("Running")
+            return {}
+        if name == "console":
+            if self.console:
+                return "busy", f"{self.holder} has the console"
+            return {"replay": len(self.output)}
+        return "unknown-request", "there is no such request"
+
+    def serve(self, client, line):
+        request = json.loads(line)
+        if "mute" in self.words and request.get("request") != "events":
+            return
+        answer = self.answer(client, request)
+        if isinstance(answer, tuple):
+            self.send(client, json.dumps({"error": {"code": answer[0], "message": answer[1]}}))
+            return
+        self.send(client, json.dumps({"result": answer}))
+        if request.get("request") == "console" and client in self.clients:
+            del self.clients[client]
+            self.console, self.holder = client, request.get("user", "somebody")
+            client.sendall(self.output)
+            self.selector.modify(client, selectors.EVENT_READ, self.on_console)
+
+    def on_client(self, client):
+        try:
+            data = client.recv(4096)
+        except OSError:
+            data = b""
+        if not data:
+            self.forget(client)
+            return
+        self.clients[client][0] += data
+        while client in self.clients and b"\n" in self.clients[client][0]:
+            line, self.clients[client][0] = self.clients[client][0].split(b"\n", 1)
+            self.serve(client, line)
+
+    def on_console(self, client):
+        try:
+            data = client.recv(4096)
+        except OSError:
+            data = b""
+        if data:
+            self.write(data.upper())
+            return
+        self.selector.unregister(client)
+        client.close()
+        self.console = None
+
+    def on_listener(self, listener):
+        client = listener.accept()[0]
+        self.clients[client] = [b"", False]
+        self.selector.register(client, selectors.EVENT_READ, self.on_client)
+        self.send(client, json.dumps({"hello": "loam-worker", "version": 1, "name": self.configuration["name"],
+                                      "pid": os.getpid()}))
+
+    # Life
+
+    def begin(self, user):
+        if "refuse" in self.words:
+            self.fail("needs 1024 MiB of memory, and the host has 7 MiB available")
+        if "silent-end" in self.words:
+            sys.exit(9)
+        self.lock_disks()
+        description = self.describe()
+        if user:
+            uid, gid = user.split(":")
+            os.setgroups([])
+            os.setgid(int(gid))
+            os.setuid(int(uid))
+            description += f", then uid {os.getuid()} gid {os.getgid()}"
+        self.write(description.encode() + b"\r\n")
+        self.write((b"x" * 79 + b"\n") * (int(self.words.get("output", 0)) // 80))
+        self.listener.setblocking(True)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.on_listener)
+        signal.signal(signal.SIGTERM, lambda *_: self.end(TURNED_OFF, "turned-off", "turned off on request"))
+        time.sleep(float(self.words.get("slow", 0)))
+        self.enter("Running")
+        if "short" in self.words:
+            self.end(POWER_OFF, "power-off", "the guest switched itself off")
+        if "no-space" in self.words:
+            self.enter("Paused", "no-space", self.configuration["disks"][0]["path"])
+
+    def run(self):
+        while True:
+            timeout = None if self.off_at is None else max(0, self.off_at - time.monotonic())
+            for key, _ in self.selector.select(timeout):
+                key.data(key.fileobj)
+            if self.off_at is not None and time.monotonic() >= self.off_at:
+                self.end(POWER_OFF, "power-off", "the guest switched itself off")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--configuration-fd", type=int, required=True)
+    parser.add_argument("--user")
+    arguments = parser.parse_args()
+    with os.fdopen(arguments.configuration_fd) as stream:
+        configuration = json.load(stream)
+    assert configuration["version"] == 1
+    worker = Worker(configuration)
+    worker.begin(arguments.user)
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

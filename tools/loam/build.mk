@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# loam: the command.
+
+LOAM_CLI := tools/loam
+LOAM_CLI_SOURCES := $(addprefix $(LOAM_CLI)/,cli.c console.c disk.c host.c main.c path.c progress.c size.c switch.c \
+    table.c vm.c vm_definition.c)
+
+# DISK_SOURCES, MANAGER and MANAGER_CLIENT_SOURCES come from the folders that are read before this one.
+LOAM_CLI_PARTS := $(MANAGER_CLIENT_SOURCES) $(addprefix $(MANAGER)/,name.c text.c) $(DISK_SOURCES)
+$(call program,loam,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS), \
+    -ljansson -lsmartcols)
+
+$(BUILD)/program/$(LOAM_CLI)/main.o $(BUILD)/unit/object/$(LOAM_CLI)/main.o: CPPFLAGS_EXTRA = -DLOAM_VERSION='"$(LOAM_VERSION)"'
+
+$(call unit_test,size_test,tests/unit/size_test.c $(LOAM_CLI)/size.c)
+
+# Beside the sanitized loamd (partitions/root/manager/build.mk).
+SANITIZED_LOAM_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS))
+OBJECTS += $(SANITIZED_LOAM_OBJECTS)
+$(BUILD)/unit/sanitized/loam: $(SANITIZED_LOAM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_UNIT) -o $@ $^ -ljansson -lsmartcols

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Completion of the command loam, for bash. Installed as /usr/share/bash-completion/completions/loam.
+
+_loam_options()
+{
+    case $1 in
+    "vm create") echo "--memory --cpus --kernel --initrd --cmdline --disk --nic" ;;
+    "vm set") echo "--memory --cpus --kernel --initrd --no-initrd --cmdline --disk --no-disks --nic --no-nics" ;;
+    "vm start") echo "--console" ;;
+    "vm stop") echo "--timeout --turn-off" ;;
+    "vm wait") echo "--state --timeout" ;;
+    "vm list" | "switch list") echo "--names" ;;
+    "disk create") echo "--size --format --block-size --sparse --replace" ;;
+    "disk convert") echo "--format --block-size --source-raw --replace" ;;
+    "disk info") echo "--raw" ;;
+    "switch create") echo "--type --subnet --allow-host" ;;
+    "switch forward") echo "--remove" ;;
+    esac
+    echo "--json --socket --help"
+}
+
+# What the word after an option can be; false: that is not known.
+_loam_option_value()
+{
+    case $1 in
+    --kernel | --initrd | --disk | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    --nic) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
+    --format) mapfile -t COMPREPLY < <(compgen -W "dynamic fixed raw" -- "$2") ;;
+    --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
+    --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
+    --memory | --cpus | --cmdline | --timeout | --size | --block-size | --subnet) COMPREPLY=() ;;
+    *) return 1 ;;
+    esac
+}
+
+_loam_argument()
+{
+    case $1 in
+    "vm create" | "vm list" | "switch create" | "switch list" | host*) COMPREPLY=() ;;
+    vm*) mapfile -t COMPREPLY < <(compgen -W "$(loam vm list --names 2>/dev/null)" -- "$2") ;;
+    switch*) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
+    disk*) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    esac
+}
+
+_loam()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}"
+    local -A verbs=(
+        [host]="info log stats"
+        [vm]="create list show start stop reset pause resume wait set console remove"
+        [disk]="create info check convert"
+        [switch]="create list show forward remove"
+    )
+    COMPREPLY=()
+    if [[ $COMP_CWORD -eq 1 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "host vm disk switch" -- "$word")
+    elif [[ $COMP_CWORD -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "${verbs[${COMP_WORDS[1]}]:-}" -- "$word")
+    elif _loam_option_value "${COMP_WORDS[COMP_CWORD - 1]}" "$word"; then
+        return
+    elif [[ $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_loam_options "$verb")" -- "$word")
+    else
+        _loam_argument "$verb" "$word"
+    fi
+}
+
+complete -o filenames -o bashdefault -F _loam loam
