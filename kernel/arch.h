@@ -49,6 +49,11 @@ void child_msr_reset(struct vp *vp);
 bool child_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 bool child_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
+/* Bits of CR4 that a child may set: those of features that the policy shows. */
+uint64_t child_cr4_bits(void);
+/* MOV to CR4 of a child, where the vendor intercepts it. False: #GP(0). */
+bool child_cr4_write(struct vp *vp, uint64_t value);
+
 /*
  * Extended state (x87, SSE, AVX, XCR0, PKRU; DR0-DR3, TSC_AUX, SPEC_CTRL): switches what this processor holds
  * from the parent to the child, or back. The images live in pages of the VP (vp->extended_state) and of the
@@ -80,12 +85,12 @@ enum hv_status extended_state_set(struct vp *child, uint64_t states, const void 
 void *extended_state_legacy(struct vp *child);
 
 /*
- * The last walk for code, kept in the VP: as long as the nested map, the control registers and the table
+ * The last walk for code, kept in the VP: as long as the nested map, the registers and the table
  * entries that it read are the same, its result is. arch/x86_64/mm/guest_walk.c; all zeros: none.
  */
 struct guest_code_walk {
     uint64_t map_generation;
-    uint64_t cr0, cr3, cr4, efer;
+    struct vp_code code;
     uint64_t linear_page;
     const uint8_t *page; /* in the direct map; NULL: no walk is kept */
     unsigned depth;
@@ -94,15 +99,14 @@ struct guest_code_walk {
 };
 
 /*
- * An instruction that was decoded before, kept in the VP by a hash of its address: the same bytes in the same
- * mode mean the same. arch/x86_64/cpu/instruction.c; all zeros: none (no instruction that is kept begins with
- * a zero).
+ * An instruction that was looked at before, kept in the VP by a hash of its address: the same bytes in the
+ * same mode mean the same. arch/x86_64/cpu/instruction.c; all zeros: none, as no such exit has reason 0.
  */
 #define GUEST_DECODED_KEPT 4u
 struct guest_decoded {
     uint64_t bytes[2];
-    uint64_t instruction; /* struct memory_instruction */
-    uint64_t mode;        /* enum code_mode */
+    uint64_t result; /* struct memory_instruction, or the length of an intercepted instruction */
+    uint64_t kind;   /* enum code_mode, and the exit's reason */
 };
 
 /*
@@ -115,6 +119,12 @@ void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
 /* Fetches up to 15 instruction bytes at CS:RIP; returns how many could be read before the first unreadable
  * page. */
 unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[15]);
+/*
+ * Whether nothing of the instruction at CS:RIP can be read because a page on the way - of a page table, or
+ * of code - is mapped without access; then *gpa says which. The parent brings it in, and the instruction is
+ * tried again.
+ */
+bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa);
 /* CPL: what SS says, 3 in virtual-8086 mode. */
 unsigned guest_privilege_level(const struct vp *vp);
 /* The instruction at CS:RIP is done: RIP moves behind it, the interrupt shadow ends, a single step traps. */
@@ -124,10 +134,11 @@ void guest_instruction_done(struct vp *vp, unsigned length);
 unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit);
 
 /*
- * An access of a child to its local APIC's page (xAPIC mode): decodes, performs, advances RIP. False: the
+ * An access of a child to its local APIC's page (xAPIC mode): decodes, performs, advances RIP. UNKNOWN: the
  * instruction is none that the hypervisor knows; the access leaves as a memory intercept.
  */
-bool apic_page_access(struct vp *vp, const struct vp_exit *exit);
+enum apic_page_result { APIC_PAGE_UNKNOWN, APIC_PAGE_READ, APIC_PAGE_WRITTEN };
+enum apic_page_result apic_page_access(struct vp *vp, const struct vp_exit *exit);
 
 /* Cross-processor work; see arch/x86_64/cpu/kick.c. */
 void lp_kick(uint32_t lp_index); /* makes that LP leave its guest soon; never waits */

@@ -74,25 +74,27 @@ static void get_default(const struct vp *vp, uint32_t leaf, uint32_t subleaf, ui
     processor_features_apply(vp->partition, leaf, subleaf, values);
 }
 
-void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4])
+static void get_registered(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t values[4])
 {
-    const struct cpuid_result *result = vp->cpuid_hint;
-    uint64_t key = (uint64_t)leaf << 32 | subleaf;
+    const struct cpuid_result *result = find_result(vp, leaf, subleaf);
 
-    if (!result || vp->cpuid_hint_key != key) {
-        result = find_result(vp, leaf, subleaf);
-        vp->cpuid_hint = result;
-        vp->cpuid_hint_key = key;
+    get_default(vp, leaf, subleaf, values);
+    for (unsigned i = 0; result && i < 4; i++)
+        values[i] = (result->value[i] & result->mask[i]) | (values[i] & ~result->mask[i]);
+}
+
+const uint32_t *cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_kept *kept = &vp->cpuid_kept;
+
+    if (!kept->valid || kept->leaf != leaf || kept->subleaf != subleaf) {
+        get_registered(vp, leaf, subleaf, kept->values);
+        kept->leaf = leaf;
+        kept->subleaf = subleaf;
+        kept->valid = true;
     }
-    if (result && (result->mask[0] & result->mask[1] & result->mask[2] & result->mask[3]) == ~0u) {
-        __builtin_memcpy(values, result->value,
-                         sizeof(result->value)); /* memcpy would be a call: -ffreestanding */
-    } else {
-        get_default(vp, leaf, subleaf, values);
-        for (unsigned i = 0; result && i < 4; i++)
-            values[i] = (result->value[i] & result->mask[i]) | (values[i] & ~result->mask[i]);
-    }
-    child_cpuid_live(vp, leaf, subleaf, values);
+    child_cpuid_live(vp, leaf, subleaf, kept->values);
+    return kept->values;
 }
 
 /* Room for one more in its place; what stands behind it moves up. NULL: no page for it. Under the partition's
@@ -130,7 +132,7 @@ enum hv_status hypercall_register_intercept_result(struct hypercall *call)
         if (!result)
             return HV_STATUS_INSUFFICIENT_MEMORY;
     }
-    vp->cpuid_hint = NULL;
+    vp->cpuid_kept.valid = false;
     result->key = key;
     for (unsigned i = 0; i < 4; i++) {
         result->value[i] = input->result[i].value;
@@ -149,7 +151,7 @@ static void get_values(struct vp *vp, uint32_t flags, const struct hv_cpuid_leaf
         vp->xss = leaf->xss;
     }
     if (flags & APPLY_REGISTERED) {
-        cpuid_get(vp, leaf->eax, leaf->ecx, values);
+        memcpy(values, cpuid_get(vp, leaf->eax, leaf->ecx), sizeof(uint32_t[4]));
     } else {
         get_default(vp, leaf->eax, leaf->ecx, values);
         child_cpuid_live(vp, leaf->eax, leaf->ecx, values);

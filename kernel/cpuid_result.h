@@ -8,7 +8,10 @@
 
 struct vp;
 
-/* EAX, EBX, ECX, EDX of CPUID with these EAX and ECX. Under the VP's claim. */
-void cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
+/*
+ * EAX, EBX, ECX, EDX of CPUID with these EAX and ECX, kept in the VP until the next call: guests use one leaf again and
+ * again to serialize, and CPUID is slow on the hardware, too. Under the VP's claim.
+ */
+const uint32_t *cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf);
 
 #endif

@@ -178,7 +178,7 @@ static enum outcome check(struct dispatch *dispatch)
     if (vp->explicit_suspend)
         return SUSPENDED;
     if (vp->intercept_suspend) {
-        vp_get_special(vp);
+        vendor->get_special(vp, &vp->special);
         return INTERCEPT;
     }
     if (__atomic_load_n(&dispatch->lp->parent_nmi, __ATOMIC_RELAXED) || !is_empty(&vp->wake))

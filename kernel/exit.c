@@ -40,6 +40,12 @@ static unsigned instruction_length(struct vp *vp, const struct vp_exit *exit)
     return exit->instruction_length ? exit->instruction_length : guest_instruction_length(vp, exit);
 }
 
+/* The VP can go on at once, unless there is something to inject. */
+static enum exit_action resume(const struct vp *vp)
+{
+    return vp->pending_interruption ? EXIT_CHECK : EXIT_RESUME;
+}
+
 /* The instruction has been emulated. */
 static enum exit_action finish(struct vp *vp, const struct vp_exit *exit)
 {
@@ -47,7 +53,7 @@ static enum exit_action finish(struct vp *vp, const struct vp_exit *exit)
 
     if (length)
         guest_instruction_done(vp, length);
-    return vp->pending_interruption ? EXIT_CHECK : EXIT_RESUME;
+    return resume(vp);
 }
 
 static enum exit_action exit_ready(struct vp *vp, const struct vp_exit *exit)
@@ -64,13 +70,12 @@ static enum exit_action exit_check(struct vp *vp, const struct vp_exit *exit)
 
 static enum exit_action exit_cpuid(struct vp *vp, const struct vp_exit *exit)
 {
-    uint32_t result[4];
+    const uint32_t *values = cpuid_get(vp, (uint32_t)vp->gpr[GPR_RAX], (uint32_t)vp->gpr[GPR_RCX]);
 
-    cpuid_get(vp, (uint32_t)vp->gpr[GPR_RAX], (uint32_t)vp->gpr[GPR_RCX], result);
-    vp->gpr[GPR_RAX] = result[0];
-    vp->gpr[GPR_RBX] = result[1];
-    vp->gpr[GPR_RCX] = result[2];
-    vp->gpr[GPR_RDX] = result[3];
+    vp->gpr[GPR_RAX] = values[0];
+    vp->gpr[GPR_RBX] = values[1];
+    vp->gpr[GPR_RCX] = values[2];
+    vp->gpr[GPR_RDX] = values[3];
     return finish(vp, exit);
 }
 
@@ -116,10 +121,13 @@ static enum exit_action exit_msr_write(struct vp *vp, const struct vp_exit *exit
  */
 static enum exit_action exit_hypercall(struct vp *vp, const struct vp_exit *exit)
 {
-    if (vp->guest_os_id == 0 || guest_privilege_level(vp) != 0)
+    struct vp_code code;
+
+    vendor->get_code(vp, &code);
+    if (vp->guest_os_id == 0 || code.privilege != 0)
         return raise(vp, EXCEPTION_INVALID, false);
     vp->gpr[GPR_RAX] = HV_STATUS_INVALID_HYPERCALL_CODE;
-    if (!(vendor->get(vp, VP_EFER) & EFER_LMA))
+    if (!(code.efer & EFER_LMA))
         vp->gpr[GPR_RDX] = 0; /* the upper half of the result */
     return finish(vp, exit);
 }
@@ -135,21 +143,30 @@ static bool allows(const struct nested_translation *translation, const struct vp
     return (translation->access & needed) == needed;
 }
 
+/* After a read there is nothing new for the dispatcher, but perhaps the interrupt of an error. */
+static enum exit_action after_apic_access(struct vp *vp, enum apic_page_result result)
+{
+    vp->exits[LOAM_EXIT_APIC_ACCESS]++;
+    return result == APIC_PAGE_READ && !local_apic_has_error(&vp->apic) ? resume(vp) : EXIT_CHECK;
+}
+
 static enum exit_action exit_nested_fault(struct vp *vp, const struct vp_exit *exit)
 {
     struct nested_translation translation;
     bool mapped;
 
-    if (local_apic_claims(&vp->apic, exit->fault.gpa) && apic_page_access(vp, exit)) {
-        vp->exits[LOAM_EXIT_APIC_ACCESS]++;
-        return EXIT_CHECK;
+    if (local_apic_claims(&vp->apic, exit->fault.gpa)) {
+        enum apic_page_result result = apic_page_access(vp, exit);
+
+        if (result != APIC_PAGE_UNKNOWN)
+            return after_apic_access(vp, result);
     }
     guest_memory_begin(vp);
     mapped = nested_lookup(&vp->partition->map, exit->fault.gpa, &translation);
     guest_memory_end();
     /* Mapped meanwhile by another processor. */
     if (mapped && allows(&translation, exit))
-        return EXIT_RESUME;
+        return resume(vp);
     message_memory(vp, exit, mapped ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA);
     return EXIT_INTERCEPT;
 }
@@ -174,11 +191,16 @@ static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit
     return EXIT_CHECK;
 }
 
-/* CR8 only: nothing else of the control registers is intercepted. */
+/* CR8, and writes of CR4: nothing else of the control registers is intercepted. */
 static enum exit_action exit_control_register(struct vp *vp, const struct vp_exit *exit)
 {
     uint64_t *gpr = &vp->gpr[exit->control.gpr];
 
+    if (exit->control.number == 4 && exit->control.write) {
+        uint64_t value = vendor->get(vp, VP_EFER) & EFER_LMA ? *gpr : (uint32_t)*gpr;
+
+        return child_cr4_write(vp, value) ? finish(vp, exit) : raise(vp, EXCEPTION_PROTECTION, true);
+    }
     if (exit->control.number != 8) {
         message_unsupported_feature(vp, exit->reason, exit->control.number);
         return EXIT_INTERCEPT;
@@ -225,7 +247,7 @@ static enum exit_action exit_triple_fault(struct vp *vp, const struct vp_exit *e
     (void)exit;
     message_unrecoverable_exception(vp);
     vp_reset_after_shutdown(vp);
-    vp_get_special(vp);
+    vendor->get_special(vp, &vp->special);
     return EXIT_INTERCEPT;
 }
 

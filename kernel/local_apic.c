@@ -1,24 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <string.h>
+#include "kernel/local_apic_private.h"
 
-#include "kernel/local_apic.h"
-#include "kernel/arch.h"
-
-#define APIC_VERSION 0x00050014u /* 0x14: integrated; six LVT entries */
-
-#define SVR_ENABLE             0x100u
-#define LVT_VECTOR             0xFFu
-#define LVT_MODE_SHIFT         8
-#define LVT_MODE               0x700u
-#define LVT_POLARITY           0x2000u
-#define LVT_TRIGGER            0x8000u
-#define LVT_MASKED             0x10000u
-#define LVT_TIMER_PERIODIC     0x20000u
-#define LVT_TIMER_TSC_DEADLINE 0x40000u
-#define LVT_TIMER_MODE         (LVT_TIMER_PERIODIC | LVT_TIMER_TSC_DEADLINE)
-/* What a blank hv_local_interrupt_controller_state has for the entry that this APIC lacks. */
-#define LVT_CMCI_ABSENT LVT_MASKED
-
+#define SVR_ENABLE          0x100u
 #define ICR_MODE_SHIFT      8
 #define ICR_LOGICAL         0x800u
 #define ICR_ASSERT          0x4000u
@@ -26,12 +9,6 @@
 #define ICR_SHORTHAND_SHIFT 18
 #define ICR_LOW_BITS        0x000CCFFFu
 #define ICR_BUSY            0x1000u /* tolerated in x2APIC mode, as processors do */
-
-/*
- * No timer interrupts more often than this many TSC ticks (some 40 us): a child must not keep its parent
- * busy.
- */
-#define TIMER_MINIMUM_PERIOD (1ull << 17)
 
 /* Bits of the delivery mode that LVT and ICR share (SDM 11.5.1, 11.6.1). */
 enum delivery_mode {
@@ -110,13 +87,7 @@ static int bit_highest(const uint64_t bits[4])
     return -1;
 }
 
-static uint32_t x2apic_ldr(uint32_t id)
-{
-    return (id >> 4) << 16 | 1u << (id & 15);
-}
-
-/* The writable bits of a register; TSC-deadline mode exists only if the VP's CPUID says so. */
-static uint32_t writable_bits(const struct local_apic *apic, uint32_t offset)
+uint32_t local_apic_writable_bits(const struct local_apic *apic, uint32_t offset)
 {
     uint32_t bits = apic_registers[offset >> 4].bits;
     if (offset == APIC_REGISTER_LVT_TIMER && !apic->tsc_deadline_allowed)
@@ -279,7 +250,7 @@ enum local_apic_accept local_apic_accept(struct local_apic *apic, uint8_t vector
 bool local_apic_matches_logical(const struct local_apic *apic, uint32_t destination)
 {
     if (local_apic_x2apic(apic)) {
-        uint32_t ldr = x2apic_ldr(apic->id);
+        uint32_t ldr = local_apic_x2apic_ldr(apic->id);
         return destination >> 16 == ldr >> 16 && (destination & ldr & 0xFFFF) != 0;
     }
     uint32_t ldr = apic->ldr >> 24;
@@ -323,105 +294,6 @@ enum local_apic_local_event local_apic_signal(struct local_apic *apic, enum loca
     }
 }
 
-/* --- timer --- */
-
-static bool tsc_deadline_mode(const struct local_apic *apic)
-{
-    return (apic->lvt[LVT_TIMER] & LVT_TIMER_MODE) == LVT_TIMER_TSC_DEADLINE;
-}
-
-/* TSC ticks a count, as a shift. Divide values 0-7 mean 2, 4, 8, ... 128, 1. */
-static unsigned count_shift(const struct local_apic *apic)
-{
-    unsigned divide = (apic->divide & 3) | (apic->divide & 8) >> 1;
-    return ((divide + 1) & 7) + ARCH_APIC_TIMER_SHIFT;
-}
-
-/* Host TSC at which the timer expires, masked or not. */
-static uint64_t timer_expiry(const struct local_apic *apic)
-{
-    if (!tsc_deadline_mode(apic))
-        return apic->timer_deadline;
-    uint64_t value = apic->tsc_deadline, offset = apic->tsc_offset;
-    if (value == 0)
-        return LOCAL_APIC_NO_DEADLINE;
-    if ((int64_t)offset >= 0)
-        return value >= offset ? value - offset : 0;
-    /* The offset is 2^64 - n: value + n, unless that overflows. */
-    return value < offset ? value - offset : LOCAL_APIC_NO_DEADLINE;
-}
-
-uint64_t local_apic_deadline(const struct local_apic *apic)
-{
-    return (apic->lvt[LVT_TIMER] & LVT_MASKED) != 0 ? LOCAL_APIC_NO_DEADLINE : timer_expiry(apic);
-}
-
-bool local_apic_tick(struct local_apic *apic, uint64_t now)
-{
-    uint64_t expiry = timer_expiry(apic);
-    if (expiry > now)
-        return false;
-    uint64_t period = (uint64_t)apic->initial_count << count_shift(apic);
-    if (tsc_deadline_mode(apic)) {
-        apic->tsc_deadline = 0;
-    } else if ((apic->lvt[LVT_TIMER] & LVT_TIMER_MODE) == LVT_TIMER_PERIODIC && period != 0) {
-        if (period < TIMER_MINIMUM_PERIOD)
-            period = TIMER_MINIMUM_PERIOD;
-        apic->timer_deadline = expiry + period * ((now - expiry) / period + 1);
-    } else {
-        apic->timer_deadline = LOCAL_APIC_NO_DEADLINE;
-    }
-    bool news = false;
-    local_apic_signal(apic, LVT_TIMER, &news);
-    return news;
-}
-
-static uint32_t current_count(struct local_apic *apic, uint64_t now)
-{
-    local_apic_tick(apic, now);
-    if (tsc_deadline_mode(apic) || apic->timer_deadline == LOCAL_APIC_NO_DEADLINE)
-        return 0;
-    unsigned shift = count_shift(apic);
-    uint64_t count = (apic->timer_deadline - now + (1ull << shift) - 1) >> shift;
-    return count < apic->initial_count ? (uint32_t)count : apic->initial_count;
-}
-
-static void start_count(struct local_apic *apic, uint64_t now, uint32_t count)
-{
-    apic->timer_deadline = count == 0 ? LOCAL_APIC_NO_DEADLINE : now + ((uint64_t)count << count_shift(apic));
-}
-
-static void write_lvt_timer(struct local_apic *apic, uint32_t value, uint64_t now)
-{
-    local_apic_tick(apic, now);
-    bool was = tsc_deadline_mode(apic);
-    apic->lvt[LVT_TIMER] = value;
-    if (was != tsc_deadline_mode(apic)) { /* disarms the timer (SDM 11.5.4.1) */
-        apic->initial_count = 0;
-        apic->timer_deadline = LOCAL_APIC_NO_DEADLINE;
-        apic->tsc_deadline = 0;
-    }
-}
-
-uint64_t local_apic_tsc_deadline(struct local_apic *apic, uint64_t now)
-{
-    local_apic_tick(apic, now);
-    return apic->tsc_deadline;
-}
-
-void local_apic_set_tsc_deadline(struct local_apic *apic, uint64_t value)
-{
-    if (tsc_deadline_mode(apic))
-        apic->tsc_deadline = value;
-}
-
-void local_apic_set_time(struct local_apic *apic, uint64_t tsc_offset, uint64_t skipped)
-{
-    apic->tsc_offset = tsc_offset;
-    if (apic->timer_deadline != LOCAL_APIC_NO_DEADLINE)
-        apic->timer_deadline += skipped;
-}
-
 /* --- registers --- */
 
 static enum local_apic_lvt lvt_index(uint32_t offset)
@@ -450,7 +322,7 @@ static uint32_t read_register(struct local_apic *apic, uint32_t offset, uint64_t
     case APIC_REGISTER_PPR: /* no arbitration takes place: its priority is the processor's */
         return local_apic_processor_priority(apic);
     case APIC_REGISTER_LDR:
-        return x2apic ? x2apic_ldr(apic->id) : apic->ldr;
+        return x2apic ? local_apic_x2apic_ldr(apic->id) : apic->ldr;
     case APIC_REGISTER_DFR:
         return apic->dfr;
     case APIC_REGISTER_SVR:
@@ -472,7 +344,7 @@ static uint32_t read_register(struct local_apic *apic, uint32_t offset, uint64_t
     case APIC_REGISTER_INITIAL_COUNT:
         return apic->initial_count;
     case APIC_REGISTER_CURRENT_COUNT:
-        return current_count(apic, now);
+        return local_apic_timer_count(apic, now);
     case APIC_REGISTER_DIVIDE:
         return apic->divide;
     default: /* remote read: no processor answers one any more */
@@ -525,7 +397,7 @@ static void write_lvt(struct local_apic *apic, uint32_t offset, uint32_t value, 
     if ((apic->svr & SVR_ENABLE) == 0)
         value |= LVT_MASKED;
     if (offset == APIC_REGISTER_LVT_TIMER)
-        write_lvt_timer(apic, value, now);
+        local_apic_timer_write_lvt(apic, value, now);
     else
         apic->lvt[lvt_index(offset)] = value;
 }
@@ -566,18 +438,11 @@ static void write_register(struct local_apic *apic, uint32_t offset, uint32_t va
         write_lvt(apic, offset, value, now);
         break;
     case APIC_REGISTER_INITIAL_COUNT:
-        if (tsc_deadline_mode(apic))
-            break;
-        local_apic_tick(apic, now);
-        apic->initial_count = value;
-        start_count(apic, now, value);
+        local_apic_timer_write_initial(apic, value, now);
         break;
-    case APIC_REGISTER_DIVIDE: {
-        uint32_t count = current_count(apic, now);
-        apic->divide = value;
-        start_count(apic, now, count);
+    case APIC_REGISTER_DIVIDE:
+        local_apic_timer_write_divide(apic, value, now);
         break;
-    }
     case APIC_REGISTER_SELF_IPI:
         local_apic_accept(apic, (uint8_t)value, false);
         break;
@@ -604,7 +469,7 @@ void local_apic_write(struct local_apic *apic, uint32_t offset, uint32_t value, 
     if ((offset & 0xF) == 0 && offset < 0x400) {
         unsigned access = apic_registers[offset >> 4].access;
         if ((access & XW) != 0)
-            write_register(apic, offset, value & writable_bits(apic, offset), now, effect);
+            write_register(apic, offset, value & local_apic_writable_bits(apic, offset), now, effect);
         if ((access & (XR | XW)) != 0)
             return;
     }
@@ -634,117 +499,13 @@ bool local_apic_write_msr(struct local_apic *apic, uint32_t msr, uint64_t value,
     effect->send = false;
     if ((apic_registers[offset >> 4].access & X2W) == 0)
         return false;
-    uint64_t bits = writable_bits(apic, offset);
+    uint64_t bits = local_apic_writable_bits(apic, offset);
     if (offset == APIC_REGISTER_ICR_LOW)
         bits |= 0xFFFFFFFF00000000ull | ICR_BUSY;
     if ((value & ~bits) != 0)
         return false;
     if (offset == APIC_REGISTER_ICR_LOW)
         apic->icr = value & 0xFFFFFFFF00000000ull;
-    write_register(apic, offset, (uint32_t)value & writable_bits(apic, offset), now, effect);
+    write_register(apic, offset, (uint32_t)value & local_apic_writable_bits(apic, offset), now, effect);
     return true;
-}
-
-/* --- state --- */
-
-/* The blob is packed, so its arrays are moved as bytes; both orders are little-endian. */
-static void vectors_to_state(const uint64_t bits[4], void *state)
-{
-    memcpy(state, bits, 32);
-}
-
-static void vectors_from_state(uint64_t bits[4], const void *state)
-{
-    memcpy(bits, state, 32);
-}
-
-void local_apic_get_state(struct local_apic *apic, uint64_t now,
-                          struct hv_local_interrupt_controller_state *state)
-{
-    *state = (struct hv_local_interrupt_controller_state){
-        .apic_counter_value = current_count(apic, now),
-        .apic_id = apic->id << 24,
-        .apic_version = APIC_VERSION,
-        .apic_ldr = read_register(apic, APIC_REGISTER_LDR, now),
-        .apic_dfr = apic->dfr,
-        .apic_spurious = apic->svr,
-        .apic_esr = apic->error_status,
-        .apic_icr_high = (uint32_t)(apic->icr >> 32),
-        .apic_icr_low = (uint32_t)apic->icr,
-        .apic_lvt_timer = apic->lvt[LVT_TIMER],
-        .apic_lvt_thermal = apic->lvt[LVT_THERMAL],
-        .apic_lvt_perfmon = apic->lvt[LVT_PERFORMANCE],
-        .apic_lvt_lint0 = apic->lvt[LVT_LINT0],
-        .apic_lvt_lint1 = apic->lvt[LVT_LINT1],
-        .apic_lvt_error = apic->lvt[LVT_ERROR],
-        .apic_lvt_cmci = LVT_CMCI_ABSENT,
-        .apic_error_status = apic->error_pending,
-        .apic_initial_count = apic->initial_count,
-        .apic_divide_configuration = apic->divide,
-    };
-    vectors_to_state(apic->isr, state->apic_isr);
-    vectors_to_state(apic->tmr, state->apic_tmr);
-    vectors_to_state(apic->irr, state->apic_irr);
-}
-
-static bool state_valid(const struct local_apic *apic,
-                        const struct hv_local_interrupt_controller_state *state)
-{
-    const struct {
-        uint32_t value;
-        uint32_t offset;
-    } checked[] = {
-        {state->apic_spurious,             APIC_REGISTER_SVR            },
-        {state->apic_icr_low,              APIC_REGISTER_ICR_LOW        },
-        {state->apic_lvt_timer,            APIC_REGISTER_LVT_TIMER      },
-        {state->apic_lvt_thermal,          APIC_REGISTER_LVT_THERMAL    },
-        {state->apic_lvt_perfmon,          APIC_REGISTER_LVT_PERFORMANCE},
-        {state->apic_lvt_lint0,            APIC_REGISTER_LVT_LINT0      },
-        {state->apic_lvt_lint1,            APIC_REGISTER_LVT_LINT1      },
-        {state->apic_lvt_error,            APIC_REGISTER_LVT_ERROR      },
-        {state->apic_divide_configuration, APIC_REGISTER_DIVIDE         },
-    };
-    for (unsigned i = 0; i < sizeof(checked) / sizeof(checked[0]); i++)
-        if ((checked[i].value & ~writable_bits(apic, checked[i].offset)) != 0)
-            return false;
-    bool ldr_valid = (state->apic_ldr & 0x00FFFFFF) == 0 || state->apic_ldr == x2apic_ldr(apic->id);
-    return state->apic_id == apic->id << 24 && state->apic_version == APIC_VERSION && ldr_valid &&
-           (state->apic_dfr & 0x0FFFFFFF) == 0x0FFFFFFF &&
-           ((state->apic_esr | state->apic_error_status) & ~0xFFu) == 0 &&
-           (state->apic_isr[0] & 0xFFFF) == 0 && (state->apic_irr[0] & 0xFFFF) == 0 &&
-           state->apic_counter_value <= state->apic_initial_count &&
-           (state->apic_lvt_cmci | LVT_MASKED) == LVT_CMCI_ABSENT && state->apic_remote_read == 0;
-}
-
-enum hv_status local_apic_set_state(struct local_apic *apic, uint64_t now,
-                                    const struct hv_local_interrupt_controller_state *state)
-{
-    if (!state_valid(apic, state))
-        return HV_STATUS_INVALID_REGISTER_VALUE;
-
-    /* What expired until now belongs to the old state. */
-    uint32_t count = current_count(apic, now);
-    write_lvt_timer(apic, state->apic_lvt_timer, now);
-    bool same = apic->divide == state->apic_divide_configuration && count == state->apic_counter_value;
-    apic->initial_count = state->apic_initial_count;
-    apic->divide = state->apic_divide_configuration;
-    if (!same)
-        start_count(apic, now, state->apic_counter_value);
-
-    vectors_from_state(apic->isr, state->apic_isr);
-    vectors_from_state(apic->tmr, state->apic_tmr);
-    vectors_from_state(apic->irr, state->apic_irr);
-    if (!local_apic_x2apic(apic))
-        apic->ldr = state->apic_ldr & 0xFF000000;
-    apic->dfr = state->apic_dfr;
-    apic->svr = state->apic_spurious;
-    apic->error_status = state->apic_esr;
-    apic->error_pending = state->apic_error_status;
-    apic->icr = (uint64_t)state->apic_icr_high << 32 | state->apic_icr_low;
-    apic->lvt[LVT_THERMAL] = state->apic_lvt_thermal;
-    apic->lvt[LVT_PERFORMANCE] = state->apic_lvt_perfmon;
-    apic->lvt[LVT_LINT0] = state->apic_lvt_lint0;
-    apic->lvt[LVT_LINT1] = state->apic_lvt_lint1;
-    apic->lvt[LVT_ERROR] = state->apic_lvt_error;
-    return HV_STATUS_SUCCESS;
 }

@@ -81,7 +81,7 @@ struct interrupt_request {
     uint32_t destination;
 };
 
-/* Fields are the business of local_apic.c; others use the functions below. */
+/* Fields are the business of local_apic.c, local_apic_timer.c and local_apic_state.c; others use the functions below. */
 struct local_apic {
     uint64_t base; /* IA32_APIC_BASE: the VP's only copy */
     uint32_t id;
@@ -134,6 +134,12 @@ static inline bool local_apic_claims(const struct local_apic *apic, uint64_t gpa
 {
     return (apic->base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE &&
            (gpa & ~0xFFFull) == (apic->base & APIC_BASE_ADDRESS);
+}
+
+/* Errors were found since the guest last wrote to ESR; their interrupt may be pending. */
+static inline bool local_apic_has_error(const struct local_apic *apic)
+{
+    return apic->error_pending != 0;
 }
 
 /*

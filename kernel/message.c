@@ -18,7 +18,7 @@ static void *begin(struct vp *vp, uint8_t payload_size)
 {
     struct hv_message *message = vp->intercept_page;
 
-    vp_get_special(vp);
+    vendor->get_special(vp, &vp->special);
     message->header.payload_size = payload_size;
     message->header.message_flags = 0;
     message->header.reserved[0] = message->header.reserved[1] = 0;
@@ -95,14 +95,33 @@ void message_io_port(struct vp *vp, const struct vp_exit *exit, unsigned instruc
     end(vp, HVMSG_X64_IO_PORT_INTERCEPT);
 }
 
+/* The instruction that met the fault: as many bytes as can be read. */
+static uint8_t get_instruction(struct vp *vp, const struct vp_exit *exit, uint8_t bytes[16])
+{
+    memset(bytes, 0, 16);
+    if (exit->fault.bytes_count) {
+        memcpy(bytes, exit->fault.bytes, sizeof(exit->fault.bytes));
+        return exit->fault.bytes_count;
+    }
+    return exit->fault.execute ? 0 : (uint8_t)guest_fetch_instruction(vp, bytes);
+}
+
+/*
+ * An instruction that cannot be read because the parent took a page away meanwhile is the parent's to bring
+ * back first: the message is about that page then, and the fault comes again.
+ */
 void message_memory(struct vp *vp, const struct vp_exit *exit, enum hv_message_type type)
 {
     struct hv_x64_memory_intercept_message *message = begin(vp, sizeof(*message));
     enum hv_intercept_access_type access = HV_INTERCEPT_ACCESS_READ;
-    uint8_t bytes[16] = {0};
+    uint64_t gpa = exit->fault.gpa;
+    uint8_t bytes[16];
 
+    message->instruction_byte_count = get_instruction(vp, exit, bytes);
     if (exit->fault.execute)
         access = HV_INTERCEPT_ACCESS_EXECUTE;
+    else if (message->instruction_byte_count == 0 && guest_instruction_no_access(vp, &gpa))
+        type = HVMSG_GPA_INTERCEPT;
     else if (exit->fault.write)
         access = HV_INTERCEPT_ACCESS_WRITE;
     fill_header(vp, &message->header, 0, access);
@@ -111,12 +130,7 @@ void message_memory(struct vp *vp, const struct vp_exit *exit, enum hv_message_t
     message->tpr_priority = (uint8_t)local_apic_cr8(&vp->apic);
     message->reserved = 0;
     message->guest_virtual_address = 0;
-    message->guest_physical_address = exit->fault.gpa;
-    message->instruction_byte_count = exit->fault.bytes_count;
-    if (exit->fault.bytes_count)
-        memcpy(bytes, exit->fault.bytes, sizeof(exit->fault.bytes));
-    else if (!exit->fault.execute)
-        message->instruction_byte_count = (uint8_t)guest_fetch_instruction(vp, bytes);
+    message->guest_physical_address = gpa;
     memcpy(message->instruction_bytes, bytes, sizeof(bytes));
     end(vp, type);
 }

@@ -6,8 +6,6 @@
 #include "kernel/registers.h"
 #include "kernel/vp.h"
 
-/* __builtin_memcpy: a freestanding compiler does not know memcpy, and calls it even for a few words. */
-
 #define FXSAVE_XMM0   160u
 #define PAGE_SEGMENTS 6u
 
@@ -21,7 +19,7 @@ void register_page_load(struct vp *vp)
         return;
     dirty = ((const volatile struct hv_vp_register_page *)page)->dirty;
     if (dirty & HV_REGISTER_PAGE_DIRTY_GP)
-        __builtin_memcpy(vp->gpr, page->gp_registers, sizeof(vp->gpr));
+        memcpy(vp->gpr, page->gp_registers, sizeof(vp->gpr));
     if (dirty & HV_REGISTER_PAGE_DIRTY_IP)
         vp->rip = page->rip;
     if (dirty & HV_REGISTER_PAGE_DIRTY_FLAGS)
@@ -52,11 +50,11 @@ void register_page_fill(struct vp *vp)
         return;
     page->version = HV_VP_REGISTER_PAGE_VERSION;
     page->dirty = 0;
-    __builtin_memcpy(page->gp_registers, vp->gpr, sizeof(vp->gpr));
+    memcpy(page->gp_registers, vp->gpr, sizeof(vp->gpr));
     page->rip = vp->rip;
     page->rflags = vp->rflags;
-    __builtin_memcpy(page->xmm, (const uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, sizeof(page->xmm));
-    __builtin_memcpy(page->segment, special->segment, sizeof(page->segment));
+    memcpy(page->xmm, (const uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, sizeof(page->xmm));
+    memcpy(page->segment, special->segment, sizeof(page->segment));
     page->cr0 = special->cr0;
     page->cr3 = special->cr3;
     page->cr4 = special->cr4;
@@ -74,7 +72,7 @@ void register_page_fill(struct vp *vp)
 void register_page_refresh(struct vp *vp)
 {
     if (vp->register_page && vp->register_page->isvalid) {
-        vp_get_special(vp);
+        vendor->get_special(vp, &vp->special);
         register_page_fill(vp);
     }
 }

@@ -324,6 +324,12 @@ SET(rflags)
     return true;
 }
 
+/* Behind a bit that children do not get may be state that is the parent's. */
+SET(cr4)
+{
+    return (value->low & ~child_cr4_bits()) == 0 && set_vendor(vp, range, index, value);
+}
+
 GET(cr8)
 {
     UNUSED_INDEX;
@@ -480,7 +486,8 @@ static const struct register_range ranges[] = {
     {HV_X64_REGISTER_FP_CONTROL_STATUS,        1,  get_fp_control,      set_fp_control,           0                          },
     {HV_X64_REGISTER_XMM_CONTROL_STATUS,       1,  get_xmm_control,     set_xmm_control,          0                          },
     {HV_X64_REGISTER_CR0,                      1,  get_vendor,          set_vendor32,             VP_CR0                     },
-    {HV_X64_REGISTER_CR2,                      3,  get_vendor,          set_vendor,               VP_CR2                     },
+    {HV_X64_REGISTER_CR2,                      2,  get_vendor,          set_vendor,               VP_CR2                     },
+    {HV_X64_REGISTER_CR4,                      1,  get_vendor,          set_cr4,                  VP_CR4                     },
     {HV_X64_REGISTER_CR8,                      1,  get_cr8,             set_cr8,                  0                          },
     {HV_X64_REGISTER_XFEM,                     1,  get_field,           set_xfem,                 FIELD(xcr0)                },
     {HV_X64_REGISTER_DR0,                      4,  get_debug,           set_debug,                0                          },
@@ -519,8 +526,8 @@ static const struct register_range ranges[] = {
     {HV_REGISTER_SIEFP,                        2,  get_field,           set_field,                SYNTHETIC(18)              }, /* and SIMP */
 };
 
-/* CR2, CR3, CR4; DR6, DR7; STAR, LSTAR, CSTAR, SFMASK follow each other in both numberings. */
-_Static_assert(VP_CR4 == VP_CR2 + 2 && VP_DR7 == VP_DR6 + 1 && VP_SFMASK == VP_STAR + 3,
+/* CR2, CR3; DR6, DR7; STAR, LSTAR, CSTAR, SFMASK follow each other in both numberings. */
+_Static_assert(VP_CR3 == VP_CR2 + 1 && VP_DR7 == VP_DR6 + 1 && VP_SFMASK == VP_STAR + 3,
                "order of enum vp_register");
 
 static const struct register_range *find_range(uint32_t name)

@@ -24,25 +24,6 @@ void vp_release(struct vp *vp)
     __atomic_store_n(&vp->claim, 0, __ATOMIC_RELEASE);
 }
 
-void vp_get_special(struct vp *vp)
-{
-    struct vp_special *special = &vp->special;
-
-    if (vendor->get_special) {
-        vendor->get_special(vp, special);
-        return;
-    }
-    for (enum vp_segment name = VP_ES; name <= VP_GS; name++)
-        vendor->get_segment(vp, name, &special->segment[name]);
-    special->cr0 = vendor->get(vp, VP_CR0);
-    special->cr3 = vendor->get(vp, VP_CR3);
-    special->cr4 = vendor->get(vp, VP_CR4);
-    special->efer = vendor->get(vp, VP_EFER);
-    special->dr7 = vendor->get(vp, VP_DR7);
-    special->interrupt_shadow = vendor->get(vp, VP_INTERRUPT_SHADOW);
-    special->nmi_masked = vendor->get(vp, VP_NMI_MASKED);
-}
-
 static void release_pages(struct vp *vp)
 {
     for (unsigned i = 0; i < VP_CONTROL_PAGES; i++)
@@ -58,7 +39,7 @@ static void release_pages(struct vp *vp)
     vp->control = NULL;
     vp->extended_state = NULL;
     vp->cpuid_results = 0;
-    vp->cpuid_hint = NULL;
+    vp->cpuid_kept.valid = false;
 }
 
 void vp_destroy(struct vp *vp)

@@ -47,7 +47,7 @@ struct vp {
     struct partition *partition;
     uint32_t index;
     bool is_parent;
-    uint32_t last_lp;            /* LP that entered it last; ~0 = none yet */
+    uint32_t last_lp; /* LP that entered it last; ~0: its old translations count nowhere any more */
     uint64_t flushed_generation; /* [a] of partition->map_generation: see kernel/shoot_down.h */
 
     /* Intercepts */
@@ -58,7 +58,8 @@ struct vp {
     struct hv_message *intercept_page; /* state page, NULL until mapped; the parent can read and write it */
     struct hv_vp_register_page *register_page; /* the same */
     uint64_t intercept_pfn, register_pfn;
-    struct vp_special special; /* as of the last message, for it and the register page: see vp_get_special */
+    struct vp_special special; /* as of the last message, for it and the register page: see
+                                  vendor->get_special */
 
     /* These three outlive the VP's deletion, since others may still hold a pointer to it. Keep them together.
      */
@@ -101,8 +102,11 @@ struct vp {
     uint64_t *extended_state; /* pages of the VP: compacted or standard image, the architecture's business */
     struct cpuid_result *cpuid_page[VP_CPUID_PAGES]; /* see kernel/cpuid_result.c */
     uint32_t cpuid_results;
-    uint64_t cpuid_hint_key;               /* leaf << 32 | subleaf for which cpuid_hint was found last */
-    const struct cpuid_result *cpuid_hint; /* NULL: no hint */
+    struct cpuid_kept {
+        bool valid;
+        uint32_t leaf, subleaf;
+        uint32_t values[4]; /* what CPUID gave last; what follows the VP's live state is renewed each time */
+    } cpuid_kept;
 
     uint64_t told_deadline; /* what the last DISPATCH_VP said; the driver's timer fires then */
     bool told_only; /* it did nothing else than say so: the next one runs the VP whatever the timer does */
@@ -113,9 +117,6 @@ _Static_assert(sizeof(struct vp) <= HV_PAGE_SIZE, "a VP is one page");
 /* Takes the VP for work. False: another processor has it (INVALID_VP_STATE). */
 bool vp_claim(struct vp *vp);
 void vp_release(struct vp *vp);
-
-/* Fills vp->special: by vendor->get_special, or register by register. */
-void vp_get_special(struct vp *vp);
 
 /* Gives everything that the VP has back to its partition, but its own page. Under the partition's lock. */
 void vp_destroy(struct vp *vp);

@@ -4,37 +4,39 @@
 
 # Privileged instructions are functions of the tests there. General registers only, as in the image: extended state
 # that has been switched must not be touched.
-$(BUILD)/unit/object/arch/x86_64/%.o: CPPFLAGS_EXTRA += -DLOAM_HOST_TEST -mgeneral-regs-only
-FAKE_PROCESSOR_TESTS := fake_guest extended_state_test child_policy_test
+$(BUILD)/unit/object/arch/x86_64/%.o $(BUILD)/fuzz/object/arch/x86_64/%.o: CPPFLAGS_EXTRA += -DLOAM_HOST_TEST -mgeneral-regs-only
+FAKE_PROCESSOR_TESTS := fake_guest extended_state_test child_policy_test svm_test
 $(FAKE_PROCESSOR_TESTS:%=$(BUILD)/unit/object/tests/unit/%.o): CPPFLAGS_EXTRA += -DLOAM_HOST_TEST
 $(BUILD)/unit/object/tests/unit/fake_guest.o: CPPFLAGS_EXTRA += -mgeneral-regs-only
+$(addprefix $(BUILD)/fuzz/object/tests/,unit/fake_guest.o fuzz/guest_walk_fuzz.o fuzz/instruction_fuzz.o): \
+    CPPFLAGS_EXTRA += -DLOAM_HOST_TEST
 
-$(call unit_test,local_apic_test,tests/unit/local_apic_test.c kernel/local_apic.c)
+LOCAL_APIC := $(addprefix kernel/,local_apic.c local_apic_state.c local_apic_timer.c)
+
+$(call unit_test,local_apic_test,tests/unit/local_apic_test.c $(LOCAL_APIC))
 $(call unit_test,interrupt_test,tests/unit/interrupt_test.c tests/unit/fake_guest.c kernel/interrupt.c \
-    kernel/local_apic.c)
+    $(LOCAL_APIC))
 $(call unit_test,guest_walk_test,tests/unit/guest_walk_test.c tests/unit/fake_guest.c arch/x86_64/mm/guest_walk.c \
-    kernel/local_apic.c)
+    $(LOCAL_APIC))
 $(call unit_test,instruction_test,tests/unit/instruction_test.c tests/unit/instruction_oracle.c \
-    tests/unit/fake_guest.c arch/x86_64/cpu/instruction.c arch/x86_64/mm/guest_walk.c kernel/local_apic.c,-lZydis)
+    tests/unit/fake_guest.c arch/x86_64/cpu/instruction.c arch/x86_64/mm/guest_walk.c $(LOCAL_APIC),-lZydis)
 $(call unit_test,apic_page_test,tests/unit/apic_page_test.c tests/unit/fake_guest.c arch/x86_64/cpu/apic_page.c \
-    arch/x86_64/cpu/instruction.c arch/x86_64/mm/guest_walk.c kernel/interrupt.c kernel/local_apic.c)
+    $(addprefix arch/x86_64/cpu/,instruction.c memory_operation.c) arch/x86_64/mm/guest_walk.c \
+    kernel/interrupt.c $(LOCAL_APIC))
 $(call unit_test,extended_state_test,tests/unit/extended_state_test.c tests/unit/fake_guest.c \
-    $(addprefix arch/x86_64/cpu/,extended_state.c speculation.c) kernel/local_apic.c)
+    $(addprefix arch/x86_64/cpu/,extended_state.c speculation.c) $(LOCAL_APIC))
 $(call unit_test,child_policy_test,tests/unit/child_policy_test.c tests/unit/fake_guest.c \
-    $(addprefix arch/x86_64/cpu/,child_cpuid.c child_msr.c extended_state.c speculation.c) \
-    kernel/interrupt.c kernel/local_apic.c)
+    $(addprefix arch/x86_64/cpu/,child_control.c child_cpuid.c child_msr.c extended_state.c speculation.c) \
+    kernel/interrupt.c $(LOCAL_APIC))
+$(call unit_test,svm_test,tests/unit/svm_test.c tests/unit/fake_guest.c $(wildcard arch/x86_64/svm/*.c) \
+    $(addprefix arch/x86_64/cpu/,child_control.c child_cpuid.c child_msr.c extended_state.c instruction.c speculation.c) \
+    arch/x86_64/mm/guest_walk.c kernel/interrupt.c $(LOCAL_APIC))
 
-# Fuzzers (flags and the macro's style are tests/fuzz/build.mk's, which is read later).
-FUZZERS += $(BUILD)/fuzz/guest_walk $(BUILD)/fuzz/instruction
-GUEST_WALK_FUZZ_SOURCES := tests/fuzz/guest_walk_fuzz.c tests/fuzz/fuzz_input.c tests/unit/fake_guest.c \
-    arch/x86_64/mm/guest_walk.c kernel/local_apic.c
-INSTRUCTION_FUZZ_SOURCES := tests/fuzz/instruction_fuzz.c tests/unit/instruction_oracle.c tests/unit/fake_guest.c \
-    arch/x86_64/cpu/instruction.c arch/x86_64/mm/guest_walk.c kernel/local_apic.c
+$(call unit_test,host_map_test,tests/unit/host_map_test.c arch/x86_64/boot/host_map.c)
+$(call unit_test,loader_configuration_test,tests/unit/loader_configuration_test.c arch/x86_64/boot/configuration.c)
+$(call unit_test,memory_range_test,tests/unit/memory_range_test.c arch/x86_64/boot/memory_range.c)
 
-$(BUILD)/fuzz/guest_walk: $(GUEST_WALK_FUZZ_SOURCES)
-	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS_PROGRAM) -DLOAM_HOST_TEST $(CFLAGS_FUZZ) -o $@ $(GUEST_WALK_FUZZ_SOURCES)
-
-$(BUILD)/fuzz/instruction: $(INSTRUCTION_FUZZ_SOURCES)
-	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS_PROGRAM) -DLOAM_HOST_TEST $(CFLAGS_FUZZ) -o $@ $(INSTRUCTION_FUZZ_SOURCES) -lZydis
+$(call fuzzer,guest_walk,tests/fuzz/guest_walk_fuzz.c tests/fuzz/fuzz_input.c tests/unit/fake_guest.c \
+    arch/x86_64/mm/guest_walk.c $(LOCAL_APIC))
+$(call fuzzer,instruction,tests/fuzz/instruction_fuzz.c tests/unit/instruction_oracle.c tests/unit/fake_guest.c \
+    arch/x86_64/cpu/instruction.c arch/x86_64/mm/guest_walk.c $(LOCAL_APIC),-lZydis)

@@ -99,6 +99,13 @@ struct vp_special {
     bool nmi_masked;
 };
 
+/* What decides where a VP's instructions are read and what they mean. */
+struct vp_code {
+    uint64_t cr0, cr3, cr4, efer;
+    struct hv_x64_segment_register cs;
+    uint8_t privilege; /* CPL */
+};
+
 /* One entry of a nested page table. Access is HV_MAP_GPA_READABLE | WRITABLE | EXECUTABLE bits. */
 struct nested_format {
     uint64_t (*leaf)(uint64_t spa, uint32_t access, bool large, bool uncached);
@@ -131,13 +138,19 @@ struct vendor {
     /* Enters the guest until the next exit. Loads vp->gpr, rip, rflags before and stores them after. */
     void (*run)(struct vp *vp, struct vp_exit *exit);
 
+    /* Setting CR0, CR3, CR4 or EFER also drops the VP's translations at the next entry. */
     uint64_t (*get)(const struct vp *vp, enum vp_register name);
     void (*set)(struct vp *vp, enum vp_register name, uint64_t value);
     void (*get_segment)(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value);
     void (*set_segment)(struct vp *vp, enum vp_segment name, const struct hv_x64_segment_register *value);
 
-    /* All of struct vp_special at once; NULL: the core gets them one by one. */
+    /* The same registers together: what every message, and every instruction that is looked at, needs. */
     void (*get_special)(const struct vp *vp, struct vp_special *special);
+    void (*get_code)(const struct vp *vp, struct vp_code *code);
+    /* get_code would give the same now, but for the privilege and CS's selector. */
+    bool (*code_is)(const struct vp *vp, const struct vp_code *code);
+    /* As set(VP_INTERRUPT_SHADOW, 0), which every emulated instruction does. */
+    void (*end_interrupt_shadow)(struct vp *vp);
 
     /*
      * Event to deliver at the next entry, in the layout of HV_REGISTER_PENDING_INTERRUPTION; 0 takes it back.
@@ -153,7 +166,13 @@ struct vendor {
     struct nested_format nested;
 };
 
-extern const struct vendor *vendor;
 extern const struct vendor svm_vendor;
+
+/* The image has one backend so far and tells the compiler which, so that it is called directly. Tests replace it. */
+#ifdef LOAM_ONLY_VENDOR
+static const struct vendor *const vendor = &LOAM_ONLY_VENDOR;
+#else
+extern const struct vendor *vendor;
+#endif
 
 #endif

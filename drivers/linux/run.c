@@ -137,7 +137,8 @@ static int dispatch(struct mshv_vp *vp)
             error = dispatch_irqoff(vp, &status);
         if (error)
             return error;
-    } while (deposit_lend(status, &vp->partition->deposits, &attempts));
+    } while (unlikely(status != HV_STATUS_SUCCESS) &&
+             deposit_lend(status, &vp->partition->deposits, &attempts));
     if (unlikely(status != HV_STATUS_SUCCESS))
         return hypercall_errno(status);
     vp->dispatch->input.flags = 0;
@@ -155,17 +156,15 @@ static int wait_until_woken(struct mshv_vp *vp)
     return rcuwait_wait_event(&vp->wait, READ_ONCE(vp->woken), TASK_INTERRUPTIBLE);
 }
 
-static int deliver_message(struct mshv_vp *vp, struct mshv_run_vp __user *buffer)
+size_t vp_message_size(const struct mshv_vp *vp)
 {
     /* The VMM can write to this page too, so the size is read once. */
     u8 payload = READ_ONCE(vp->intercept_page->header.payload_size);
-    size_t size = sizeof(struct hv_message_header) + min_t(size_t, payload, HV_MESSAGE_PAYLOAD_BYTES);
 
-    vp->dispatch->input.flags = HV_DISPATCH_VP_CLEAR_INTERCEPT_SUSPEND;
-    return copy_to_user(buffer->msg_buf, vp->intercept_page, size) ? -EFAULT : 0;
+    return sizeof(struct hv_message_header) + min_t(size_t, payload, HV_MESSAGE_PAYLOAD_BYTES);
 }
 
-int vp_run(struct mshv_vp *vp, struct mshv_run_vp __user *buffer)
+int vp_run(struct mshv_vp *vp)
 {
     const struct hv_output_dispatch_vp *output = &vp->dispatch->output.dispatch;
 
@@ -174,8 +173,10 @@ int vp_run(struct mshv_vp *vp, struct mshv_run_vp __user *buffer)
 
         if (error)
             return error;
-        if (output->dispatch_event == HV_VP_DISPATCH_EVENT_INTERCEPT)
-            return deliver_message(vp, buffer);
+        if (output->dispatch_event == HV_VP_DISPATCH_EVENT_INTERCEPT) {
+            vp->dispatch->input.flags = HV_DISPATCH_VP_CLEAR_INTERCEPT_SUSPEND;
+            return 0;
+        }
         if (output->dispatch_state == HV_VP_DISPATCH_STATE_BLOCKED)
             error = wait_until_woken(vp);
         else if (WARN_ONCE(output->dispatch_state != HV_VP_DISPATCH_STATE_READY,

@@ -10,11 +10,13 @@ void run_prepare(struct mshv_vp *vp);
 
 /*
  * Runs the VP on whatever processor the calling thread is scheduled on, and sleeps while the VP is halted or
- * waits to be started. 0: an intercept message is in the caller's buffer: its header and payload_size bytes
- * of payload; what lies behind them is left as it was. -EINTR: a signal is pending, -EFAULT: bad buffer (the
- * intercept will happen again), -ESHUTDOWN: the machine goes down, or the errno of HVCALL_DISPATCH_VP. The
- * VP's mutex is held.
+ * waits to be started. 0: an intercept message is in the VP's intercept page, and the next run lets the VP go
+ * on behind it. -EINTR: a signal is pending, -ESHUTDOWN: the machine goes down, or the errno of
+ * HVCALL_DISPATCH_VP. The VP's mutex is held.
  */
-int vp_run(struct mshv_vp *vp, struct mshv_run_vp __user *buffer);
+int vp_run(struct mshv_vp *vp);
+
+/* Bytes of the message in the intercept page: header and payload. */
+size_t vp_message_size(const struct mshv_vp *vp);
 
 #endif

@@ -37,6 +37,38 @@ bool vp_kick(struct mshv_vp *vp)
     return true;
 }
 
+/*
+ * Bytes copied, or what vp_run() says; what lies behind the message in the buffer is left as it was. -EFAULT:
+ * bad buffer; the intercept will happen again.
+ */
+static int run_and_copy(struct mshv_vp *vp, void __user *buffer, size_t size)
+{
+    int error = vp_run(vp);
+
+    if (error || size == 0)
+        return error;
+    size = min(size, vp_message_size(vp));
+    return copy_to_user(buffer, vp->intercept_page, size) ? -EFAULT : (int)size;
+}
+
+/*
+ * MSHV_RUN_VP by another name, for VMMs that count instructions: a read passes fewer checks on its way than
+ * an ioctl does, and one of 0 bytes leaves the message where it is, in the page that the VMM has mapped.
+ */
+static ssize_t vp_read(struct file *file, char __user *buffer, size_t size, loff_t *position)
+{
+    struct mshv_vp *vp = file->private_data;
+    ssize_t result;
+
+    if (partitions_are_shut_down())
+        return -ESHUTDOWN;
+    if (mutex_lock_killable(&vp->mutex))
+        return -EINTR;
+    result = run_and_copy(vp, buffer, size);
+    mutex_unlock(&vp->mutex);
+    return result;
+}
+
 static long vp_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
     struct mshv_vp *vp = file->private_data;
@@ -48,7 +80,7 @@ static long vp_ioctl(struct file *file, unsigned int command, unsigned long argu
         return -EINTR;
     switch (command) {
     case MSHV_RUN_VP:
-        result = vp_run(vp, (struct mshv_run_vp __user *)argument);
+        result = min(run_and_copy(vp, (void __user *)argument, sizeof(struct mshv_run_vp)), 0);
         break;
     case MSHV_GET_VP_STATE:
     case MSHV_SET_VP_STATE:
@@ -100,6 +132,7 @@ static int vp_release(struct inode *inode, struct file *file)
 static const struct file_operations vp_operations = {
     .owner = THIS_MODULE,
     .release = vp_release,
+    .read = vp_read,
     .unlocked_ioctl = vp_ioctl,
     .mmap = vp_mmap,
     .llseek = noop_llseek,

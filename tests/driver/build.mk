@@ -6,9 +6,11 @@
 #
 # mshv_test itself also runs on the real hypervisor.
 
-MSHV_TEST_SOURCES := $(addprefix tests/driver/,test.c machine.c partition_test.c memory_test.c run_test.c \
-                                               interrupt_test.c hvcall_test.c host_test.c life_test.c)
+MSHV_TEST_SOURCES := $(addprefix tests/driver/,test.c test_fail.c machine.c partition_test.c memory_test.c run_test.c \
+                                               interrupt_test.c hvcall_test.c state_test.c \
+                                               host_test.c life_test.c)
 $(call program,mshv_test,$(MSHV_TEST_SOURCES),-static -pthread)
+$(call program,spinning_guest,$(addprefix tests/driver/,spinning_guest.c test_fail.c machine.c),-static)
 $(call program,driver-test-init,tests/driver/init.c,-static)
 
 FAKE_SOURCES := $(wildcard tests/driver/fake_*.c tests/driver/fake_*.h)

@@ -81,6 +81,34 @@ static void message_page(void)
     machine_destroy(&machine);
 }
 
+/* read() runs the VP as MSHV_RUN_VP does; without a buffer the message is in its page only. */
+static void read_runs(void)
+{
+    struct hv_x64_io_port_intercept_message *intercept;
+    struct code code = {.size = 0};
+    struct hv_message message, *page;
+    struct machine machine;
+    size_t size;
+
+    code_out(&code, PORT, 0x42);
+    machine_start(&machine, &code);
+    page = mmap(NULL, HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, machine.vp[0], HV_PAGE_SIZE);
+    CHECK(page != MAP_FAILED);
+    CHECK_EQUAL(read(machine.vp[0], NULL, 0), 0);
+    CHECK_EQUAL(page->header.message_type, HVMSG_X64_IO_PORT_INTERCEPT);
+    intercept = (void *)page->payload;
+    CHECK_EQUAL(intercept->port_number, PORT);
+    size = sizeof(page->header) + page->header.payload_size;
+    memset(&message, 0xEE, sizeof(message));
+    CHECK_EQUAL(read(machine.vp[0], &message, sizeof(message)), (ssize_t)size);
+    CHECK_EQUAL(memcmp(page, &message, size), 0);
+    CHECK_EQUAL(message.payload[size - sizeof(message.header)], 0xEE);
+    CHECK_EQUAL(read(machine.vp[0], &message, 4), 4);
+    CHECK_ERRNO(read(machine.vp[0], (void *)-4096l, sizeof(message)), EFAULT);
+    CHECK_EQUAL(munmap(page, HV_PAGE_SIZE), 0);
+    machine_destroy(&machine);
+}
+
 static void memory_messages(void)
 {
     struct hv_x64_memory_intercept_message *intercept;
@@ -313,6 +341,7 @@ const struct test run_tests[] = {
     {"out_message",                  out_message,                  false},
     {"register_page",                register_page,                false},
     {"message_page",                 message_page,                 false},
+    {"read_runs",                    read_runs,                    false},
     {"memory_messages",              memory_messages,              false},
     {"signal_ends_spin",             signal_ends_spin,             false},
     {"signal_ends_halt",             signal_ends_halt,             false},

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,20 +20,6 @@
 #define WATCHDOG_SECONDS 120
 #define PARAMETERS       "/sys/module/mshv_loam/parameters/"
 #define COUNTERS         "/sys/class/misc/loam/"
-
-_Noreturn void test_fail(const char *file, int line, const char *format, ...)
-{
-    int error = errno;
-    va_list arguments;
-
-    va_start(arguments, format);
-    printf("  %s:%d: ", file, line);
-    vprintf(format, arguments);
-    printf(" (errno %d: %s)\n", error, strerror(error));
-    va_end(arguments);
-    fflush(stdout);
-    _exit(1);
-}
 
 static long read_number(const char *directory, const char *name)
 {
@@ -101,6 +86,11 @@ void test_check_no_leak(const char *what)
             counters.pinned_pages, counters.hypervisor_partitions, counters.hypervisor_deposited_pages);
 }
 
+void test_restart_watchdog(void)
+{
+    alarm(WATCHDOG_SECONDS);
+}
+
 /* True: the function returned, within the time allowed. */
 static bool run_in_process(void (*run)(void), const char *name, bool is_check)
 {
@@ -110,7 +100,7 @@ static bool run_in_process(void (*run)(void), const char *name, bool is_check)
     fflush(stdout);
     child = fork();
     if (child == 0) {
-        alarm(WATCHDOG_SECONDS);
+        test_restart_watchdog();
         if (is_check)
             test_check_no_leak(name);
         else
@@ -138,14 +128,16 @@ static bool is_selected(const char *name, int count, char **names)
 
 int main(int argument_count, char **arguments)
 {
-    static const struct test *const lists[] = {partition_tests, memory_tests, run_tests, interrupt_tests,
-                                               hvcall_tests,    host_tests,   life_tests};
+    static const struct test *const lists[] = {partition_tests, memory_tests, run_tests,  interrupt_tests,
+                                               hvcall_tests,    state_tests,  host_tests, life_tests};
     bool fake = access(PARAMETERS "violations", F_OK) == 0;
     unsigned passed = 0, failed = 0, list;
 
     for (list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
         const struct test *test;
 
+        if (fake && lists[list] == state_tests) /* more than the fake processor has */
+            continue;
         for (test = lists[list]; test->name; test++) {
             bool good;
 

@@ -16,7 +16,7 @@ struct test {
 };
 
 extern const struct test partition_tests[], memory_tests[], run_tests[], interrupt_tests[], hvcall_tests[],
-    host_tests[], life_tests[];
+    state_tests[], host_tests[], life_tests[];
 
 /* Ends the test's process as failed, with the message and errno. */
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
@@ -48,6 +48,9 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...)
             test_fail(__FILE__, __LINE__, "%s returned %ld, errno %d, not errno %d", #expression, result_,   \
                       errno, (expected));                                                                    \
     } while (0)
+
+/* Gives the watchdog's whole time again to a test that gets on. */
+void test_restart_watchdog(void);
 
 /* The driver's counters (/sys/class/misc/loam) and the hypervisor's; all are 0 without a VM. */
 struct test_counters {

@@ -130,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned address_bits[] = {36, 40, 48, 52};
     struct fuzz_input input = {data, size};
+    struct vp_code code;
     struct hv_output_translate_virtual_address output;
     uint8_t buffer[64];
     uint64_t gpa = 0;
@@ -163,8 +164,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     guest_translate(vp, gva, access, &output);
     guest_read(vp, gva, buffer, sizeof(buffer), access);
+    vendor->get_code(vp, &code);
     for (unsigned i = 0; i < 2; i++)
-        guest_read_code(vp, *fake_register(vp, VP_EFER) & EFER_LMA ? gva : (uint32_t)gva, buffer, 15);
+        guest_read_code(vp, &code, *fake_register(vp, VP_EFER) & EFER_LMA ? gva : (uint32_t)gva, buffer, 15);
     if (fake_guest_memory_depth != 0)
         abort();
     return 0;

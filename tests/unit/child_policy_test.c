@@ -140,6 +140,7 @@ static void test_features_that_are_hidden(void **state)
         {7,          0, CPUID_ECX, 29}, /* ENQCMD */
         {7,          0, CPUID_ECX, 30}, /* SGX launch control */
         {7,          0, CPUID_ECX, 31}, /* supervisor keys */
+        {7,          0, CPUID_EDX, 5 }, /* user interrupts */
         {7,          0, CPUID_EDX, 9 }, /* SRBDS_CTRL */
         {7,          0, CPUID_EDX, 15}, /* hybrid */
         {7,          0, CPUID_EDX, 18}, /* PCONFIG */
@@ -170,6 +171,7 @@ static void test_features_that_are_hidden(void **state)
         {0x80000001, 0, CPUID_ECX, 29}, /* MONITORX */
         {0x80000008, 0, CPUID_EBX, 3 }, /* INVLPGB */
         {0x80000008, 0, CPUID_EBX, 4 }, /* RDPRU */
+        {0x80000008, 0, CPUID_EBX, 8 }, /* MCOMMIT */
         {0x80000008, 0, CPUID_EBX, 25}, /* VIRT_SPEC_CTRL */
         {0x80000021, 0, CPUID_EAX, 7 }, /* upper address ignore */
         {0x80000021, 0, CPUID_EAX, 17}, /* CPUID for users off */
@@ -382,6 +384,109 @@ static void test_live_bits(void **state)
         if (fill == ONES)
             break;
     }
+}
+
+/* While the child runs the sizes follow what it has in the processor (see extended_state_xcr0). */
+static void test_live_xcr0(void **state)
+{
+    uint32_t result[4];
+    (void)state;
+    start(false);
+    vp->xcr0 = 0x3;
+    fake_xcr0 = 0x207;
+    fake_lp_state(0)->child = vp;
+    live(0xD, 0, 0, result);
+    assert_int_equal(result[CPUID_EBX], 2696);
+    live(0xD, 1, 0, result);
+    assert_int_equal(result[CPUID_EBX], 576 + 256 + 8);
+    fake_lp_state(0)->child = NULL;
+    live(0xD, 0, 0, result);
+    assert_int_equal(result[CPUID_EBX], 576);
+}
+
+/* --- CR4 --- */
+
+/* Each bit that the host has and children do not get makes the others exit; one that nobody has does not. */
+static void test_cr4_of_a_processor_with_everything(void **state)
+{
+    (void)state;
+    start(false);
+    assert_int_equal(child_cr4_bits(), 0x771FFF);
+    assert_true(child_cr4_watched());
+    fake_cpuid_set(1, 0, ONES, ONES, ONES & ~(1u << 5 | 1u << 6), ONES); /* neither VMX nor SMX */
+    fake_cpuid_set(7, 0, 0, ONES, 1u << 2 | 1u << 3 | 1u << 16, 0);
+    fake_cpuid_set(7, 1, 0, 0, 0, 0);
+    child_policy_detect();
+    assert_int_equal(child_cr4_bits(), 0x771FFF);
+    assert_false(child_cr4_watched());
+    fake_cpuid_set(7, 0, 0, ONES, 1u << 2 | 1u << 3 | 1u << 7 | 1u << 16, 0); /* and shadow stacks */
+    child_policy_detect();
+    assert_int_equal(child_cr4_bits(), 0x771FFF);
+    assert_true(child_cr4_watched());
+    fake_cpuid_set(7, 0, 0, ONES, 1u << 3, 1u << 20); /* and indirect branch tracking */
+    child_policy_detect();
+    assert_int_equal(child_cr4_bits(), 0x7707FF);
+    assert_true(child_cr4_watched());
+    /* Protection keys whose PKRU XSAVE does not know would be the parent's. */
+    fake_cpuid_set(7, 0, 0, ONES, 1u << 3, 0);
+    child_policy_detect();
+    assert_false(child_cr4_watched());
+    fake_cpuid_set(0xD, 0, 0x7, 0, 832, 0);
+    child_policy_detect();
+    assert_int_equal(child_cr4_bits(), 0x3707FF);
+    assert_true(child_cr4_watched());
+    assert_int_equal(cpuid_of(7, 0, CPUID_ECX) & 8, 0);
+}
+
+/* Leaf 7 of a processor that has none may give anything. */
+static void test_cr4_of_an_old_processor(void **state)
+{
+    (void)state;
+    start(false);
+    fake_cpuid_set(0, 0, 6, 0x68747541, 0x444D4163, 0x69746E65);
+    fake_cpuid_set(1, 0, ONES, ONES, 0, ONES);
+    child_policy_detect();
+    assert_int_equal(child_cr4_bits(), 0x7FF);
+    assert_false(child_cr4_watched());
+}
+
+static bool write_cr4(uint64_t value)
+{
+    uint64_t old = *fake_register(vp, VP_CR4);
+    bool done = child_cr4_write(vp, value);
+    assert_int_equal(*fake_register(vp, VP_CR4), done ? value : old);
+    return done;
+}
+
+static void test_cr4_writes(void **state)
+{
+    const uint64_t always = CR4_PAE | CR4_OSFXSR;
+    (void)state;
+    start(false);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        *fake_register(vp, VP_CR4) = 0;
+        *fake_register(vp, VP_EFER) = EFER_LMA | EFER_LME;
+        if (bit == 12) /* LA57 */
+            *fake_register(vp, VP_CR4) = CR4_LA57;
+        assert_int_equal(write_cr4(always | 1ull << bit), 0x771FFFull >> bit & 1);
+    }
+    assert_false(write_cr4(always | CR4_CET));
+    /* Long mode keeps PAE and the number of levels; PCIDs need it, and an empty one to begin with. */
+    assert_true(write_cr4(always));
+    assert_false(write_cr4(CR4_OSFXSR));
+    assert_false(write_cr4(always | CR4_LA57));
+    *fake_register(vp, VP_CR3) = 0x1001;
+    assert_false(write_cr4(always | CR4_PCIDE));
+    *fake_register(vp, VP_CR3) = 0x1000;
+    assert_true(write_cr4(always | CR4_PCIDE));
+    *fake_register(vp, VP_CR3) = 0x1001;
+    assert_true(write_cr4(always | CR4_PCIDE | CR4_SMEP));
+    assert_true(write_cr4(always));
+    *fake_register(vp, VP_EFER) = 0;
+    *fake_register(vp, VP_CR3) = 0;
+    assert_false(write_cr4(always | CR4_PCIDE));
+    assert_true(write_cr4(CR4_LA57));
+    assert_true(write_cr4(0));
 }
 
 /* --- MSRs --- */
@@ -748,6 +853,10 @@ int main(void)
         TEST(test_xsave_leaf),
         TEST(test_crystal),
         TEST(test_live_bits),
+        TEST(test_live_xcr0),
+        TEST(test_cr4_of_a_processor_with_everything),
+        TEST(test_cr4_of_an_old_processor),
+        TEST(test_cr4_writes),
         TEST(test_every_msr),
         TEST(test_unknown_msrs),
         TEST(test_efer),

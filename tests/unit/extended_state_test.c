@@ -622,6 +622,39 @@ static void test_registers_that_are_switched(void **state)
     extended_state_leave(vp);
 }
 
+/* An emulator on which XSETBV does not exit: what the child has done shows in the processor alone. */
+static void test_xcr0_changed_without_exit(void **state)
+{
+    (void)state;
+    if (!host_has_xsave() || !(host_xcr0() & XSTATE_AVX))
+        skip();
+    copy_host(true);
+    uint64_t parent_xcr0 = fake_xcr0;
+    vp->xcr0 = XSTATE_X87;
+    assert_int_equal(extended_state_xcr0(vp), XSTATE_X87);
+    extended_state_enter(vp);
+    assert_int_equal(extended_state_xcr0(vp), XSTATE_X87);
+    fake_xcr0 = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
+    assert_int_equal(extended_state_xcr0(vp), XSTATE_X87 | XSTATE_SSE | XSTATE_AVX);
+    assert_int_equal(extended_state_xcr0(fake_vp(1)), XSTATE_X87 | XSTATE_SSE); /* not its own */
+    extended_state_leave(vp);
+    assert_int_equal(vp->xcr0, XSTATE_X87 | XSTATE_SSE | XSTATE_AVX);
+    assert_int_equal(extended_state_xcr0(vp), XSTATE_X87 | XSTATE_SSE | XSTATE_AVX);
+    assert_int_equal(fake_xcr0, parent_xcr0);
+    extended_state_enter(vp);
+    assert_int_equal(fake_xcr0, XSTATE_X87 | XSTATE_SSE | XSTATE_AVX);
+    extended_state_leave(vp);
+    /* Without XSAVE there is no XCR0 to be read. */
+    fake_guest_stop();
+    copy_host(false);
+    fake_xcr0 = 0x55;
+    vp->xcr0 = XSTATE_X87;
+    extended_state_enter(vp);
+    assert_int_equal(extended_state_xcr0(vp), XSTATE_X87);
+    extended_state_leave(vp);
+    assert_int_equal(vp->xcr0, XSTATE_X87);
+}
+
 /* A parent that has not enabled what a child has: it is saved for it all the same, and is off again after. */
 static void test_parent_with_less_than_the_child(void **state)
 {
@@ -699,6 +732,7 @@ static void test_speculation_bits(void **state)
             speculation_enter_child();
             speculation_leave_child();
             assert_int_equal(fake_verws, verw);
+            assert_int_equal(speculation_host_efer(), 0);
             assert_int_equal(flush ? fake_msr_writes(MSR_FLUSH_CMD) : 1, 1);
             assert_int_equal(pred_cmd & 1 ? fake_msr_writes(MSR_PRED_CMD) : 1, 1);
         }
@@ -710,6 +744,11 @@ static void test_speculation(void **state)
     fake_guest_start(1);
     fake_cpuid_clear();
     fake_msr_clear();
+    fake_cpuid_set(0x80000000, 0, 0x80000021, 0, 0, 0);
+    fake_cpuid_set(0x80000021, 0, 1u << 8, 0, 0, 0);
+    speculation_detect();
+    assert_int_equal(speculation_host_efer(), 1u << 21);
+    fake_cpuid_clear();
     fake_verws = 0;
     speculation_detect(); /* a processor with nothing */
     speculation_enter_child();
@@ -769,6 +808,7 @@ int main(void)
         TEST(test_formats_against_the_processor),
         TEST(test_only_msrs_that_exist),
         TEST(test_registers_that_are_switched),
+        TEST(test_xcr0_changed_without_exit),
         TEST(test_parent_with_less_than_the_child),
         TEST(test_speculation_bits),
         TEST(test_speculation),

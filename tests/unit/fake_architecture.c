@@ -85,6 +85,19 @@ bool child_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
     return true;
 }
 
+uint64_t child_cr4_bits(void)
+{
+    return FAKE_CR4_BITS;
+}
+
+bool child_cr4_write(struct vp *vp, uint64_t value)
+{
+    if (value & ~FAKE_CR4_BITS)
+        return false;
+    vendor->set(vp, VP_CR4, value);
+    return true;
+}
+
 void extended_state_enter(struct vp *child)
 {
     (void)child;
@@ -188,6 +201,18 @@ unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[15])
     return count;
 }
 
+bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa)
+{
+    struct nested_translation translation;
+
+    guest_memory_begin(vp);
+    nested_lookup(&vp->partition->map, vp->rip, &translation);
+    guest_memory_end();
+    if (translation.no_access)
+        *gpa = vp->rip & ~(uint64_t)(HV_PAGE_SIZE - 1);
+    return translation.no_access;
+}
+
 unsigned guest_privilege_level(const struct vp *vp)
 {
     struct hv_x64_segment_register ss;
@@ -210,13 +235,13 @@ void guest_instruction_done(struct vp *vp, unsigned length)
 }
 
 /* Stores and loads RAX. */
-bool apic_page_access(struct vp *vp, const struct vp_exit *exit)
+enum apic_page_result apic_page_access(struct vp *vp, const struct vp_exit *exit)
 {
     struct local_apic_effect effect = {0};
     uint32_t offset = (uint32_t)exit->fault.gpa & (HV_PAGE_SIZE - 1);
 
     if (exit->fault.execute || offset % 4)
-        return false;
+        return APIC_PAGE_UNKNOWN;
     if (exit->fault.write)
         local_apic_write(&vp->apic, offset, (uint32_t)vp->gpr[GPR_RAX], arch_tsc(), &effect);
     else
@@ -224,7 +249,7 @@ bool apic_page_access(struct vp *vp, const struct vp_exit *exit)
     if (effect.send)
         interrupt_deliver(vp->partition, &effect.request, vp, &vp->wake);
     guest_instruction_done(vp, FAKE_INSTRUCTION_LENGTH);
-    return true;
+    return exit->fault.write ? APIC_PAGE_WRITTEN : APIC_PAGE_READ;
 }
 
 bool kick_take_nmi(void)

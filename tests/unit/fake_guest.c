@@ -66,12 +66,39 @@ static void set_segment(struct vp *vp, enum vp_segment name, const struct hv_x64
     control(vp)->segments[name] = *value;
 }
 
+static void get_code(const struct vp *vp, struct vp_code *code)
+{
+    code->cr0 = get(vp, VP_CR0);
+    code->cr3 = get(vp, VP_CR3);
+    code->cr4 = get(vp, VP_CR4);
+    code->efer = get(vp, VP_EFER);
+    get_segment(vp, VP_CS, &code->cs);
+    code->privilege = control(vp)->segments[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & 3;
+}
+
+static bool code_is(const struct vp *vp, const struct vp_code *code)
+{
+    struct vp_code now;
+    get_code(vp, &now);
+    return now.cr0 == code->cr0 && now.cr3 == code->cr3 && now.cr4 == code->cr4 && now.efer == code->efer &&
+           now.cs.base == code->cs.base && now.cs.limit == code->cs.limit &&
+           now.cs.attributes == code->cs.attributes;
+}
+
+static void end_interrupt_shadow(struct vp *vp)
+{
+    set(vp, VP_INTERRUPT_SHADOW, 0);
+}
+
 static const struct vendor fake_vendor = {
     .name = "fake",
     .get = get,
     .set = set,
     .get_segment = get_segment,
     .set_segment = set_segment,
+    .get_code = get_code,
+    .code_is = code_is,
+    .end_interrupt_shadow = end_interrupt_shadow,
 };
 const struct vendor *vendor = &fake_vendor;
 
@@ -389,8 +416,10 @@ void write_debug_register(unsigned number, uint64_t value)
     fake_debug_registers[number] = value;
 }
 
-void verw(void)
+void verw(const uint16_t *selector)
 {
+    if (*selector != SELECTOR_DATA) /* VERW of any other clears nothing */
+        panic("VERW of %x", *selector);
     fake_verws++;
 }
 

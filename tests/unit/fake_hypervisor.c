@@ -178,19 +178,18 @@ static int perform_call(struct hypervisor *hypervisor, struct mshv_root_hvcall *
     return call->status == HV_STATUS_SUCCESS ? 0 : -EIO;
 }
 
-static int create_vp(struct hypervisor *hypervisor, uint32_t index, struct hv_vp_register_page **page)
+static int create_vp(struct hypervisor *hypervisor, uint32_t index, struct vp_pages *pages)
 {
     struct fake_hypervisor *fake = as_fake(hypervisor);
 
     if (index != fake->vp_count || index >= FAKE_VPS)
         return -EINVAL;
     fake->vp_count++;
-    *page = &fake->vps[index].page;
+    *pages = (struct vp_pages){&fake->vps[index].page, &fake->vps[index].message};
     return 0;
 }
 
-static int run_vp(struct hypervisor *hypervisor, uint32_t index, struct hv_message *message,
-                  const atomic_uint *attention)
+static int run_vp(struct hypervisor *hypervisor, uint32_t index, const atomic_uint *attention)
 {
     struct fake_hypervisor *fake = as_fake(hypervisor);
     struct fake_vp *vp = &fake->vps[index];
@@ -208,7 +207,7 @@ static int run_vp(struct hypervisor *hypervisor, uint32_t index, struct hv_messa
     } else if (vp->run_error) {
         error = vp->run_error;
     } else {
-        *message = vp->messages[vp->first_message++ % FAKE_MESSAGES];
+        vp->message = vp->messages[vp->first_message++ % FAKE_MESSAGES];
         vp->message_count--;
         vp->page.isvalid = 1;
         vp->page.dirty = 0;

@@ -23,6 +23,7 @@
 
 struct fake_vp {
     struct hv_vp_register_page page;
+    _Alignas(8) struct hv_message message;
     struct {
         uint32_t name;
         union hv_register_value value;

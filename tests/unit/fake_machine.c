@@ -205,6 +205,29 @@ static void vendor_set_segment(struct vp *vp, enum vp_segment name,
     ((struct control *)vp->control)->segments[name] = *value;
 }
 
+static void vendor_get_special(const struct vp *vp, struct vp_special *special)
+{
+    memcpy(special->segment, ((const struct control *)vp->control)->segments, sizeof(special->segment));
+    special->cr0 = vendor_get(vp, VP_CR0);
+    special->cr3 = vendor_get(vp, VP_CR3);
+    special->cr4 = vendor_get(vp, VP_CR4);
+    special->efer = vendor_get(vp, VP_EFER);
+    special->dr7 = vendor_get(vp, VP_DR7);
+    special->interrupt_shadow = vendor_get(vp, VP_INTERRUPT_SHADOW);
+    special->nmi_masked = vendor_get(vp, VP_NMI_MASKED);
+}
+
+static void vendor_get_code(const struct vp *vp, struct vp_code *code)
+{
+    code->cr0 = vendor_get(vp, VP_CR0);
+    code->cr3 = vendor_get(vp, VP_CR3);
+    code->cr4 = vendor_get(vp, VP_CR4);
+    code->efer = vendor_get(vp, VP_EFER);
+    vendor_get_segment(vp, VP_CS, &code->cs);
+    code->privilege =
+        ((const struct control *)vp->control)->segments[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & 3;
+}
+
 static void vendor_inject(struct vp *vp, uint64_t event)
 {
     ((struct control *)vp->control)->injected = event;
@@ -238,6 +261,8 @@ static const struct vendor fake_vendor = {
     .set = vendor_set,
     .get_segment = vendor_get_segment,
     .set_segment = vendor_set_segment,
+    .get_special = vendor_get_special,
+    .get_code = vendor_get_code,
     .inject = vendor_inject,
     .interrupted_event = vendor_interrupted_event,
     .interrupt_window = vendor_interrupt_window,

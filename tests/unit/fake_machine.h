@@ -21,6 +21,8 @@
 #define FAKE_TSC_STEP      10ull
 /* CR4 bit that the fake CPUID shows in leaf 1, ECX bit 27, as the real one does. */
 #define FAKE_CR4_OSXSAVE (1ull << 18)
+/* What children may have of CR4. */
+#define FAKE_CR4_BITS 0x3507FFull
 #define FAKE_RFLAGS_IF   0x200ull
 #define FAKE_MSR_UNKNOWN 0x1234u
 /* Length that the fake architecture gives to every instruction whose exit does not say. */

@@ -396,6 +396,13 @@ static void map_4_level(uint64_t gva, uint64_t gpa)
     build(&plan);
 }
 
+static size_t read_code(uint64_t linear, uint8_t *buffer, size_t length)
+{
+    struct vp_code code;
+    vendor->get_code(vp, &code);
+    return guest_read_code(vp, &code, linear, buffer, length);
+}
+
 static void test_reads_across_pages(void **state)
 {
     uint8_t buffer[64];
@@ -416,22 +423,22 @@ static void test_reads_across_pages(void **state)
     assert_int_equal(guest_read(vp, 0x9000, buffer, 1, HV_TRANSLATE_VALIDATE_READ), 0);
     for (unsigned at = 0; at < 25; at++) { /* every place around the border */
         memset(buffer, 0xEE, sizeof(buffer));
-        assert_int_equal(guest_read_code(vp, 0x7FEC + at, buffer + 1, 15), 15);
+        assert_int_equal(read_code(0x7FEC + at, buffer + 1, 15), 15);
         for (unsigned i = 0; i < 15; i++)
             assert_int_equal(buffer[i + 1], at + i);
         assert_int_equal(buffer[0], 0xEE);
         assert_int_equal(buffer[1 + GUEST_CODE_BYTES], 0xEE);
     }
-    assert_int_equal(guest_read_code(vp, 0x8FFA, buffer, 15), 6);
+    assert_int_equal(read_code(0x8FFA, buffer, 15), 6);
     map_4_level(0xFFFFFFFF80007000, 0x10000); /* where kernels are */
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFF80007FEC, buffer, 15), 15);
+    assert_int_equal(read_code(0xFFFFFFFF80007FEC, buffer, 15), 15);
     assert_int_equal(buffer[14], 14);
     fake_pages[0x10].access = 0; /* not readable any more */
     fake_pages[0x10].no_access = true;
     fake_partition.map_generation++;
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFF80007FEC, buffer, 15), 0);
+    assert_int_equal(read_code(0xFFFFFFFF80007FEC, buffer, 15), 0);
     fake_pages[0x10].no_access = false;
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFF80007FEC, buffer, 15), 0);
+    assert_int_equal(read_code(0xFFFFFFFF80007FEC, buffer, 15), 0);
     fake_guest_stop();
 }
 
@@ -447,7 +454,7 @@ static void test_code_wraps_at_4_gib(void **state)
         plan.entry[i] = (struct entry_plan){.present = true};
     srand(3);
     build(&plan);
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFC, buffer, 8), 4); /* page 0 is not mapped */
+    assert_int_equal(read_code(0xFFFFFFFC, buffer, 8), 4); /* page 0 is not mapped */
     uint64_t entry = 0x42000 | PTE_PRESENT;
     memcpy(fake_gpa(plan.entry[0].gpa - 3 * 8), &entry, 8); /* the first of the four pointers */
     entry = 0x43000 | PTE_PRESENT;
@@ -455,10 +462,10 @@ static void test_code_wraps_at_4_gib(void **state)
     entry = 0x30000 | PTE_PRESENT;
     memcpy(fake_gpa(0x43000), &entry, 8);
     fake_gpa(0x30000)[3] = 0xF4;
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFC, buffer, 8), 8);
+    assert_int_equal(read_code(0xFFFFFFFC, buffer, 8), 8);
     assert_int_equal(buffer[7], 0xF4);
     *fake_register(vp, VP_CR0) = CR0_PE;
-    assert_int_equal(guest_read_code(vp, 0xFFFFFFFE, buffer, 8), 0); /* GPA 4 GiB - 2 is not there */
+    assert_int_equal(read_code(0xFFFFFFFE, buffer, 8), 0); /* GPA 4 GiB - 2 is not there */
     fake_guest_stop();
 }
 
@@ -485,37 +492,37 @@ static void test_kept_code_walk(void **state)
     fake_gpa(0x10010)[0] = 1;
     fake_gpa(0x30010)[0] = 2;
     fake_gpa(0x50010)[0] = 3;
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     assert_int_equal(code[0], 1);
     fake_nested_lookups = 0;
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     assert_int_equal(fake_nested_lookups, 0);
     fake_gpa(0x10010)[0] = 7; /* the bytes themselves are read each time */
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     assert_int_equal(code[0], 7);
     uint64_t cr3 = *fake_register(vp, VP_CR3);
     for (unsigned level = 0; level < 3; level++) { /* the guest changes its tables, at each level */
         uint64_t before = get_entry(64 + level, 0);
         put_entry(64 + level, 0, 0);
-        assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 0);
+        assert_int_equal(read_code(0x7010, code, 1), 0);
         put_entry(64 + level, 0, before);
-        assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+        assert_int_equal(read_code(0x7010, code, 1), 1);
     }
     put_entry(67, 7, (get_entry(67, 7) & 0xFFF) | 0x30000);
     assert_int_equal(*fake_register(vp, VP_CR3), cr3);
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     assert_int_equal(code[0], 2);
     fake_pages[0x30].spa = FAKE_GUEST_SPA + 0x50000; /* the parent changes the map */
     fake_partition.map_generation++;
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     assert_int_equal(code[0], 3);
     *fake_register(vp, VP_CR3) = 0x1000; /* another address space: nothing there */
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 0);
+    assert_int_equal(read_code(0x7010, code, 1), 0);
     map_4_level(0x7000, 0x10000);
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     *fake_register(vp, VP_CR0) = 0; /* paging off */
     fake_gpa(0x7010)[0] = 9;
-    assert_int_equal(guest_read_code(vp, 0x7010, code, 1), 1);
+    assert_int_equal(read_code(0x7010, code, 1), 1);
     assert_int_equal(code[0], 9);
     fake_guest_stop();
 }

@@ -195,6 +195,48 @@ static void test_fetch(void **state)
     expect_fetch(0x1234, 15);
 }
 
+static void expect_no_access(bool expected, uint64_t gpa)
+{
+    uint64_t found;
+    assert_int_equal(guest_instruction_no_access(vp, &found), expected);
+    if (expected)
+        assert_int_equal(found & ~(uint64_t)(HV_PAGE_SIZE - 1), gpa);
+    assert_int_equal(fake_guest_memory_depth, 0);
+}
+
+/* Why not even the first byte can be read: a page without access, of code or of the tables that lead to it. */
+static void test_no_access(void **state)
+{
+    (void)state;
+    start(CODE_32, 0x5000, 0xFFFFFFFF, 0x234);
+    expect_no_access(false, 0);
+    fake_pages[5] = (struct fake_page){.no_access = true};
+    expect_no_access(true, 0x5000);
+    fake_pages[5] = (struct fake_page){.no_access = false}; /* unmapped is something else */
+    expect_no_access(false, 0);
+    fake_guest_stop();
+
+    start(CODE_64, 0, 0, 0x5234);
+    *fake_register(vp, VP_CR0) = CR0_PG | CR0_PE;
+    *fake_register(vp, VP_CR4) = CR4_PAE;
+    *fake_register(vp, VP_CR3) = 0x10000;
+    for (uint64_t table = 0x10000; table < 0x13000; table += HV_PAGE_SIZE)
+        *(uint64_t *)fake_gpa(table) = (table + HV_PAGE_SIZE) | 3;
+    *(uint64_t *)fake_gpa(0x13000 + 5 * 8) = 0x20000 | 3;
+    expect_no_access(false, 0);
+    for (uint64_t table = 0x10; table <= 0x13; table++) {
+        struct fake_page there = fake_pages[table];
+        fake_pages[table] = (struct fake_page){.no_access = true};
+        expect_no_access(true, table << HV_PAGE_SHIFT);
+        fake_pages[table] = there;
+    }
+    fake_pages[0x20] = (struct fake_page){.no_access = true};
+    expect_no_access(true, 0x20000);
+    *(uint64_t *)fake_gpa(0x13000 + 5 * 8) = 0; /* the guest's own fault to come */
+    expect_no_access(false, 0);
+    fake_guest_stop();
+}
+
 static void test_length_from_memory(void **state)
 {
     struct vp_exit exit = {.reason = LOAM_EXIT_MSR_WRITE};
@@ -230,13 +272,56 @@ static void test_done(void **state)
     fake_guest_stop();
 }
 
+static void put_code(uint64_t gpa, const uint8_t *bytes, size_t count)
+{
+    memset(fake_gpa(gpa), 0x90, 32);
+    memcpy(fake_gpa(gpa), bytes, count);
+}
+
+/* What is kept of an instruction counts only as long as nothing that it depends on has changed. */
+static void test_kept_lengths(void **state)
+{
+    static const uint8_t prefixed[] = {0x48, 0x0F, 0xA2}, plain[] = {0x0F, 0xA2}, other[] = {0x48, 0x0F, 0x32};
+    const struct vp_exit exit = {.reason = LOAM_EXIT_CPUID};
+    (void)state;
+    fake_guest_start(1);
+    vp = fake_vp(0);
+    struct hv_x64_segment_register *cs = fake_segment(vp, VP_CS);
+    put_code(0x1000, prefixed, sizeof(prefixed));
+    put_code(0x3000, plain, sizeof(plain));
+    vp->rip = 0x1000;
+    *fake_register(vp, VP_EFER) = EFER_LMA;
+    *cs = (struct hv_x64_segment_register){.limit = 0xFFFFFFFF, .attributes = HV_SEGMENT_L};
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(guest_instruction_length(vp, &exit), 3);
+    assert_int_equal(guest_instruction_length(vp, &(struct vp_exit){.reason = LOAM_EXIT_MSR_READ}), 0);
+    *fake_register(vp, VP_EFER) = 0; /* 32-bit code: the prefix is an instruction */
+    cs->attributes = HV_SEGMENT_DB;
+    assert_int_equal(guest_instruction_length(vp, &exit), 0);
+    cs->base = 0x2000; /* another place at the same RIP */
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(guest_instruction_length(vp, &exit), 2);
+    cs->limit = 0x1001; /* just all of it, and not all of it */
+    assert_int_equal(guest_instruction_length(vp, &exit), 2);
+    cs->limit = 0x1000;
+    assert_int_equal(guest_instruction_length(vp, &exit), 0);
+    *cs = (struct hv_x64_segment_register){.limit = 0xFFFFFFFF, .attributes = HV_SEGMENT_L};
+    *fake_register(vp, VP_EFER) = EFER_LMA;
+    assert_int_equal(guest_instruction_length(vp, &exit), 3);
+    put_code(0x1000, other, sizeof(other)); /* the code changes */
+    assert_int_equal(guest_instruction_length(vp, &exit), 0);
+    assert_int_equal(guest_instruction_length(vp, &(struct vp_exit){.reason = LOAM_EXIT_MSR_READ}), 3);
+    fake_guest_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_operands),
         cmocka_unit_test(test_random_bytes),
-        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_kept_lengths), cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_no_access),
         cmocka_unit_test(test_length_from_memory),
         cmocka_unit_test(test_done),
     };

@@ -325,6 +325,113 @@ static void memory(void **state)
     assert_int_equal(message->header.message_type, HVMSG_UNMAPPED_GPA);
 }
 
+/*
+ * The instruction cannot be read, because its page is without access by now: the message is about that page,
+ * and when the parent has mapped it the instruction meets its own fault again.
+ */
+static void memory_without_access_to_the_instruction(void **state)
+{
+    const struct hv_message *message = message_page(0);
+    const struct hv_x64_memory_intercept_message *access = (const void *)message->payload;
+    uint64_t code = take_pages(1, 1);
+    struct vp_exit *exit;
+
+    (void)state;
+    map_pages(id, 0x10, HV_MAP_GPA_NO_ACCESS, &code, 1, NULL);
+    set_register(id, 0, HV_X64_REGISTER_RIP, 0x10010, 0);
+    exit = add(LOAM_EXIT_NESTED_FAULT);
+    exit->fault.gpa = 0xFEC00010;
+    exit->fault.write = true;
+    *add(LOAM_EXIT_NESTED_FAULT) = *exit;
+    *add(LOAM_EXIT_NESTED_FAULT) = *exit;
+    fake_interrupted_event = EXTERNAL(0x51);
+    EXPECT_INTERCEPT(0);
+    assert_int_equal(message->header.message_type, HVMSG_GPA_INTERCEPT);
+    assert_int_equal(access->guest_physical_address, 0x10000);
+    assert_int_equal(access->header.intercept_access_type, HV_INTERCEPT_ACCESS_READ);
+    assert_int_equal(access->instruction_byte_count, 0);
+    assert_int_equal(access->header.rip, 0x10010);
+    map_pages(id, 0x10, RWX, &code, 1, NULL);
+    memcpy((uint8_t *)page(code) + 0x10, "\x89\x05\x11\x22\x33\x44", 6);
+    EXPECT_INTERCEPT(CLEAR);
+    assert_int_equal(injected[1], EXTERNAL(0x51)); /* nothing is lost on the way */
+    assert_int_equal(message->header.message_type, HVMSG_UNMAPPED_GPA);
+    assert_int_equal(access->guest_physical_address, 0xFEC00010);
+    assert_int_equal(access->header.intercept_access_type, HV_INTERCEPT_ACCESS_WRITE);
+    assert_int_equal(access->instruction_byte_count, 15);
+    /* Not readable for another reason: the message is about the access, and has no bytes. */
+    unmap_pages(id, 0x10, 0, 1, NULL);
+    EXPECT_INTERCEPT(CLEAR);
+    assert_int_equal(message->header.message_type, HVMSG_UNMAPPED_GPA);
+    assert_int_equal(access->guest_physical_address, 0xFEC00010);
+    assert_int_equal(access->instruction_byte_count, 0);
+}
+
+static void write_cr4(struct vp *vp)
+{
+    vp->gpr[GPR_RBX] = 0xFFFFFFFF00000020;
+}
+
+static void write_cr4_with_a_hidden_feature(struct vp *vp)
+{
+    vp->gpr[GPR_RBX] = 0x20 | 1ull << 23;
+}
+
+static void cr4(void **state)
+{
+    const struct vp_exit write = {.reason = LOAM_EXIT_CONTROL_REGISTER,
+                                  .control = {.number = 4, .write = true, .gpr = GPR_RBX}};
+
+    (void)state;
+    *add(LOAM_EXIT_CONTROL_REGISTER) = write;
+    *add(LOAM_EXIT_CONTROL_REGISTER) = write;
+    script[0].act = write_cr4;
+    script[1].act = write_cr4_with_a_hidden_feature;
+    EXPECT_READY(0);
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_CR4), 0x20);
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RIP), 0xFFF0 + FAKE_INSTRUCTION_LENGTH);
+    assert_int_equal(injected[1], 0);
+    assert_int_equal(injected[2], GENERAL_PROTECTION);
+    /* In long mode all of the register counts. */
+    set_register(id, 0, HV_X64_REGISTER_EFER, 0x400, 0);
+    begin_script();
+    *add(LOAM_EXIT_CONTROL_REGISTER) = write;
+    script[0].act = write_cr4;
+    EXPECT_READY(0);
+    assert_int_equal(injected[1], GENERAL_PROTECTION);
+    /* Nor can the parent set what would reach its own state. */
+    assert_int_equal(set_register(id, 0, HV_X64_REGISTER_CR4, 1ull << 23, 0), HV_STATUS_INVALID_REGISTER_VALUE);
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_CR4), 0x20);
+    assert_int_equal(set_register(id, 0, HV_X64_REGISTER_CR4, FAKE_CR4_BITS, 0), HV_STATUS_SUCCESS);
+}
+
+/*
+ * A machine check ends the dispatch and is the parent's: parent_vp_run raises it there. What it interrupted
+ * in the child is not lost.
+ */
+static void machine_check(void **state)
+{
+    (void)state;
+    add(LOAM_EXIT_EXCEPTION)->exception.vector = 18;
+    fake_interrupted_event = EXTERNAL(0x61);
+    EXPECT_READY(0);
+    assert_true(lp_current()->parent_machine_check);
+    assert_int_equal(register_low(id, 0, HV_REGISTER_PENDING_INTERRUPTION), EXTERNAL(0x61));
+    lp_current()->parent_machine_check = false;
+    begin_script();
+    EXPECT_READY(0);
+    assert_int_equal(injected[0], EXTERNAL(0x61));
+    assert_false(lp_current()->parent_machine_check);
+    /* The child is never given one. */
+    begin_script();
+    add(LOAM_EXIT_EXCEPTION)->exception.vector = 18;
+    EXPECT_READY(0);
+    lp_current()->parent_machine_check = false;
+    begin_script();
+    EXPECT_READY(0);
+    assert_int_equal(injected[0], 0);
+}
+
 /* An event whose delivery a fault interrupted goes first at the next entry. */
 static void interrupted_delivery(void **state)
 {
@@ -343,6 +450,13 @@ static void interrupted_delivery(void **state)
     EXPECT_READY(CLEAR);
     assert_int_equal(injected[0], EXTERNAL(0x51));
     assert_int_equal(register_low(id, 0, HV_REGISTER_PENDING_INTERRUPTION), 0);
+    /* The same when another processor has mapped the page meanwhile, so that the VP goes on at once. */
+    map_pages(id, 0x99, RWX, &(uint64_t){take_pages(1, 1)}, 1, NULL);
+    begin_script();
+    add(LOAM_EXIT_NESTED_FAULT)->fault.gpa = 0x99000;
+    fake_interrupted_event = EXTERNAL(0x52);
+    EXPECT_READY(0);
+    assert_int_equal(injected[1], EXTERNAL(0x52));
     /* Preempted in the middle of a delivery. */
     begin_script();
     fake_interrupted_event = EXCEPTION(14);
@@ -1033,6 +1147,9 @@ int main(void)
         TEST(memory),
         TEST(interrupted_delivery),
         TEST(exceptions),
+        TEST(memory_without_access_to_the_instruction),
+        TEST(cr4),
+        TEST(machine_check),
         TEST(msrs),
         TEST(hypercalls_of_a_child),
         TEST(control_registers),

@@ -386,6 +386,42 @@ static void test_long_command_line(void **state)
     assert_false(load());
 }
 
+static void expect_command_line(const char *expected)
+{
+    char line[128] = "";
+
+    assert_true(load());
+    assert_true(guest_memory_read(&test.memory, get(BOOT_PARAMS + 0x228, 4), line, sizeof line - 1));
+    assert_string_equal(line, expected);
+}
+
+static void test_clock(void **state)
+{
+    (void)state;
+    test.boot.tsc_frequency = 2445430499;
+    expect_command_line("tsc_early_khz=2445430 console=ttyS0");
+    test.boot.tsc_frequency++;
+    expect_command_line("tsc_early_khz=2445431 console=ttyS0");
+    test.boot.command_line = "";
+    expect_command_line("tsc_early_khz=2445431 ");
+    /* The user knows better. */
+    test.boot.command_line = "tsc_early_khz=5 quiet";
+    expect_command_line("tsc_early_khz=5 quiet");
+    test.boot.command_line = "quiet tsc_early_khz=5";
+    expect_command_line("quiet tsc_early_khz=5");
+    /* The same letters in something else are not it. */
+    test.boot.command_line = "a.tsc_early_khz=1 b=tsc_early_khz=1";
+    expect_command_line("tsc_early_khz=2445431 a.tsc_early_khz=1 b=tsc_early_khz=1");
+    /* No room for both: the user's own. */
+    test.boot.command_line = "console=ttyS0";
+    put(0x238, 4, 34);
+    expect_command_line("console=ttyS0");
+    put(0x238, 4, 35);
+    expect_command_line("tsc_early_khz=2445431 console=ttyS0");
+    test.boot.tsc_frequency = 0;
+    expect_command_line("console=ttyS0");
+}
+
 static void test_not_regular_files(void **state)
 {
     int ends[2];
@@ -414,6 +450,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_headers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_last_paragraph_may_be_short, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_command_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_clock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_not_regular_files, set_up, tear_down),
     };
 

@@ -18,7 +18,6 @@
 
 static struct {
     struct mshv mshv;
-    struct hv_message message;
     volatile unsigned steps;   /* instructions in run_vp's stub so far */
     volatile unsigned kick_at; /* the step at which the signal comes */
     volatile bool inside;      /* the step was in the stub */
@@ -26,7 +25,7 @@ static struct {
 } test;
 
 extern const char mshv_enter_vp_inside[];
-long mshv_enter_vp(int descriptor, unsigned long request, void *message, const void *attention);
+long mshv_enter_vp(int descriptor, void *buffer, size_t size, const void *attention);
 
 /* Single steps count only between the stub's first instruction and its system call. */
 static void stepped(int number, siginfo_t *information, void *context)
@@ -57,7 +56,7 @@ static int run(const atomic_uint *attention)
 {
     struct hypervisor *hypervisor = &test.mshv.hypervisor;
 
-    return hypervisor->operations->run_vp(hypervisor, 0, &test.message, attention);
+    return hypervisor->operations->run_vp(hypervisor, 0, attention);
 }
 
 static int set_up(void **state)
@@ -68,7 +67,7 @@ static int set_up(void **state)
     sigaddset(&action.sa_mask, SIGUSR1);
     assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
     assert_int_equal(mshv_open(&test.mshv, "/dev/null"), 0);
-    test.mshv.vps[0].descriptor = -1; /* an ioctl that is made fails with EBADF */
+    test.mshv.vps[0].descriptor = -1; /* a read that is made fails with EBADF */
     return 0;
 }
 

@@ -159,8 +159,10 @@ static struct hv_x64_intercept_message_header header(bool write, unsigned length
 
 static void dispatch(enum hv_message_type type, const void *payload, size_t size)
 {
-    vp()->message.header.message_type = type;
-    memcpy(vp()->message.payload, payload, size);
+    struct hv_message *message = &test.fake.vps[0].message;
+
+    message->header.message_type = type;
+    memcpy(message->payload, payload, size);
     vp_dispatch(vp());
 }
 

@@ -9,22 +9,24 @@ LOADER_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c efi_main.
 
 CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check -mno-red-zone -fcf-protection=none \
                        -fno-asynchronous-unwind-tables -fno-strict-aliasing -MMD -MP
-CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mcmodel=kernel -fno-pic -fno-pie \
-                     -ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
-                     -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 \
-                     -DLOAM_VERSION='"$(LOAM_VERSION)"'
+CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mindirect-branch=thunk -mcmodel=kernel -fno-pic -fno-pie \
+                     -ffunction-sections -fdata-sections -fbuiltin -fno-tree-loop-distribute-patterns \
+                     -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 -flto -flto-partition=one \
+                     -DLOAM_ONLY_VENDOR=svm_vendor -DLOAM_VERSION='"$(LOAM_VERSION)"'
 # GNU-EFI's headers are older than prototypes.
 CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -O2 -fpic -fshort-wchar -fno-stack-protector -maccumulate-outgoing-args \
                  -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER
 
-HYPERVISOR_OBJECTS := $(HYPERVISOR_SOURCES:%.c=$(BUILD)/hypervisor/%.o) \
-                      $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
+HYPERVISOR_C_OBJECTS := $(HYPERVISOR_SOURCES:%.c=$(BUILD)/hypervisor/%.o)
+HYPERVISOR_OBJECTS := $(BUILD)/hypervisor/code.o $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
 LOADER_OBJECTS := $(LOADER_SOURCES:%.c=$(BUILD)/loader/%.o) $(BUILD)/loader/launch.o
-OBJECTS += $(HYPERVISOR_OBJECTS) $(LOADER_OBJECTS)
+OBJECTS += $(HYPERVISOR_C_OBJECTS) $(LOADER_OBJECTS)
 
 $(BUILD)/hypervisor/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) -I. -Iinclude $(CFLAGS_HYPERVISOR) -c -o $@ $<
+
+$(BUILD)/hypervisor/arch/x86_64/svm/enter.asm.o: arch/x86_64/cpu/speculation.inc
 
 $(BUILD)/hypervisor/%.asm.o: %.asm
 	@mkdir -p $(@D)
@@ -34,15 +36,19 @@ $(BUILD)/loader/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) -I. -Iinclude $(CFLAGS_LOADER) -c -o $@ $<
 
+# Small functions of one file are inlined into others: an exit's path goes through many files.
+$(BUILD)/hypervisor/code.o: $(HYPERVISOR_C_OBJECTS)
+	$(CC) $(CFLAGS_HYPERVISOR) -r -flinker-output=nolto-rel -nostdlib -o $@ $^
+
 LINK_HYPERVISOR = $(LD) -nostdlib -static -no-pie --gc-sections -z max-page-size=4096 -T linker.ld
 
 # Linked twice: the table of function names is made from the first image and moves no function.
 $(BUILD)/hypervisor/loam.elf: $(HYPERVISOR_OBJECTS) linker.ld tools/symbol-table
 	tools/symbol-table > $(@D)/no-symbols.c
-	$(CC) $(CFLAGS_HYPERVISOR) -c -o $(@D)/no-symbols.o $(@D)/no-symbols.c
+	$(CC) $(CFLAGS_HYPERVISOR) -fno-lto -c -o $(@D)/no-symbols.o $(@D)/no-symbols.c
 	$(LINK_HYPERVISOR) -o $(@D)/first.elf $(HYPERVISOR_OBJECTS) $(@D)/no-symbols.o
 	tools/symbol-table $(@D)/first.elf > $(@D)/symbols.c
-	$(CC) $(CFLAGS_HYPERVISOR) -c -o $(@D)/symbols.o $(@D)/symbols.c
+	$(CC) $(CFLAGS_HYPERVISOR) -fno-lto -c -o $(@D)/symbols.o $(@D)/symbols.c
 	$(LINK_HYPERVISOR) -o $@ $(HYPERVISOR_OBJECTS) $(@D)/symbols.o
 
 $(BUILD)/hypervisor/loam.bin: $(BUILD)/hypervisor/loam.elf

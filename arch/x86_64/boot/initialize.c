@@ -40,8 +40,6 @@ struct processor {
 };
 _Static_assert(sizeof(struct processor) <= HV_PAGE_SIZE, "one of LOAM_PROCESSOR_PAGES");
 
-const struct vendor *vendor;
-
 static struct processor *processors[LOAM_MAXIMUM_PROCESSORS];
 static uint32_t processor_count; /* atomic: all that have been launched lie below */
 static struct boot_information *boot; /* in Loam's own memory */
@@ -151,7 +149,6 @@ static const char *initialize(void)
     const char *problem;
 
     physical_initialize(boot);
-    vendor = &svm_vendor;
     problem = vendor->unsupported();
     if (problem)
         return problem;

@@ -41,6 +41,7 @@
  * PREFETCHWT1 AVX512VBMI UMIP PKU AVX512VBMI2 GFNI VAES VPCLMUL AVX512VNNI AVX512BITALG AVX512VPOPCNTDQ LA57
  * RDPID CLDEMOTE MOVDIRI MOVDIR64B
  */
+#define ECX7_PKU   BIT(3)
 #define ECX7_OSPKE BIT(4)
 #define ECX7_PASS  (BITS(0, 3) | BIT(6) | BITS(8, 12) | BIT(14) | BIT(16) | BIT(22) | BIT(25) | BITS(27, 28))
 /* 4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE AVX512FP16 IBRS/IBPB STIBP ARCH_CAPABILITIES SSBD */
@@ -139,6 +140,7 @@ void child_policy_detect(void)
     speculation_detect();
     extended_state_detect();
     child_msr_detect();
+    child_control_detect();
 }
 
 /* --- computed leaves --- */
@@ -195,8 +197,11 @@ static void basic_leaf(uint32_t leaf, uint32_t subleaf, uint32_t result[4])
     if (leaf == 7) {
         if (subleaf <= host.maximum_7)
             pass(&leaf_7[subleaf], leaf, subleaf, result);
-        if (subleaf == 0)
+        if (subleaf == 0) {
             result[CPUID_EAX] = host.maximum_7;
+            if ((extended_state_mask() & XSTATE_PKRU) == 0) /* PKRU would not be switched */
+                result[CPUID_ECX] &= ~ECX7_PKU;
+        }
         return;
     }
     pass(&basic_leaves[leaf], leaf, subleaf, result);
@@ -292,9 +297,9 @@ void child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint
         if (host.maximum_basic < 0xD)
             break;
         if (subleaf == 0)
-            result[CPUID_EBX] = xsave_standard_size(vp->xcr0);
+            result[CPUID_EBX] = xsave_standard_size(extended_state_xcr0(vp));
         else if (subleaf == 1)
-            result[CPUID_EBX] = xsave_compacted_size(vp->xcr0 | vp->xss);
+            result[CPUID_EBX] = xsave_compacted_size(extended_state_xcr0(vp) | vp->xss);
         break;
     case EXTENDED + 1:
         if (host.vendor == PROCESSOR_AMD)

@@ -16,8 +16,6 @@
 #include "kernel/partition.h"
 #include "kernel/vp.h"
 
-#define EFER_AUTOMATIC_IBRS (1ull << 21)
-
 #define MTRR_CAPABILITIES  0x508ull /* eight variable ranges, fixed ranges, write-combining */
 #define MTRR_DEF_TYPE_BITS 0xCFFull
 #define MTRR_MASK_VALID    0x800ull

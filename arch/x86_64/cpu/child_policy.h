@@ -24,4 +24,9 @@ bool child_cpuid_has(uint32_t leaf, uint32_t subleaf, enum cpuid_register which,
 /* child_msr.c */
 void child_msr_detect(void);
 
+/* child_control.c */
+void child_control_detect(void);
+/* The vendor has to intercept children's writes of CR4 (child_cr4_write in kernel/arch.h). */
+bool child_cr4_watched(void);
+
 #endif

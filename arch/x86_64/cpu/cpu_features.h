@@ -18,10 +18,12 @@
 #define CR4_OSFXSR (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_LA57 (1ull << 12)
+#define CR4_PCIDE (1ull << 17)
 #define CR4_OSXSAVE (1ull << 18)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
 #define CR4_PKE (1ull << 22)
+#define CR4_CET (1ull << 23)
 
 #define EFER_SCE (1ull << 0)
 #define EFER_LME (1ull << 8)
@@ -29,6 +31,7 @@
 #define EFER_NXE (1ull << 11)
 #define EFER_SVME (1ull << 12)
 #define EFER_FFXSR (1ull << 14)
+#define EFER_AUTOMATIC_IBRS (1ull << 21)
 
 #define RFLAGS_CF (1ull << 0)
 #define RFLAGS_PF (1ull << 2)

@@ -187,6 +187,11 @@ bool extended_state_loaded(const struct vp *child)
     return this_lp()->child == child;
 }
 
+uint64_t extended_state_xcr0(const struct vp *child)
+{
+    return host.xsave && extended_state_loaded(child) ? xgetbv(0) : child->xcr0;
+}
+
 /*
  * Both images hold every component that a child may have, so that nothing of one owner stays for the other.
  */
@@ -271,6 +276,7 @@ void extended_state_leave(struct vp *child)
         set_msr(MSR_XSS, child->xss, lp->parent_xss);
     if (host.xsave) {
         uint64_t all = lp->parent_xcr0 | host.mask;
+        child->xcr0 = extended_state_xcr0(child);
         if (child->xcr0 != all)
             xsetbv(0, all);
         switch_image(image_of(child), lp->parent_image);

@@ -48,6 +48,12 @@ void extended_state_detect(void);
 /* `child`'s state is what this processor holds. */
 bool extended_state_loaded(const struct vp *child);
 
+/*
+ * XCR0 of `child` at this moment. XSETBV exits on every processor, but not on every emulated one
+ * (docs/emulators.md): while the state is loaded only the processor knows.
+ */
+uint64_t extended_state_xcr0(const struct vp *child);
+
 /* MSRs of `child`, also in the processor if its state is loaded. The caller has checked the values. */
 void extended_state_set_tsc_aux(struct vp *child, uint64_t value);
 void extended_state_set_spec_ctrl(struct vp *child, uint64_t value);

@@ -9,62 +9,79 @@
 
 /* --- where the instruction is --- */
 
-static enum code_mode code_mode(const struct vp *vp, const struct hv_x64_segment_register *cs)
+static enum code_mode code_mode(const struct vp_code *code)
 {
-    if ((cs->attributes & HV_SEGMENT_L) != 0 && (vendor->get(vp, VP_EFER) & EFER_LMA) != 0)
+    if ((code->cs.attributes & HV_SEGMENT_L) != 0 && (code->efer & EFER_LMA) != 0)
         return CODE_64;
-    return (cs->attributes & HV_SEGMENT_DB) != 0 ? CODE_32 : CODE_16;
+    return (code->cs.attributes & HV_SEGMENT_DB) != 0 ? CODE_32 : CODE_16;
+}
+
+/* Where the processor reads the instruction at CS:RIP, and how. */
+struct place {
+    enum code_mode mode;
+    uint64_t linear;
+    unsigned length; /* INSTRUCTION_MAXIMUM, or what is left of the segment */
+};
+
+static inline struct place find_place(const struct vp_code *code, uint64_t rip)
+{
+    struct place place = {.mode = code_mode(code), .linear = rip, .length = INSTRUCTION_MAXIMUM};
+    if (place.mode != CODE_64) {
+        uint32_t offset = (uint32_t)rip;
+        place.linear = (uint32_t)(code->cs.base + offset);
+        if (offset > code->cs.limit)
+            place.length = 0;
+        else if (code->cs.limit - offset < INSTRUCTION_MAXIMUM - 1)
+            place.length = code->cs.limit - offset + 1;
+    }
+    return place;
 }
 
 static unsigned fetch(struct vp *vp, uint8_t bytes[GUEST_CODE_BYTES], enum code_mode *mode)
 {
-    struct hv_x64_segment_register cs;
-    unsigned length = INSTRUCTION_MAXIMUM;
+    struct vp_code code;
+    vendor->get_code(vp, &code);
+    struct place place = find_place(&code, vp->rip);
+    *mode = place.mode;
+    return place.length == 0 ? 0 : (unsigned)guest_read_code(vp, &code, place.linear, bytes, place.length);
+}
+
+bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa)
+{
+    struct hv_output_translate_virtual_address found;
     uint64_t linear = vp->rip;
-    vendor->get_segment(vp, VP_CS, &cs);
-    *mode = code_mode(vp, &cs);
-    if (*mode != CODE_64) {
-        uint32_t offset = (uint32_t)vp->rip;
-        if (offset > cs.limit)
-            return 0;
-        if (cs.limit - offset < length - 1)
-            length = cs.limit - offset + 1;
-        linear = (uint32_t)(cs.base + offset);
-    }
-    return (unsigned)guest_read_code(vp, linear, bytes, length);
+    struct vp_code code;
+    vendor->get_code(vp, &code);
+    if (code_mode(&code) != CODE_64)
+        linear = (uint32_t)(code.cs.base + linear);
+    guest_translate(vp, linear, HV_TRANSLATE_PRIVILEGE_EXEMPT, &found);
+    if (found.result_code != HV_TRANSLATE_GVA_GPA_NO_READ_ACCESS)
+        return false;
+    *gpa = found.gpa_page << HV_PAGE_SHIFT;
+    return true;
 }
 
 unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM])
 {
-    uint8_t code[GUEST_CODE_BYTES];
+    uint8_t code[GUEST_CODE_BYTES] = {0};
     enum code_mode mode;
     unsigned count = fetch(vp, code, &mode);
     memcpy(bytes, code, count);
     return count;
 }
 
-unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
-{
-    uint8_t bytes[GUEST_CODE_BYTES];
-    enum code_mode mode;
-    if (exit->instruction_length != 0)
-        return exit->instruction_length;
-    unsigned count = fetch(vp, bytes, &mode);
-    return instruction_length(bytes, count, mode, exit->reason);
-}
-
 void guest_instruction_done(struct vp *vp, unsigned length)
 {
     uint64_t next = vp->rip + length;
     if (next >> 32 != vp->rip >> 32) { /* outside 64-bit mode the pointer has 32 bits */
-        struct hv_x64_segment_register cs;
-        vendor->get_segment(vp, VP_CS, &cs);
-        if (code_mode(vp, &cs) != CODE_64)
+        struct vp_code code;
+        vendor->get_code(vp, &code);
+        if (code_mode(&code) != CODE_64)
             next = (uint32_t)next;
     }
     vp->rip = next;
     vp->rflags &= ~RFLAGS_RF;
-    vendor->set(vp, VP_INTERRUPT_SHADOW, 0);
+    vendor->end_interrupt_shadow(vp);
     if ((vp->rflags & RFLAGS_TF) != 0 && vp->pending_interruption == 0) { /* single step: a trap after it */
         vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | DR6_BS);
         vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
@@ -159,6 +176,60 @@ unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode
             return length;
     }
     return 0;
+}
+
+/* --- instructions that were looked at before --- */
+
+/* Guests leave from a few places again and again; much of the work is to find out what they do there. */
+static struct guest_decoded *kept_place(struct vp *vp)
+{
+    return &vp->decoded[(vp->rip ^ vp->rip >> 4) % GUEST_DECODED_KEPT];
+}
+
+static uint64_t kind_of(enum code_mode mode, enum loam_exit_reason reason)
+{
+    return (uint64_t)reason << 8 | mode;
+}
+
+/*
+ * NULL: not kept, or its bytes cannot be had quickly. As long as the walk holds, the registers that it was made
+ * with are the VP's.
+ */
+static inline const struct guest_decoded *find_kept(struct vp *vp, enum loam_exit_reason reason)
+{
+    const struct guest_decoded *kept = kept_place(vp);
+    struct place place = find_place(&vp->code_walk.code, vp->rip);
+    if (kept->kind != kind_of(place.mode, reason) || place.length != INSTRUCTION_MAXIMUM ||
+        !guest_code_is(vp, place.linear, kept->bytes))
+        return NULL;
+    return kept;
+}
+
+static void keep(struct vp *vp, const uint8_t bytes[GUEST_CODE_BYTES], uint64_t kind, uint64_t result)
+{
+    struct guest_decoded *kept = kept_place(vp);
+    memcpy(kept->bytes, bytes, sizeof(kept->bytes));
+    kept->kind = kind;
+    kept->result = result;
+}
+
+static unsigned __attribute__((noinline)) find_length(struct vp *vp, enum loam_exit_reason reason)
+{
+    uint8_t bytes[GUEST_CODE_BYTES] = {0};
+    enum code_mode mode;
+    unsigned count = fetch(vp, bytes, &mode), length = instruction_length(bytes, count, mode, reason);
+    if (length != 0 && count == INSTRUCTION_MAXIMUM)
+        keep(vp, bytes, kind_of(mode, reason), length);
+    return length;
+}
+
+unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
+{
+    const struct guest_decoded *kept;
+    if (exit->instruction_length != 0)
+        return exit->instruction_length;
+    kept = find_kept(vp, exit->reason);
+    return kept != NULL ? (unsigned)kept->result : find_length(vp, exit->reason);
 }
 
 /* --- accesses to memory --- */
@@ -267,44 +338,34 @@ bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_m
     return true;
 }
 
-_Static_assert(sizeof(struct memory_instruction) == sizeof(((struct guest_decoded *)0)->instruction), "fits");
+_Static_assert(sizeof(struct memory_instruction) == sizeof(((struct guest_decoded *)0)->result), "fits");
 
-/*
- * Guests access the page from a few places again and again; most of the work is to find out what they do
- * there.
- */
-static bool decode_kept(struct vp *vp, const uint8_t bytes[GUEST_CODE_BYTES], enum code_mode mode,
-                        struct memory_instruction *instruction)
+static bool __attribute__((noinline))
+find_memory_instruction(struct vp *vp, const struct vp_exit *exit, struct memory_instruction *instruction)
 {
-    struct guest_decoded *kept = &vp->decoded[(vp->rip ^ vp->rip >> 4) % GUEST_DECODED_KEPT];
-    uint64_t words[2];
-    memcpy(words, bytes, sizeof(words));
-    if (kept->bytes[0] == words[0] && kept->bytes[1] == words[1] && kept->mode == mode && words[0] != 0) {
-        memcpy(instruction, &kept->instruction, sizeof(*instruction));
+    uint8_t bytes[GUEST_CODE_BYTES] = {0};
+    struct vp_code code;
+    enum code_mode mode;
+    uint64_t result;
+    vendor->get_code(vp, &code);
+    if (exit->fault.bytes_count != 0 &&
+        memory_instruction_decode(exit->fault.bytes, exit->fault.bytes_count, code_mode(&code), instruction))
         return true;
-    }
-    if (!memory_instruction_decode(bytes, INSTRUCTION_MAXIMUM, mode, instruction))
+    unsigned count = fetch(vp, bytes, &mode);
+    if (!memory_instruction_decode(bytes, count, mode, instruction))
         return false;
-    kept->bytes[0] = words[0];
-    kept->bytes[1] = words[1];
-    kept->mode = mode;
-    memcpy(&kept->instruction, instruction, sizeof(*instruction));
+    memcpy(&result, instruction, sizeof(result));
+    if (count == INSTRUCTION_MAXIMUM)
+        keep(vp, bytes, kind_of(mode, exit->reason), result);
     return true;
 }
 
 bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
                                      struct memory_instruction *instruction)
 {
-    uint8_t bytes[GUEST_CODE_BYTES];
-    struct hv_x64_segment_register cs;
-    enum code_mode mode;
-    if (exit->fault.bytes_count != 0) {
-        vendor->get_segment(vp, VP_CS, &cs);
-        if (memory_instruction_decode(exit->fault.bytes, exit->fault.bytes_count, code_mode(vp, &cs),
-                                      instruction))
-            return true;
-    }
-    unsigned count = fetch(vp, bytes, &mode);
-    return count == INSTRUCTION_MAXIMUM ? decode_kept(vp, bytes, mode, instruction)
-                                        : memory_instruction_decode(bytes, count, mode, instruction);
+    const struct guest_decoded *kept = exit->fault.bytes_count == 0 ? find_kept(vp, exit->reason) : NULL;
+    if (kept == NULL)
+        return find_memory_instruction(vp, exit, instruction);
+    memcpy(instruction, &kept->result, sizeof(*instruction));
+    return true;
 }

@@ -47,6 +47,23 @@ struct memory_instruction {
     uint32_t immediate;
 };
 
+/*
+ * Executes it on the VP's registers and flags with what the operand holds. True: the operand becomes *result.
+ * `memory` may be 0 unless memory_instruction_reads(). RIP stays.
+ */
+bool memory_instruction_execute(struct vp *vp, const struct memory_instruction *instruction, uint32_t memory,
+                                uint32_t *result);
+static inline bool memory_instruction_reads(const struct memory_instruction *instruction)
+{
+    return instruction->operation != MEMORY_STORE;
+}
+
+/*
+ * Whether it can be what faulted: a write fault belongs to an instruction that writes; a read fault may be
+ * the first half of one that does both.
+ */
+bool memory_instruction_fits(const struct memory_instruction *instruction, bool write);
+
 /* False: not one of the forms above, or not all of it is there. */
 bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_mode mode,
                                struct memory_instruction *instruction);

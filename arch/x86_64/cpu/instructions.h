@@ -20,7 +20,7 @@ uint64_t xgetbv(uint32_t number);
 void xsetbv(uint32_t number, uint64_t value);
 uint64_t read_debug_register(unsigned number);
 void write_debug_register(unsigned number, uint64_t value);
-void verw(void);
+void verw(const uint16_t *selector);
 
 #else
 
@@ -155,17 +155,12 @@ static inline void write_debug_register(unsigned number, uint64_t value)
 }
 
 /*
- * Overwrites the processor's internal buffers where microcode gave VERW that effect. DS must be a writable
- * segment.
+ * Overwrites the processor's internal buffers where microcode gave VERW that effect: only its form with an
+ * operand in memory does, and only with the selector of a valid, writable data segment.
  */
-static inline void verw(void)
+static inline void verw(const uint16_t *selector)
 {
-    uint16_t selector;
-    __asm__ volatile("movw %%ds, %0\n"
-                     "verw %0"
-                     : "=m"(selector)
-                     :
-                     : "cc");
+    __asm__ volatile("verw %0" : : "m"(*selector) : "cc");
 }
 
 static inline uint8_t in8(uint16_t port)

@@ -25,23 +25,16 @@ static void write_register(uint32_t offset, uint32_t value)
 bool parent_apic_write(struct vp *vp, const struct vp_exit *exit)
 {
     struct memory_instruction instruction;
-    uint32_t offset = (uint32_t)exit->fault.gpa & (HV_PAGE_SIZE - 1), source, old;
+    uint32_t offset = (uint32_t)exit->fault.gpa & (HV_PAGE_SIZE - 1), value = 0;
 
-    if (host_apic_is_x2apic() || (offset & 3) != 0 || !guest_decode_memory_instruction(vp, exit, &instruction))
+    if (host_apic_is_x2apic() || (offset & 3) != 0 || !guest_decode_memory_instruction(vp, exit, &instruction) ||
+        !memory_instruction_fits(&instruction, exit->fault.write))
         return false;
-    source = instruction.has_immediate ? instruction.immediate : (uint32_t)vp->gpr[instruction.gpr];
-    switch (instruction.operation) {
-    case MEMORY_STORE:
-        write_register(offset, source);
-        break;
-    case MEMORY_EXCHANGE:
-        old = host_apic_read(offset);
-        write_register(offset, source);
-        vp->gpr[instruction.gpr] = old;
-        break;
-    default:
-        return false;
-    }
+    if (memory_instruction_reads(&instruction))
+        value = host_apic_read(offset);
+    if (memory_instruction_execute(vp, &instruction, value, &value))
+        write_register(offset, value);
+    vp->exits[LOAM_EXIT_APIC_ACCESS]++;
     guest_instruction_done(vp, instruction.length);
     return true;
 }

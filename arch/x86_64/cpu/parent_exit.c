@@ -58,10 +58,10 @@ static void exit_msr_write(struct vp *vp, const struct vp_exit *exit)
 
 static void exit_hypercall(struct vp *vp, const struct vp_exit *exit)
 {
-    struct hv_x64_segment_register ss;
+    struct vp_code code;
 
-    vendor->get_segment(vp, VP_SS, &ss);
-    if ((ss.attributes >> HV_SEGMENT_DPL_SHIFT & 3) != 0 || !(vendor->get(vp, VP_CR0) & CR0_PE)) {
+    vendor->get_code(vp, &code);
+    if (code.privilege != 0 || !(code.cr0 & CR0_PE)) {
         parent_vp_raise(vp, EXCEPTION_UD, false);
         return;
     }

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything against speculative leaks between partitions:
- *   - entering a child: the processor's internal buffers (MDS, TAA, MMIO stale data; TSA on AMD) are
- * overwritten by VERW, and the L1 data cache is flushed where a guest can read it through a page table entry
- * (L1TF);
+ * Everything against leaks through speculative execution, between partitions and into the hypervisor:
+ *   - entering a child: VERW overwrites the processor's internal buffers (MDS, TAA, MMIO stale data; TSA on
+ * AMD), and the L1 data cache is flushed where a guest can read it through a page table entry (L1TF);
  *   - leaving it for the parent: IBPB, so that the child's branch history steers neither the parent's kernel,
  * which runs in the same mode as the child's, nor the next child. The way from child to child leads through
- * the parent. The child's SPEC_CTRL is loaded with its other state (extended_state.c).
+ * the parent. The child's SPEC_CTRL is loaded with its other state (extended_state.c);
+ *   - at each exit of any guest: the hypervisor's returns are predicted by calls of its own
+ * (speculation.inc), and its indirect branches are retpolines, which are predicted like returns
+ * (-mindirect-branch, arch/x86_64/boot/build.mk). Automatic IBRS, where the processor has it, does both in
+ * hardware; it is turned on for the hypervisor all the same.
+ * docs/security.md says what this leaves open, and what it costs.
  */
+#include "arch/x86_64/cpu/arch_lp.h"
+#include "arch/x86_64/cpu/cpu_features.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/cpu/speculation.h"
@@ -26,6 +32,7 @@ static struct {
     uint64_t spec_ctrl, pred_cmd; /* bits that exist */
     bool verw;
     bool flush_l1d;
+    bool automatic_ibrs;
 } host;
 
 static void detect_intel(void)
@@ -67,6 +74,7 @@ static void detect_amd(uint32_t maximum)
         return;
     cpuid(0x80000021, 0, leaf);
     host.verw |= (leaf[0] >> 5 & 1) != 0; /* VERW_CLEAR */
+    host.automatic_ibrs = (leaf[0] >> 8 & 1) != 0;
     if ((leaf[0] >> 27 & 1) != 0)
         host.pred_cmd |= PRED_CMD_SBPB;
 }
@@ -78,6 +86,7 @@ void speculation_detect(void)
     host.pred_cmd = 0;
     host.verw = false;
     host.flush_l1d = false;
+    host.automatic_ibrs = false;
     cpuid(0, 0, leaf);
     if (leaf[0] >= 7)
         detect_intel();
@@ -86,12 +95,15 @@ void speculation_detect(void)
         detect_amd(leaf[0]);
 }
 
+/* Loaded or not: VERW looks it up in the hypervisor's descriptor table. */
+static const uint16_t data_segment = SELECTOR_DATA;
+
 void speculation_enter_child(void)
 {
     if (host.flush_l1d)
         wrmsr(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
     if (host.verw)
-        verw();
+        verw(&data_segment);
 }
 
 void speculation_leave_child(void)
@@ -108,4 +120,9 @@ uint64_t speculation_spec_ctrl_mask(void)
 uint64_t speculation_pred_cmd_mask(void)
 {
     return host.pred_cmd;
+}
+
+uint64_t speculation_host_efer(void)
+{
+    return host.automatic_ibrs ? EFER_AUTOMATIC_IBRS : 0;
 }

@@ -16,4 +16,7 @@ void speculation_leave_child(void);
 uint64_t speculation_spec_ctrl_mask(void);
 uint64_t speculation_pred_cmd_mask(void);
 
+/* Bits of EFER that the hypervisor itself runs with. */
+uint64_t speculation_host_efer(void);
+
 #endif

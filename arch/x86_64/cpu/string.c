@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The four functions of <string.h> that the compiler wants to exist, by 8 bytes where it can. */
+/* The four functions of <string.h> that the compiler wants to exist, by 8 bytes where they can. */
 #include <string.h>
 
 #include "hv/types.h"
@@ -10,11 +10,12 @@ void *memcpy(void *restrict target, const void *restrict source, size_t length)
 {
     uint8_t *to = target;
     const uint8_t *from = source;
+    size_t i = 0;
 
-    for (; length >= 8; length -= 8, to += 8, from += 8)
-        *(word *)to = *(const word *)from;
-    while (length-- > 0)
-        *to++ = *from++;
+    for (; i + 8 <= length; i += 8)
+        *(word *)(to + i) = *(const word *)(from + i);
+    for (; i < length; i++)
+        to[i] = from[i];
     return target;
 }
 
@@ -34,11 +35,12 @@ void *memset(void *target, int value, size_t length)
 {
     uint8_t *to = target;
     uint64_t pattern = (uint8_t)value * 0x0101010101010101ull;
+    size_t i = 0;
 
-    for (; length >= 8; length -= 8, to += 8)
-        *(word *)to = pattern;
-    while (length-- > 0)
-        *to++ = (uint8_t)value;
+    for (; i + 8 <= length; i += 8)
+        *(word *)(to + i) = pattern;
+    for (; i < length; i++)
+        to[i] = (uint8_t)value;
     return target;
 }
 

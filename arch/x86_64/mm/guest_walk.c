@@ -20,7 +20,7 @@ struct paging {
 /* What a walk found; permissions are the conjunction over all levels. */
 struct walk {
     enum hv_translate_gva_result_code result;
-    uint64_t gpa;
+    uint64_t gpa; /* of the operand; of the table entry that could not be read */
     bool writable, user, no_execute;
     unsigned depth; /* entries read */
     uint64_t *entry[GUEST_WALK_LEVELS];
@@ -119,10 +119,12 @@ static bool canonical(const struct paging *paging, uint64_t gva)
     return (uint64_t)((int64_t)(gva << (64 - bits)) >> (64 - bits)) == gva;
 }
 
-/* As nested_lookup, but never registers: the parent's map leads to them too, and its page tables may name any address. */
+/* As nested_lookup, but never registers: the parent's map leads to them too, and its page tables may name any
+ * address. */
 static bool find_memory(const struct vp *vp, uint64_t gpa, struct nested_translation *nested)
 {
-    return nested_lookup(&vp->partition->map, gpa, nested) && (!vp->is_parent || physical_is_memory(nested->spa));
+    return nested_lookup(&vp->partition->map, gpa, nested) &&
+           (!vp->is_parent || physical_is_memory(nested->spa));
 }
 
 /* A non-canonical address is reported like one that no table maps. Between guest_memory_begin and _end. */
@@ -148,12 +150,10 @@ static void walk_tables(struct vp *vp, const struct paging *paging, uint64_t gva
             gva >> (12 + index_bits(paging) * (level - 1)) & bit_range(index_bits(paging) - 1, 0);
         struct nested_translation nested;
         uint64_t entry_gpa = table + index * (paging->wide ? 8 : 4);
-        if (!find_memory(vp, entry_gpa, &nested)) {
-            walk->result = HV_TRANSLATE_GVA_GPA_UNMAPPED;
-            return;
-        }
-        if ((nested.access & HV_MAP_GPA_READABLE) == 0) {
-            walk->result = HV_TRANSLATE_GVA_GPA_NO_READ_ACCESS;
+        bool mapped = find_memory(vp, entry_gpa, &nested);
+        if (!mapped || (nested.access & HV_MAP_GPA_READABLE) == 0) {
+            walk->result = mapped ? HV_TRANSLATE_GVA_GPA_NO_READ_ACCESS : HV_TRANSLATE_GVA_GPA_UNMAPPED;
+            walk->gpa = entry_gpa;
             return;
         }
         uint64_t *pointer = physical_pointer(nested.spa);
@@ -320,28 +320,48 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
 
 /* --- code --- */
 
-/* The registers that decide how a walk goes, as they are now, are those of the walk that is kept. */
-static bool code_registers_hold(const struct vp *vp)
+static uint64_t load_word(const uint8_t *bytes)
 {
-    const struct guest_code_walk *kept = &vp->code_walk;
-    return kept->cr3 == vendor->get(vp, VP_CR3) && kept->cr0 == vendor->get(vp, VP_CR0) &&
-           kept->cr4 == vendor->get(vp, VP_CR4) && kept->efer == vendor->get(vp, VP_EFER);
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
 }
 
-static bool code_walk_holds(const struct vp *vp, uint64_t linear_page)
+/* All but the page, which the caller compares: registers, the parent's map, the guest's tables. */
+static inline bool code_walk_holds(const struct vp *vp)
 {
     const struct guest_code_walk *kept = &vp->code_walk;
-    if (kept->page == NULL || kept->linear_page != linear_page || !code_registers_hold(vp) ||
+    if (!vendor->code_is(vp, &kept->code) ||
         kept->map_generation != __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST))
         return false;
-    for (unsigned i = 0; i < kept->depth; i++)
-        if (load_entry(kept->entry[i], (kept->cr4 & CR4_PAE) != 0) != kept->value[i])
-            return false;
+    if ((kept->code.cr4 & CR4_PAE) != 0) {
+        for (unsigned i = 0; i < kept->depth; i++)
+            if (load_entry(kept->entry[i], true) != kept->value[i])
+                return false;
+    } else {
+        for (unsigned i = 0; i < kept->depth; i++)
+            if (load_entry(kept->entry[i], false) != kept->value[i])
+                return false;
+    }
     return true;
 }
 
+bool guest_code_is(struct vp *vp, uint64_t linear, const uint64_t words[2])
+{
+    uint64_t offset = linear & (HV_PAGE_SIZE - 1);
+    const uint8_t *page = vp->code_walk.page;
+    if (page == NULL || vp->code_walk.linear_page != linear - offset ||
+        offset > HV_PAGE_SIZE - GUEST_CODE_BYTES)
+        return false;
+    guest_memory_begin(vp);
+    bool same = code_walk_holds(vp) && load_word(page + offset) == words[0] &&
+                load_word(page + offset + 8) == words[1];
+    guest_memory_end();
+    return same;
+}
+
 /* NULL: the page cannot be read. */
-static const uint8_t *walk_to_code(struct vp *vp, uint64_t linear_page)
+static const uint8_t *walk_to_code(struct vp *vp, const struct vp_code *code, uint64_t linear_page)
 {
     struct guest_code_walk *kept = &vp->code_walk;
     struct nested_translation nested;
@@ -356,10 +376,7 @@ static const uint8_t *walk_to_code(struct vp *vp, uint64_t linear_page)
         return NULL;
     *kept = (struct guest_code_walk){
         .map_generation = generation,
-        .cr0 = paging.cr0,
-        .cr3 = paging.cr3,
-        .cr4 = paging.cr4,
-        .efer = paging.efer,
+        .code = *code,
         .linear_page = linear_page,
         .page = physical_pointer(nested.spa),
         .depth = walk.depth,
@@ -372,27 +389,28 @@ static const uint8_t *walk_to_code(struct vp *vp, uint64_t linear_page)
 }
 
 /* Behind the page of a linear address; outside long mode the address space ends at 4 GiB and begins again. */
-static uint64_t next_page(const struct vp *vp, uint64_t linear)
+static uint64_t next_page(const struct vp_code *code, uint64_t linear)
 {
     uint64_t next = (linear & ~(uint64_t)(HV_PAGE_SIZE - 1)) + HV_PAGE_SIZE;
-    return (vendor->get(vp, VP_EFER) & EFER_LMA) != 0 ? next : (uint32_t)next;
+    return (code->efer & EFER_LMA) != 0 ? next : (uint32_t)next;
 }
 
-size_t guest_read_code(struct vp *vp, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES], size_t length)
+size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
+                       uint8_t buffer[GUEST_CODE_BYTES], size_t length)
 {
     const uint64_t page_mask = ~(uint64_t)(HV_PAGE_SIZE - 1);
     size_t offset = linear & ~page_mask, first = HV_PAGE_SIZE - offset;
     guest_memory_begin(vp);
     const uint8_t *page = vp->code_walk.page;
-    if (!code_walk_holds(vp, linear & page_mask))
-        page = walk_to_code(vp, linear & page_mask);
+    if (page == NULL || vp->code_walk.linear_page != (linear & page_mask) || !code_walk_holds(vp))
+        page = walk_to_code(vp, code, linear & page_mask);
     if (page == NULL) {
         length = 0;
     } else if (first >= GUEST_CODE_BYTES) {
         memcpy(buffer, page + offset, GUEST_CODE_BYTES);
     } else {
         memcpy(buffer, page + offset, first);
-        page = length > first ? walk_to_code(vp, next_page(vp, linear)) : NULL;
+        page = length > first ? walk_to_code(vp, code, next_page(code, linear)) : NULL;
         if (page != NULL)
             memcpy(buffer + first, page, GUEST_CODE_BYTES - first);
         else if (length > first)

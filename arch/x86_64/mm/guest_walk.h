@@ -11,6 +11,7 @@
 #include "hv/hypercall.h"
 
 struct vp;
+struct vp_code;
 
 #define GUEST_WALK_LEVELS 5u
 
@@ -31,11 +32,18 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
 
 /*
  * The same for code at the VP's RIP, whose linear address (32 bits outside long mode) the caller has
- * computed: up to `length` bytes, at most GUEST_CODE_BYTES, of a buffer that always has room for so many. No
- * permissions are checked: the processor has fetched these bytes already. Keeps the walk in vp->code_walk and
- * repeats it only if what it rests on may have changed.
+ * computed; `code` is the VP's as it is now. Up to `length` bytes, at most GUEST_CODE_BYTES, of a buffer that
+ * always has room for so many. No permissions are checked: the processor has fetched these bytes already.
+ * Keeps the walk in vp->code_walk and repeats it only if what it rests on may have changed.
  */
 #define GUEST_CODE_BYTES 16u
-size_t guest_read_code(struct vp *vp, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES], size_t length);
+size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
+                       uint8_t buffer[GUEST_CODE_BYTES], size_t length);
+
+/*
+ * Whether the GUEST_CODE_BYTES at `linear` are these, quickly: only if they are in one page and the kept walk
+ * leads there with the VP's registers as they are. False: not so, or not known.
+ */
+bool guest_code_is(struct vp *vp, uint64_t linear, const uint64_t words[2]);
 
 #endif

@@ -1,5 +1,6 @@
 ; SPDX-License-Identifier: GPL-2.0-or-later
 ; The world switch of AMD-V (AMD64 APM vol. 2, 15.5). Runs with GIF = 0 on both sides.
+%include "arch/x86_64/cpu/speculation.inc"
 BITS 64
 section .text
 
@@ -52,6 +53,7 @@ svm_enter:
     pop rdi
     pop rax                     ; host_vmcb
     vmload
+    FILL_RETURN_STACK
     ; No guest value stays in a register that the compiler might use speculatively.
     xor ecx, ecx
     xor edx, edx

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "arch/x86_64/cpu/arch_lp.h"
+#include "arch/x86_64/cpu/child_policy.h"
 #include "arch/x86_64/cpu/cpu_features.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/msr.h"
+#include "arch/x86_64/cpu/speculation.h"
 #include "arch/x86_64/mm/physical.h"
 #include "arch/x86_64/svm/svm.h"
 #include "kernel/log.h"
@@ -15,6 +17,7 @@
 
 /* CPUID 8000_000A EDX */
 #define FEATURE_NESTED_PAGING (1u << 0)
+#define FEATURE_LAST_BRANCH_VIRTUALIZATION (1u << 1)
 #define FEATURE_SVM_LOCK (1u << 2)
 #define FEATURE_NRIP_SAVE (1u << 3)
 #define FEATURE_FLUSH_BY_ASID (1u << 6)
@@ -37,6 +40,7 @@ static uint8_t child_io_bitmap[IO_BITMAP_BYTES] __attribute__((aligned(4096)));
 static uint32_t features;  /* CPUID 8000_000A EDX */
 static uint32_t asid_count; /* ASIDs are 0 to asid_count - 1; 0 is the host's */
 static bool has_invlpgb;
+static uint16_t child_cr_writes; /* intercepted at all times */
 
 void svm_enter(struct vp *vp, uint64_t vmcb, uint64_t host_vmcb);
 
@@ -123,6 +127,7 @@ static void initialize(void)
     asid_count = result[1];
     cpuid(0x80000008u, 0, result);
     has_invlpgb = (result[1] >> 3 & 1) != 0;
+    child_cr_writes = child_cr4_watched() ? INTERCEPT_CR4 : 0;
 
     for (unsigned i = 0; i < sizeof parent_intercepts / sizeof parent_intercepts[0]; i++)
         msr_intercept(parent_msr_bitmap, parent_intercepts[i].msr, parent_intercepts[i].read,
@@ -137,7 +142,7 @@ static void enable(struct lp *lp)
 {
     struct arch_lp *arch = arch_lp(lp);
 
-    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME | EFER_NXE);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME | EFER_NXE | speculation_host_efer());
     __asm__ volatile("clgi" : : : "memory");
     wrmsr(MSR_VM_HSAVE_PA, arch->host_save);
     __asm__ volatile("vmsave" : : "a"(arch->host_vmcb) : "memory");
@@ -182,13 +187,17 @@ static void vp_initialize(struct vp *vp)
     initialize_common(vp);
     vmcb->intercepts3 |= INTERCEPT_INTR | INTERCEPT_HLT | INTERCEPT_IOIO | INTERCEPT_INVD | INTERCEPT_RDPMC |
                          INTERCEPT_TASK_SWITCH;
-    vmcb->intercepts4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV;
+    vmcb->intercepts4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV | INTERCEPT_RDPRU;
     if (has_invlpgb)
         vmcb->intercepts5 = INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_ILLEGAL | INTERCEPT_TLBSYNC;
+    vmcb->intercept_cr_write = child_cr_writes;
     vmcb->intercept_exceptions = 1u << EXCEPTION_DB | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC;
     vmcb->io_permission_map = physical_of_image(child_io_bitmap);
     vmcb->msr_permission_map = physical_of_image(child_msr_bitmap);
     vmcb->virtual_interrupt = V_INTR_MASKING;
+    /* Without it DEBUG_CTL and the last branches would be the parent's (15.23). */
+    if (features & FEATURE_LAST_BRANCH_VIRTUALIZATION)
+        vmcb->last_branch_control = LAST_BRANCH_VIRTUALIZATION;
 }
 
 /*
@@ -210,15 +219,16 @@ static void take_asid(struct vmcb *vmcb, struct arch_lp *arch)
 
 static void prepare_translations(struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
 {
-    bool flush = shoot_down_entry(vp);
+    bool flush = shoot_down_entry(vp), elsewhere = vmcb->software.asid_lp != arch->lp.index + 1;
 
     vmcb->tlb_control = TLB_CONTROL_NOTHING;
+    if (elsewhere)
+        vmcb->clean = 0;
     if (vp->is_parent) {
         if (flush)
             vmcb->tlb_control =
                 features & FEATURE_FLUSH_BY_ASID ? TLB_CONTROL_FLUSH_ASID : TLB_CONTROL_FLUSH_ALL;
-    } else if (flush || vmcb->software.asid_generation != arch->asid_generation ||
-               vmcb->software.asid_lp != arch->lp.index + 1) {
+    } else if (flush || elsewhere || vmcb->software.asid_generation != arch->asid_generation) {
         take_asid(vmcb, arch);
     }
 }
@@ -227,8 +237,10 @@ static void prepare_translations(struct vp *vp, struct vmcb *vmcb, struct arch_l
 static void load_task_priority(struct vp *vp, struct vmcb *vmcb)
 {
     uint64_t priority = local_apic_cr8(&vp->apic);
-    uint16_t writes = priority > 1 && local_apic_pending(&vp->apic) < 0 ? 1u << 8 : 0;
+    uint16_t writes = child_cr_writes;
 
+    if (priority > 1 && local_apic_pending(&vp->apic) < 0)
+        writes |= INTERCEPT_CR8;
     if ((vmcb->virtual_interrupt & V_TPR_MASK) != priority) {
         vmcb->virtual_interrupt = (vmcb->virtual_interrupt & ~V_TPR_MASK) | priority;
         vmcb->clean &= ~CLEAN_TPR;
@@ -252,8 +264,6 @@ static void run(struct vp *vp, struct vp_exit *exit)
         vmcb->rflags |= RFLAGS_TF;
     if (!vp->is_parent)
         load_task_priority(vp, vmcb);
-    if (vmcb->software.asid_lp != arch->lp.index + 1)
-        vmcb->clean = 0;
     prepare_translations(vp, vmcb, arch);
     svm_enter(vp, vp->control_page[0], arch->host_vmcb);
     shoot_down_exit();
@@ -359,11 +369,17 @@ static uint64_t get(const struct vp *vp, enum vp_register name)
     }
 }
 
+/* Translations go by themselves when the guest writes a control register, not when we do (15.16.1). */
 static void set(struct vp *vp, enum vp_register name, uint64_t value)
 {
     struct vmcb *vmcb = vmcb_of(vp);
 
     switch (name) {
+    case VP_CR0:
+    case VP_CR3:
+    case VP_CR4:
+        vp->last_lp = ~0u;
+        break;
     case VP_INTERRUPT_SHADOW:
         vmcb->interrupt_state = (vmcb->interrupt_state & ~INTERRUPT_SHADOW) | (value & INTERRUPT_SHADOW);
         return;
@@ -373,6 +389,7 @@ static void set(struct vp *vp, enum vp_register name, uint64_t value)
         return;
     case VP_EFER:
         value |= EFER_SVME;
+        vp->last_lp = ~0u;
         break;
     default:
         break;
@@ -395,12 +412,62 @@ static inline struct vmcb_segment *segment_place(const struct vp *vp, enum vp_se
 }
 
 /* The control block keeps descriptor bits 55:52 right above 47:40; the TLFS leaves the limit's nibble between. */
+static inline struct hv_x64_segment_register neutral_segment(const struct vmcb_segment *segment)
+{
+    uint16_t attributes = (uint16_t)((segment->attributes & 0xFF) | (segment->attributes & 0xF00) << 4);
+
+    return (struct hv_x64_segment_register){segment->base, segment->limit, segment->selector, attributes};
+}
+
 static void get_segment(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value)
 {
-    const struct vmcb_segment *place = segment_place(vp, name);
-    uint16_t attributes = (uint16_t)((place->attributes & 0xFF) | (place->attributes & 0xF00) << 4);
+    *value = neutral_segment(segment_place(vp, name));
+}
 
-    *value = (struct hv_x64_segment_register){place->base, place->limit, place->selector, attributes};
+static void get_special(const struct vp *vp, struct vp_special *special)
+{
+    const struct vmcb *vmcb = vmcb_of(vp);
+
+    special->segment[VP_ES] = neutral_segment(&vmcb->es);
+    special->segment[VP_CS] = neutral_segment(&vmcb->cs);
+    special->segment[VP_SS] = neutral_segment(&vmcb->ss);
+    special->segment[VP_DS] = neutral_segment(&vmcb->ds);
+    special->segment[VP_FS] = neutral_segment(&vmcb->fs);
+    special->segment[VP_GS] = neutral_segment(&vmcb->gs);
+    special->cr0 = vmcb->cr0;
+    special->cr3 = vmcb->cr3;
+    special->cr4 = vmcb->cr4;
+    special->efer = vmcb->efer & ~EFER_SVME;
+    special->dr7 = vmcb->dr7;
+    special->interrupt_shadow = vmcb->interrupt_state & INTERRUPT_SHADOW;
+    special->nmi_masked = vmcb->software.nmi_masked;
+}
+
+static void get_code(const struct vp *vp, struct vp_code *code)
+{
+    const struct vmcb *vmcb = vmcb_of(vp);
+
+    code->cr0 = vmcb->cr0;
+    code->cr3 = vmcb->cr3;
+    code->cr4 = vmcb->cr4;
+    code->efer = vmcb->efer & ~EFER_SVME;
+    code->cs = neutral_segment(&vmcb->cs);
+    code->privilege = vmcb->cpl;
+}
+
+static bool code_is(const struct vp *vp, const struct vp_code *code)
+{
+    const struct vmcb *vmcb = vmcb_of(vp);
+    struct hv_x64_segment_register cs = neutral_segment(&vmcb->cs);
+
+    return vmcb->cr3 == code->cr3 && vmcb->cr0 == code->cr0 && vmcb->cr4 == code->cr4 &&
+           vmcb->efer == (code->efer | EFER_SVME) && cs.base == code->cs.base && cs.limit == code->cs.limit &&
+           cs.attributes == code->cs.attributes;
+}
+
+static void end_interrupt_shadow(struct vp *vp)
+{
+    vmcb_of(vp)->interrupt_state &= ~INTERRUPT_SHADOW;
 }
 
 static void set_segment(struct vp *vp, enum vp_segment name, const struct hv_x64_segment_register *value)
@@ -544,6 +611,10 @@ const struct vendor svm_vendor = {
     .set = set,
     .get_segment = get_segment,
     .set_segment = set_segment,
+    .get_special = get_special,
+    .get_code = get_code,
+    .code_is = code_is,
+    .end_interrupt_shadow = end_interrupt_shadow,
     .inject = inject,
     .interrupted_event = interrupted_event,
     .interrupt_window = interrupt_window,

@@ -6,9 +6,8 @@
 #include "arch/x86_64/svm/svm.h"
 #include "kernel/vp.h"
 
-/* Exit codes that need no more than a reason. 0 (EXTERNAL_INTERRUPT) stands at INTR itself and at unused codes. */
+/* Exit codes that need no more than a reason. 0 stands at all others, and at INTR, whose reason it is. */
 static const uint8_t reasons[SVM_EXIT_COUNT] = {
-    [SVM_EXIT_INTR] = LOAM_EXIT_EXTERNAL_INTERRUPT,
     [SVM_EXIT_NMI] = LOAM_EXIT_NMI,
     [SVM_EXIT_INIT] = LOAM_EXIT_TRIPLE_FAULT, /* the board's INIT#: what it resets is the machine */
     [SVM_EXIT_VINTR] = LOAM_EXIT_INTERRUPT_WINDOW,
@@ -25,6 +24,7 @@ static const uint8_t reasons[SVM_EXIT_COUNT] = {
     [SVM_EXIT_WBINVD] = LOAM_EXIT_CACHE,
     [SVM_EXIT_MONITOR... SVM_EXIT_MWAIT_ARMED] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
     [SVM_EXIT_XSETBV] = LOAM_EXIT_XSETBV,
+    [SVM_EXIT_RDPRU] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION, /* CPUID does not show it: #UD */
     [SVM_EXIT_INVLPGB... SVM_EXIT_TLBSYNC] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
 };
 
@@ -48,7 +48,8 @@ static void decode_exception(struct vmcb *vmcb, uint32_t code, struct vp_exit *e
 }
 
 /* A string OUT reads DS unless a prefix says otherwise; processors without decode assists do not tell. */
-static uint8_t string_segment(struct vp *vp)
+static uint8_t __attribute__((noinline))
+string_segment(struct vp *vp)
 {
     uint8_t bytes[15], segment = VP_DS;
     unsigned count = guest_fetch_instruction(vp, bytes);
@@ -119,7 +120,8 @@ static void decode_nested_fault(struct vmcb *vmcb, struct vp_exit *exit)
 }
 
 /* The general register of MOV CRn: what decode assists would say (15.8.1). Prefixes, then 0F 20 or 0F 22, then ModRM. */
-static uint8_t control_register_operand(struct vp *vp)
+static uint8_t __attribute__((noinline))
+control_register_operand(struct vp *vp)
 {
     uint8_t bytes[15], rex = 0;
     unsigned count = guest_fetch_instruction(vp, bytes);
@@ -140,16 +142,11 @@ static void decode_control_register(struct vp *vp, struct vmcb *vmcb, uint32_t c
     exit->control.gpr = svm_has_decode_assists() ? vmcb->exit_info1 & 15 : control_register_operand(vp);
 }
 
-void svm_decode_exit(struct vp *vp, struct vmcb *vmcb, struct vp_exit *exit)
+/* What exits of some codes say besides their reason. Kept out of the way of the others. */
+static void __attribute__((noinline))
+decode_details(struct vp *vp, struct vmcb *vmcb, uint32_t code, struct vp_exit *exit)
 {
-    uint32_t code = (uint32_t)vmcb->exit_code;
-
-    exit->instruction_length = svm_has_next_rip() && vmcb->next_rip > vmcb->rip && vmcb->next_rip - vmcb->rip <= 15
-                                   ? (uint8_t)(vmcb->next_rip - vmcb->rip)
-                                   : 0;
-    if (code == SVM_EXIT_NESTED_PAGE_FAULT) {
-        decode_nested_fault(vmcb, exit);
-    } else if (code == SVM_EXIT_IOIO) {
+    if (code == SVM_EXIT_IOIO) {
         decode_io(vp, vmcb, exit);
     } else if (code == SVM_EXIT_MSR) {
         exit->reason = vmcb->exit_info1 & 1 ? LOAM_EXIT_MSR_WRITE : LOAM_EXIT_MSR_READ;
@@ -160,13 +157,31 @@ void svm_decode_exit(struct vp *vp, struct vmcb *vmcb, struct vp_exit *exit)
         exit->reason = LOAM_EXIT_INTERRUPT_WINDOW;
     } else if (code < SVM_EXIT_EXCEPTION) {
         decode_control_register(vp, vmcb, code, exit);
-    } else if (code == SVM_EXIT_INVALID) {
-        exit->reason = LOAM_EXIT_INVALID_STATE;
-        exit->raw = vmcb->exit_code;
-    } else if (code < SVM_EXIT_COUNT && (reasons[code] != 0 || code == SVM_EXIT_INTR)) {
-        exit->reason = reasons[code];
+    } else if (code == SVM_EXIT_INTR) {
+        exit->reason = LOAM_EXIT_EXTERNAL_INTERRUPT;
     } else {
-        exit->reason = LOAM_EXIT_OTHER;
+        exit->reason = code == SVM_EXIT_INVALID ? LOAM_EXIT_INVALID_STATE : LOAM_EXIT_OTHER;
         exit->raw = vmcb->exit_code;
     }
+}
+
+/* Of the intercepted instruction, from processors that say where the next one is; 0: not known. */
+static uint8_t next_rip_length(const struct vmcb *vmcb)
+{
+    uint64_t length = vmcb->next_rip - vmcb->rip;
+
+    return svm_has_next_rip() && length <= 15 ? (uint8_t)length : 0;
+}
+
+void svm_decode_exit(struct vp *vp, struct vmcb *vmcb, struct vp_exit *exit)
+{
+    uint32_t code = (uint32_t)vmcb->exit_code;
+
+    exit->instruction_length = next_rip_length(vmcb);
+    if (code < SVM_EXIT_COUNT && reasons[code] != 0)
+        exit->reason = reasons[code];
+    else if (code == SVM_EXIT_NESTED_PAGE_FAULT)
+        decode_nested_fault(vmcb, exit);
+    else
+        decode_details(vp, vmcb, code, exit);
 }

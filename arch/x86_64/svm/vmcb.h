@@ -22,6 +22,10 @@
 #define INTERCEPT_TASK_SWITCH (1u << 29)
 #define INTERCEPT_SHUTDOWN (1u << 31)
 
+/* offset 000h and 002h: reads and writes of CR0 to CR15 */
+#define INTERCEPT_CR4 (1u << 4)
+#define INTERCEPT_CR8 (1u << 8)
+
 /* offset 010h: intercepts, vector 4 */
 #define INTERCEPT_VMRUN (1u << 0)
 #define INTERCEPT_VMMCALL (1u << 1)
@@ -35,6 +39,7 @@
 #define INTERCEPT_MWAIT (1u << 11)
 #define INTERCEPT_MWAIT_ARMED (1u << 12)
 #define INTERCEPT_XSETBV (1u << 13)
+#define INTERCEPT_RDPRU (1u << 14)
 #define INTERCEPT_SVM_INSTRUCTIONS 0x7Fu
 
 /* offset 014h: intercepts, vector 5 */
@@ -56,6 +61,9 @@
 /* offset 090h */
 #define NESTED_PAGING_ENABLE (1ull << 0)
 #define INVLPGB_ENABLE (1ull << 7)
+
+/* offset 0B8h */
+#define LAST_BRANCH_VIRTUALIZATION (1ull << 0)
 
 /* offset 0C0h: fields that the processor may take from its cache; a set bit = unchanged since the last run */
 #define CLEAN_INTERCEPTS (1u << 0)
@@ -114,6 +122,7 @@ enum svm_exit_code {
     SVM_EXIT_MWAIT = 0x08B,
     SVM_EXIT_MWAIT_ARMED = 0x08C,
     SVM_EXIT_XSETBV = 0x08D,
+    SVM_EXIT_RDPRU = 0x08E,
     SVM_EXIT_INVLPGB = 0x0A0,
     SVM_EXIT_TLBSYNC = 0x0A4,
     SVM_EXIT_COUNT = 0x0A8,

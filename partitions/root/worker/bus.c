@@ -26,26 +26,22 @@ static unsigned bus_search(const struct bus *bus, enum bus_space space, uint64_t
     return low;
 }
 
-static bool bus_holds(const struct bus *bus, enum bus_space space, unsigned index, uint64_t address)
-{
-    const struct bus_range *range = &bus->ranges[space][index];
-
-    return index < bus->count[space] && address >= range->first && address - range->first < range->length;
-}
-
-/* The range that holds all of [address, address + size), or NULL. Guests stay with one device for many accesses. */
+/*
+ * The range that holds all of [address, address + size), or NULL. Guests stay with one device for many accesses. What
+ * was found last may have been removed: an entry that is not used has length 0.
+ */
 static const struct bus_range *bus_find(struct bus *bus, enum bus_space space, uint64_t address, unsigned size)
 {
-    const struct bus_range *range;
+    const struct bus_range *range = &bus->ranges[space][bus->last[space]];
 
-    if (!bus_holds(bus, space, bus->last[space], address)) {
+    if (address - range->first >= range->length) {
         unsigned index = bus_search(bus, space, address);
 
-        if (!bus_holds(bus, space, index, address))
+        range = &bus->ranges[space][index];
+        if (index == bus->count[space] || address - range->first >= range->length)
             return NULL;
         bus->last[space] = index;
     }
-    range = &bus->ranges[space][bus->last[space]];
     return size <= range->length - (address - range->first) ? range : NULL;
 }
 
@@ -75,6 +71,7 @@ void bus_remove(struct bus *bus, enum bus_space space, uint64_t first, const voi
         return;
     bus->count[space]--;
     memmove(&ranges[index], &ranges[index + 1], (bus->count[space] - index) * sizeof *ranges);
+    ranges[bus->count[space]].length = 0;
 }
 
 static uint64_t all_ones(unsigned size)

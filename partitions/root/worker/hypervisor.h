@@ -15,6 +15,12 @@
 
 struct hypervisor;
 
+/* Shared with the hypervisor for as long as the VP exists; it changes them only while the VP runs. */
+struct vp_pages {
+    struct hv_vp_register_page *registers;
+    const struct hv_message *message;
+};
+
 struct hypervisor_operations {
     int (*create_partition)(struct hypervisor *hypervisor, uint64_t flags);
     int (*initialize_partition)(struct hypervisor *hypervisor);
@@ -24,14 +30,12 @@ struct hypervisor_operations {
     /* A hypercall on the partition, from any thread. call->status and call->reps are filled in also on
      * failure. */
     int (*call)(struct hypervisor *hypervisor, struct mshv_root_hvcall *call);
-    /* *page is shared with the hypervisor for as long as the VP exists. */
-    int (*create_vp)(struct hypervisor *hypervisor, uint32_t index, struct hv_vp_register_page **page);
+    int (*create_vp)(struct hypervisor *hypervisor, uint32_t index, struct vp_pages *pages);
     /*
-     * Runs the VP until it has a message. -EINTR: *attention is not 0, or the thread was kicked. From one
-     * thread.
+     * Runs the VP until there is a message in its page. -EINTR: *attention is not 0, or the thread was
+     * kicked. From one thread.
      */
-    int (*run_vp)(struct hypervisor *hypervisor, uint32_t index, struct hv_message *message,
-                  const atomic_uint *attention);
+    int (*run_vp)(struct hypervisor *hypervisor, uint32_t index, const atomic_uint *attention);
     /*
      * Makes `thread`, which calls run_vp for this VP, return from it with -EINTR, or not enter it if it is
      * about to. The caller has made *attention non-zero before.

@@ -75,6 +75,7 @@ struct image {
     uint64_t file_size;
     uint16_t version;
     uint32_t command_line_size;
+    char clock[48]; /* goes before the command line */
     uint64_t payload_offset;
     uint64_t payload_size;
     uint64_t load_address;
@@ -221,6 +222,28 @@ static bool check_header(struct image *image)
                       "takes a command line of at most %u characters; this one has %zu",
                       image->command_line_size, strlen(boot->command_line));
     return true;
+}
+
+/* The parameter stands in the line, as a word of its own. */
+static bool has_parameter(const char *line, const char *parameter)
+{
+    for (const char *at = strstr(line, parameter); at; at = strstr(at + 1, parameter))
+        if (at == line || at[-1] == ' ')
+            return true;
+    return false;
+}
+
+static void describe_clock(struct image *image)
+{
+    const struct linux_boot *boot = image->boot;
+    uint64_t khz = (boot->tsc_frequency + 500) / 1000;
+
+    if (khz == 0 || has_parameter(boot->command_line, "tsc_early_khz="))
+        return;
+    snprintf(image->clock, sizeof image->clock, "tsc_early_khz=%llu ", (unsigned long long)khz);
+    /* A kernel that has no room for both gets the user's alone. */
+    if (strlen(image->clock) + strlen(boot->command_line) > image->command_line_size)
+        image->clock[0] = 0;
 }
 
 /* Where the kernel goes: where it likes best, or if it can move and there is no room, as low as it can be. */
@@ -388,7 +411,10 @@ bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry,
                        (get(image.header, HEADER_EXTENDED_FLAGS, 2) & EXTENDED_FLAG_64_BIT);
     entry->rip = image.load_address + (entry->long_mode ? 0x200 : 0);
     write_memory(&image, BIOS_MEMORY_SIZE, &conventional_memory, sizeof conventional_memory);
-    write_memory(&image, COMMAND_LINE_ADDRESS, boot->command_line, strlen(boot->command_line) + 1);
+    describe_clock(&image);
+    write_memory(&image, COMMAND_LINE_ADDRESS, image.clock, strlen(image.clock));
+    write_memory(&image, COMMAND_LINE_ADDRESS + strlen(image.clock), boot->command_line,
+                 strlen(boot->command_line) + 1);
     write_boot_params(&image);
     write_gdt(&image, entry->long_mode);
     write_page_tables(&image);

@@ -21,6 +21,12 @@ struct linux_boot {
     const char *kernel_name; /* for messages */
     const char *initrd_name;
     const char *command_line;
+    /*
+     * Hz; 0: not known. The kernel is told by tsc_early_khz= before its command line, unless that says it
+     * itself: on AMD's processors a kernel has only the PIT and the PM timer to find it out, which a busy
+     * parent serves too late.
+     */
+    uint64_t tsc_frequency;
     const struct guest_memory *memory;
     uint64_t below_4g; /* ends of RAM: [1 MiB, below_4g) and [4 GiB, 4 GiB + above_4g) */
     uint64_t above_4g;

@@ -429,6 +429,9 @@ static bool load_kernel(struct machine *machine, struct linux_entry *entry, char
     };
     char kernel_name[256], boot_error[LINUX_BOOT_ERROR_SIZE];
 
+    if (partition_get_property(&machine->partition, HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY,
+                               &boot.tsc_frequency) != HV_STATUS_SUCCESS)
+        boot.tsc_frequency = 0;
     /* Two calls of configuration_file_name share a buffer. */
     snprintf(kernel_name, sizeof kernel_name, "%s", configuration_file_name(&configuration->kernel));
     boot.kernel_name = kernel_name;

@@ -13,12 +13,12 @@
 #include "uapi/loam.h"
 
 /*
- * A kick must not be lost between the test of *attention and the ioctl, and RUN_VP has no argument that could
- * close the gap. So the two are made one: a thread that the signal finds anywhere from the test up to the
- * system call instruction is moved to the exit by the handler; one that is further has the ioctl interrupted
- * by the kernel.
+ * A read of 0 bytes runs a VP (docs/private-interface.md). A kick must not be lost between the test of
+ * *attention and the read, which has no argument that could close the gap. So the two are made one: a thread
+ * that the signal finds anywhere from the test up to the system call instruction is moved to the exit by the
+ * handler; one that is further has the read interrupted by the kernel.
  */
-long mshv_enter_vp(int descriptor, unsigned long request, void *message, const void *attention);
+long mshv_enter_vp(int descriptor, void *buffer, size_t size, const void *attention);
 extern const char mshv_enter_vp_inside[], mshv_enter_vp_kicked[];
 __asm__(".pushsection .text\n"
         ".globl mshv_enter_vp, mshv_enter_vp_inside, mshv_enter_vp_kicked\n"
@@ -27,7 +27,7 @@ __asm__(".pushsection .text\n"
         "    endbr64\n"
         "    cmpl $0, (%rcx)\n"
         "    jne mshv_enter_vp_kicked\n"
-        "    mov $16, %eax\n" /* SYS_ioctl */
+        "    xor %eax, %eax\n" /* SYS_read */
         "    syscall\n"
         "mshv_enter_vp_inside:\n"
         "    ret\n"
@@ -87,37 +87,48 @@ static int call(struct hypervisor *hypervisor, struct mshv_root_hvcall *request)
     return result(ioctl(as_mshv(hypervisor)->partition, MSHV_ROOT_HVCALL, request));
 }
 
-static int create_vp(struct hypervisor *hypervisor, uint32_t index, struct hv_vp_register_page **page)
+static void *map_page(int descriptor, enum mshv_vp_mmap_offset page)
+{
+    return mmap(NULL, HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor,
+                (off_t)page * HV_PAGE_SIZE);
+}
+
+static void unmap_page(const void *page)
+{
+    if (page != MAP_FAILED)
+        munmap((void *)page, HV_PAGE_SIZE);
+}
+
+static int create_vp(struct hypervisor *hypervisor, uint32_t index, struct vp_pages *pages)
 {
     struct mshv *mshv = as_mshv(hypervisor);
     struct mshv_create_vp request = {.vp_index = index};
     int descriptor;
-    void *mapping;
 
     if (index != mshv->vp_count || index >= HV_MAXIMUM_VPS)
         return -EINVAL;
     descriptor = ioctl(mshv->partition, MSHV_CREATE_VP, &request);
     if (descriptor < 0)
         return -errno;
-    mapping = mmap(NULL, HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor,
-                   (off_t)MSHV_VP_MMAP_OFFSET_REGISTERS * HV_PAGE_SIZE);
-    if (mapping == MAP_FAILED) {
+    pages->registers = map_page(descriptor, MSHV_VP_MMAP_OFFSET_REGISTERS);
+    pages->message = map_page(descriptor, MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE);
+    if (pages->registers == MAP_FAILED || pages->message == MAP_FAILED) {
         int error = -errno;
 
+        unmap_page(pages->registers);
+        unmap_page(pages->message);
         close(descriptor);
         return error;
     }
     mshv->vps[index].descriptor = descriptor;
-    mshv->vps[index].page = mapping;
+    mshv->vps[index].pages = *pages;
     mshv->vp_count++;
-    *page = mapping;
     return 0;
 }
 
-static int run_vp(struct hypervisor *hypervisor, uint32_t index, struct hv_message *message,
-                  const atomic_uint *attention)
+static int run_vp(struct hypervisor *hypervisor, uint32_t index, const atomic_uint *attention)
 {
-    return (int)mshv_enter_vp(as_mshv(hypervisor)->vps[index].descriptor, MSHV_RUN_VP, message, attention);
+    return (int)mshv_enter_vp(as_mshv(hypervisor)->vps[index].descriptor, NULL, 0, attention);
 }
 
 static void kick_vp(struct hypervisor *hypervisor, uint32_t index, pthread_t thread)
@@ -176,7 +187,8 @@ int mshv_open(struct mshv *mshv, const char *device_path)
 void mshv_close(struct mshv *mshv)
 {
     for (uint32_t i = 0; i < mshv->vp_count; i++) {
-        munmap(mshv->vps[i].page, HV_PAGE_SIZE);
+        unmap_page(mshv->vps[i].pages.registers);
+        unmap_page(mshv->vps[i].pages.message);
         close(mshv->vps[i].descriptor);
     }
     if (mshv->partition >= 0)

@@ -12,7 +12,7 @@ struct mshv {
     int partition; /* -1: none yet */
     struct {
         int descriptor;
-        struct hv_vp_register_page *page;
+        struct vp_pages pages;
     } vps[HV_MAXIMUM_VPS];
     uint32_t vp_count;
 };

@@ -75,7 +75,7 @@ static inline void end_instruction(struct vp *vp, const struct hv_x64_intercept_
 
 static void port_intercept(struct vp *vp)
 {
-    const struct hv_x64_io_port_intercept_message *message = (const void *)vp->message.payload;
+    const struct hv_x64_io_port_intercept_message *message = (const void *)vp->message->payload;
 
     vp->port_accesses++;
     switch (io_port_run(&vp->memory, vp->registers, message)) {
@@ -104,7 +104,7 @@ static void fail_to_emulate(struct vp *vp, const struct hv_x64_memory_intercept_
 
 static void memory_intercept(struct vp *vp)
 {
-    const struct hv_x64_memory_intercept_message *message = (const void *)vp->message.payload;
+    const struct hv_x64_memory_intercept_message *message = (const void *)vp->message->payload;
 
     vp->memory_accesses++;
     if (message->header.execution_state & HV_EXECUTION_INTERRUPTION_PENDING) {
@@ -143,14 +143,14 @@ static void interruption_deliverable(struct vp *vp)
 
 static void end_of_interrupt(struct vp *vp)
 {
-    const struct hv_x64_apic_eoi_message *message = (const void *)vp->message.payload;
+    const struct hv_x64_apic_eoi_message *message = (const void *)vp->message->payload;
 
     interrupts_end(vp->group->configuration.interrupts, (uint8_t)message->interrupt_vector);
 }
 
 static void unsupported_feature(struct vp *vp)
 {
-    const struct hv_unsupported_feature_message *message = (const void *)vp->message.payload;
+    const struct hv_unsupported_feature_message *message = (const void *)vp->message->payload;
 
     fail(vp, "it did something that the hypervisor cannot do (code %u, parameter %#llx)",
          message->feature_code, (unsigned long long)message->feature_parameter);
@@ -160,13 +160,13 @@ static bool registers_are_there(struct vp *vp)
 {
     if (__builtin_expect(vp->registers->isvalid, true))
         return true;
-    fail(vp, "message %#x came without registers", vp->message.header.message_type);
+    fail(vp, "message %#x came without registers", vp->message->header.message_type);
     return false;
 }
 
 void vp_dispatch(struct vp *vp)
 {
-    enum hv_message_type type = vp->message.header.message_type;
+    enum hv_message_type type = vp->message->header.message_type;
 
     if (__builtin_expect(type == HVMSG_X64_IO_PORT_INTERCEPT, true)) {
         if (registers_are_there(vp))
@@ -297,15 +297,18 @@ static bool set_xmm(void *context, unsigned index, const uint8_t value[16])
 static bool initialize_vp(struct vp_group *group, uint32_t index, char reason[VP_REASON_SIZE])
 {
     struct vp *vp = &group->vps[index];
+    struct vp_pages pages;
     int error;
 
     vp->group = group;
     vp->index = index;
-    error = operations(vp)->create_vp(group->configuration.partition->hypervisor, index, &vp->registers);
+    error = operations(vp)->create_vp(group->configuration.partition->hypervisor, index, &pages);
     if (error) {
         snprintf(reason, VP_REASON_SIZE, "cannot create VP %u: %s", index, strerror(-error));
         return false;
     }
+    vp->registers = pages.registers;
+    vp->message = pages.message;
     vp->environment = (struct memory_environment){
         .translate = translate,
         .ram = find_ram,
@@ -381,7 +384,7 @@ static void *vp_thread(void *argument)
     sigaddset(&kick, SIGUSR1);
     pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
     while (attend(vp)) {
-        int error = operations(vp)->run_vp(hypervisor, vp->index, &vp->message, &vp->attention);
+        int error = operations(vp)->run_vp(hypervisor, vp->index, &vp->attention);
 
         if (__builtin_expect(!error, true))
             vp_dispatch(vp);

@@ -30,7 +30,8 @@ struct vp {
     struct vp_group *group;
     uint32_t index;
     atomic_uint attention;
-    struct hv_vp_register_page *registers; /* shared with the hypervisor */
+    struct hv_vp_register_page *registers; /* shared with the hypervisor, as is the message */
+    const struct hv_message *message;
     pthread_t thread;
     bool started;
     struct memory_environment environment;
@@ -39,7 +40,6 @@ struct vp {
     uint64_t port_accesses; /* messages of each kind */
     uint64_t memory_accesses;
     uint64_t other_messages;
-    _Alignas(8) struct hv_message message;
 };
 
 /* What the VPs of a machine share, and whom they tell. */
