@@ -2,6 +2,7 @@
 #
 #   make run    build everything and boot Loam in QEMU with a parent and a demo child
 #   make test   build everything and run every test; ends with "N passed, N failed"
+#   make soak   the same with repetitions that take hours
 #
 # Every component describes itself in a build.mk beside its sources, with the macros defined below.
 
@@ -89,6 +90,12 @@ test:
 	@tools/packages
 	$(MAKE) all unit-tests fuzzers test-programs
 	tests/run $(TESTS)
+
+# The whole-system tests, with what takes hours: many kills, processors off and on, crashes. Results: docs/soak.md.
+soak:
+	@tools/packages
+	$(MAKE) all test-programs
+	SOAK=1 tests/run boot/
 
 clean:
 	rm -rf $(BUILD)

@@ -6,7 +6,7 @@ import sys
 import tempfile
 
 from machine import BOOT_SECONDS, BUILD, Machine, build_esp, expect
-from suite import Suite
+from suite import Suite, soak
 
 BARE = os.path.join(BUILD, "image/bare.img")
 suite = Suite(__file__)
@@ -14,7 +14,7 @@ directory = tempfile.TemporaryDirectory()
 esp = build_esp(os.path.join(directory.name, "esp.img"), BARE)
 
 
-def boot(cycles=20, **options):
+def boot(cycles=soak(20, 500), **options):
     """Boots, checks that all processors are there, takes each off and on again, and powers off."""
     processors = options.get("processors", 1)
     with Machine(esp, **options) as machine:

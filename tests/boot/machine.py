@@ -4,6 +4,7 @@ import os
 import re
 import select
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +35,22 @@ def newest(pattern):
 
 def cloud_kernel():
     return newest("/boot/vmlinuz-*-cloud-amd64")
+
+
+def cloud_release():
+    return os.path.basename(cloud_kernel()).removeprefix("vmlinuz-")
+
+
+def driver(release=None):
+    release = release or cloud_release()
+    return os.path.join(BUILD, f"driver/{release}/mshv_loam.ko")
+
+
+def build_initramfs(output, *entries, release=None):
+    """A parent with busybox, the default image's init, and these entries of tools/initramfs.py."""
+    subprocess.run([os.path.join(TOP, "tools/initramfs.py"), "--kernel", release or cloud_release(), output,
+                    f"init={TOP}/partitions/root/image/init", "program:bin/busybox=/bin/busybox", *entries], check=True)
+    return output
 
 
 def build_esp(output, initramfs, configuration="", kernel=None, loam=None, cmdline="", extra=(), size=64):
@@ -69,6 +86,7 @@ class Machine:
             "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
             "-drive", f"if=none,id=esp,format=raw,file={esp},snapshot=on",
             "-device", "virtio-blk-pci,drive=esp,bootindex=0",
+            "-monitor", f"unix:{self.directory}/monitor,server=on,wait=off",
             "-serial", "stdio", "-serial", f"file:{self.log_path}", *extra]
         self.output = b""
         self.process = None
@@ -95,6 +113,11 @@ class Machine:
         data = os.read(self.process.stdout.fileno(), 65536)
         self.output += data
         return bool(data)
+
+    def read_all(self):
+        """Takes what the console has said so far."""
+        while self._read(0):
+            pass
 
     def wait_for(self, pattern, seconds=COMMAND_SECONDS, start=0):
         """The match of a regular expression in what the console has said since `start`."""
@@ -140,12 +163,41 @@ class Machine:
         while self.process.poll() is None:
             expect(time.monotonic() < deadline, "the machine did not stop")
             self._read(1)
-        while self._read(0):
-            pass
+        self.read_all()
 
     def power_off(self):
         self.send("poweroff -f\n")
         self.wait_for_end()
+
+    def _connect(self, name):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(COMMAND_SECONDS)
+        connection.connect(os.path.join(self.directory, name))
+        return connection
+
+    def monitor(self, command):
+        """A command to the emulator's monitor."""
+        with self._connect("monitor") as connection:
+            for text in ("", f"{command}\n"):
+                connection.sendall(text.encode())
+                answer = b""
+                while not answer.endswith(b"(qemu) "):
+                    data = connection.recv(4096)
+                    expect(data, f"the emulator is gone after '{command}'")
+                    answer += data
+
+    def write_physical(self, address, data):
+        """Changes memory from outside, past all that runs in the machine: by the emulator's debugger."""
+        self.monitor(f"gdbserver unix:{self.directory}/debugger,server=on,wait=off")
+        with self._connect("debugger") as connection:
+            for packet in ("Qqemu.PhyMemMode:1", f"M{address:x},{len(data):x}:{data.hex()}", "D"):
+                connection.sendall(f"${packet}#{sum(packet.encode()) % 256:02x}".encode())
+                answer = b""
+                while b"$OK#" not in answer:  # before it comes that the machine has stopped
+                    data = connection.recv(4096)
+                    expect(data and b"$E" not in answer, f"the debugger answers {packet} with {answer}")
+                    answer += data
+                connection.sendall(b"+")
 
     def log(self):
         """The hypervisor's log, as it came over the second serial port."""

@@ -6,6 +6,14 @@ import time
 import traceback
 
 
+SOAK = os.environ.get("SOAK") == "1"
+
+
+def soak(normally, in_soak):
+    """How often to do what finds more the longer it goes on: `make soak` is for hours, `make test` for minutes."""
+    return in_soak if SOAK else normally
+
+
 class Skip(Exception):
     """The test needs something that is absent and cannot be installed."""
 
@@ -18,6 +26,17 @@ class Suite:
     def test(self, function):
         self.tests.append(function)
         return function
+
+    def repeated(self, in_soak):
+        """A test that a soak does so many times."""
+        def add(function):
+            def repeatedly():
+                for _ in range(soak(1, in_soak)):
+                    function()
+            repeatedly.__name__ = function.__name__
+            self.tests.append(repeatedly)
+            return function
+        return add
 
     def run(self):
         failed = 0
