@@ -328,6 +328,55 @@ static void test_code_changes(void **state)
     assert_true(svm_vendor.code_is(vp, &code));
 }
 
+static bool trap_seen;
+
+static void meets_iret(void)
+{
+    vmcb->exit_code = SVM_EXIT_IRET;
+}
+
+static void is_interrupted(void)
+{
+    trap_seen = (vmcb->rflags & RFLAGS_TF) != 0;
+}
+
+static void executes_iret(void)
+{
+    trap_seen = (vmcb->rflags & RFLAGS_TF) != 0;
+    vmcb->rflags = 0x202; /* from the handler's frame */
+    vmcb->exit_code = SVM_EXIT_EXCEPTION + EXCEPTION_DB;
+}
+
+static void run_until(void (*what)(void), struct vp_exit *exit)
+{
+    guest = what;
+    svm_vendor.run(vp, exit);
+}
+
+/* The IRET of an NMI's handler is stepped over with a TF that is never the guest's, whatever exits between. */
+static void test_iret_of_an_nmi(void **state)
+{
+    struct vp_exit exit;
+
+    (void)state;
+    start(true);
+    vp->rflags = 0x2;
+    svm_vendor.set(vp, VP_NMI_MASKED, 1);
+    run_until(meets_iret, &exit);
+    assert_int_equal(exit.reason, LOAM_EXIT_INTERRUPT_WINDOW);
+    assert_true(svm_vendor.get(vp, VP_NMI_MASKED));
+    run_until(is_interrupted, &exit);
+    assert_true(trap_seen);
+    assert_int_equal(vp->rflags, 0x2);
+    run_until(executes_iret, &exit);
+    assert_true(trap_seen);
+    assert_int_equal(exit.reason, LOAM_EXIT_INTERRUPT_WINDOW);
+    assert_int_equal(vp->rflags, 0x202);
+    assert_false(svm_vendor.get(vp, VP_NMI_MASKED));
+    run_until(is_interrupted, &exit);
+    assert_false(trap_seen);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -340,6 +389,7 @@ int main(void)
         TEST(test_setting_control_registers_drops_translations),
         TEST(test_registers_together),
         TEST(test_code_changes),
+        TEST(test_iret_of_an_nmi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

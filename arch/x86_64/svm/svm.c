@@ -276,6 +276,9 @@ static void run(struct vp *vp, struct vp_exit *exit)
     if (!vp->is_parent)
         local_apic_set_cr8(&vp->apic, vmcb->virtual_interrupt & V_TPR_MASK);
     svm_decode_exit(vp, vmcb, exit);
+    /* Another exit came before the IRET: the guest's flags must not keep the TF of the step. */
+    if (vmcb->software.nmi_stepping && !vmcb->software.step_saved_trap)
+        vp->rflags &= ~RFLAGS_TF;
 }
 
 bool svm_has_next_rip(void)
@@ -297,6 +300,7 @@ void svm_iret_reached(struct vmcb *vmcb)
     vmcb->intercepts3 &= ~INTERCEPT_IRET;
     vmcb->software.nmi_stepping = 1;
     vmcb->software.step_saved_exceptions = (vmcb->intercept_exceptions >> EXCEPTION_DB & 1) != 0;
+    vmcb->software.step_saved_trap = (vmcb->rflags & RFLAGS_TF) != 0;
     vmcb->intercept_exceptions |= 1u << EXCEPTION_DB;
     vmcb->clean &= ~CLEAN_INTERCEPTS;
 }

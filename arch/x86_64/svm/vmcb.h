@@ -181,7 +181,7 @@ struct vmcb {
         uint8_t nmi_masked;  /* an NMI was injected; IRET is intercepted */
         uint8_t nmi_stepping; /* its IRET is being stepped over */
         uint8_t step_saved_exceptions; /* #DB was intercepted before the step */
-        uint8_t reserved;
+        uint8_t step_saved_trap;       /* the guest's own TF was set before the step */
         uint64_t padding[2];
     } HV_PACKED software;
     struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
