@@ -377,6 +377,68 @@ static void test_iret_of_an_nmi(void **state)
     assert_false(trap_seen);
 }
 
+static uint64_t event(enum hv_pending_interruption_type type, unsigned vector)
+{
+    return HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+}
+
+/* External interrupts take another way on TCG, and come back when their delivery did not happen or was interrupted. */
+static void test_injected_interrupts(void **state)
+{
+    const uint64_t external = event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x51);
+
+    (void)state;
+    start(true);
+    svm_vendor.inject(vp, external);
+    assert_int_equal(vmcb->event_injection, 0x80000051);
+    assert_int_equal(vmcb->virtual_interrupt & V_IRQ, 0);
+    vmcb->exit_interrupt_info = vmcb->event_injection;
+    assert_int_equal(svm_vendor.interrupted_event(vp), external);
+    vmcb->exit_interrupt_info = 0x80000451; /* the guest's own INT executes again */
+    assert_int_equal(svm_vendor.interrupted_event(vp), 0);
+}
+
+static void test_injected_interrupts_on_tcg(void **state)
+{
+    const uint64_t external = event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x51);
+
+    (void)state;
+    start(true);
+    fake_cpuid_set(0x40000000, 0, 0x40000001, 0x54474354, 0x43544743, 0x47435447);
+    svm_vendor.initialize();
+
+    vp->rflags = 0x202;
+    svm_vendor.inject(vp, external);
+    assert_int_equal(vmcb->event_injection, 0);
+    assert_int_equal(vmcb->virtual_interrupt >> 32 & 0xFF, 0x51);
+    assert_int_equal(vmcb->virtual_interrupt & (V_IRQ | V_IGNORE_TPR), V_IRQ | V_IGNORE_TPR);
+    assert_int_equal(svm_vendor.interrupted_event(vp), external); /* not delivered */
+    assert_int_equal(vmcb->virtual_interrupt & V_IRQ, 0);
+    assert_int_equal(svm_vendor.interrupted_event(vp), 0);
+
+    svm_vendor.inject(vp, external);
+    vmcb->exit_interrupt_info = 0x80000351; /* what the emulator says when a nested fault interrupts the delivery */
+    assert_int_equal(svm_vendor.interrupted_event(vp), external);
+    vmcb->exit_interrupt_info = 0;
+
+    svm_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_EXCEPTION, 13));
+    assert_int_equal(vmcb->event_injection, 0x8000030D);
+    vp->rflags = 0x2; /* the parent set it: it has to be delivered all the same */
+    svm_vendor.inject(vp, external);
+    assert_int_equal(vmcb->event_injection, 0x80000051);
+    vp->rflags = 0x202;
+    vp->apic.extint_pending = true;
+    svm_vendor.interrupt_window(vp, true);
+    svm_vendor.inject(vp, external);
+    assert_int_equal(vmcb->event_injection, 0x80000051);
+    assert_int_equal(svm_vendor.interrupted_event(vp), 0); /* V_IRQ is the window's */
+    svm_vendor.interrupt_window(vp, false);
+    svm_vendor.inject(vp, 0);
+    assert_int_equal(vmcb->event_injection, 0);
+    assert_int_equal(vmcb->virtual_interrupt & V_IRQ, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -389,6 +451,8 @@ int main(void)
         TEST(test_setting_control_registers_drops_translations),
         TEST(test_registers_together),
         TEST(test_code_changes),
+        TEST(test_injected_interrupts),
+        TEST(test_injected_interrupts_on_tcg),
         TEST(test_iret_of_an_nmi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arch/x86_64/boot/boot_information.h"
+#include "arch/x86_64/cpu/emulator.h"
 #include "arch/x86_64/cpu/host_apic.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/kick.h"
@@ -9,11 +10,6 @@
 #define LVT_MASKED (1u << 16)
 #define LVT_NMI (4u << 8)
 #define SVR_RESET 0xFFu
-#define CPUID_EMULATOR 0x40000000u
-/* "TCGTCGTCGTCG" in EBX, ECX, EDX */
-#define EMULATOR_EBX 0x54474354u
-#define EMULATOR_ECX 0x43544743u
-#define EMULATOR_EDX 0x47435447u
 #define DRAIN_MAXIMUM 512u
 #define DFR_RESET 0xFFFFFFFFu
 
@@ -118,10 +114,7 @@ static bool loses_requests;
 
 void host_apic_initialize(void)
 {
-    uint32_t result[4];
-
-    cpuid(CPUID_EMULATOR, 0, result);
-    loses_requests = result[1] == EMULATOR_EBX && result[2] == EMULATOR_ECX && result[3] == EMULATOR_EDX;
+    loses_requests = running_on_tcg();
 }
 
 bool host_apic_loses_requests(void)

@@ -5,6 +5,7 @@
 #include "arch/x86_64/cpu/arch_lp.h"
 #include "arch/x86_64/cpu/child_policy.h"
 #include "arch/x86_64/cpu/cpu_features.h"
+#include "arch/x86_64/cpu/emulator.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/cpu/speculation.h"
@@ -40,6 +41,7 @@ static uint8_t child_io_bitmap[IO_BITMAP_BYTES] __attribute__((aligned(4096)));
 static uint32_t features;  /* CPUID 8000_000A EDX */
 static uint32_t asid_count; /* ASIDs are 0 to asid_count - 1; 0 is the host's */
 static bool has_invlpgb;
+static bool injects_virtually; /* external interrupts; see inject_virtually() */
 static uint16_t child_cr_writes; /* intercepted at all times */
 
 void svm_enter(struct vp *vp, uint64_t vmcb, uint64_t host_vmcb);
@@ -127,6 +129,7 @@ static void initialize(void)
     asid_count = result[1];
     cpuid(0x80000008u, 0, result);
     has_invlpgb = (result[1] >> 3 & 1) != 0;
+    injects_virtually = running_on_tcg();
     child_cr_writes = child_cr4_watched() ? INTERCEPT_CR4 : 0;
 
     for (unsigned i = 0; i < sizeof parent_intercepts / sizeof parent_intercepts[0]; i++)
@@ -494,15 +497,39 @@ static const uint8_t event_types[8] = {
     [HV_INTERRUPTION_TYPE_SOFTWARE_EXCEPTION] = EVENT_TYPE_EXCEPTION,
 };
 
+/* A virtual interrupt that stands for an injected one, not for a window: its delivery is not intercepted. */
+static bool injected_virtually(const struct vmcb *vmcb)
+{
+    return injects_virtually && (vmcb->virtual_interrupt & V_IRQ) && !(vmcb->intercepts3 & INTERCEPT_VINTR);
+}
+
+/*
+ * TCG delivers an interrupt from the injection field a second time if it interrupts itself before the next exit
+ * (docs/emulators.md), so there a child's goes through V_IRQ (15.21.4), which is delivered before the first instruction.
+ * False: it could not be, or V_IRQ is taken by a window.
+ */
+static bool inject_virtually(struct vp *vp, struct vmcb *vmcb, uint64_t vector)
+{
+    if (vp->is_parent || !(vp->rflags & RFLAGS_IF) || (vmcb->interrupt_state & INTERRUPT_SHADOW) ||
+        (vmcb->virtual_interrupt & V_IRQ))
+        return false;
+    vmcb->virtual_interrupt &= ~(V_VECTOR_MASK << V_VECTOR_SHIFT);
+    vmcb->virtual_interrupt |= V_IRQ | V_IGNORE_TPR | vector << V_VECTOR_SHIFT;
+    vmcb->clean &= ~CLEAN_TPR;
+    return true;
+}
+
 static void inject(struct vp *vp, uint64_t event)
 {
     struct vmcb *vmcb = vmcb_of(vp);
     unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+    uint64_t vector = event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT & EVENT_VECTOR_MASK;
     uint64_t raw = 0;
 
     if (event & HV_PENDING_INTERRUPTION_PENDING) {
-        raw = EVENT_VALID | (uint64_t)event_types[type] << EVENT_TYPE_SHIFT |
-              (event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT & EVENT_VECTOR_MASK);
+        if (injects_virtually && type == HV_INTERRUPTION_TYPE_EXTERNAL && inject_virtually(vp, vmcb, vector))
+            return;
+        raw = EVENT_VALID | (uint64_t)event_types[type] << EVENT_TYPE_SHIFT | vector;
         if (event & HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE)
             raw |= EVENT_ERROR_CODE_VALID | event >> 32 << EVENT_ERROR_CODE_SHIFT;
         if (type == HV_INTERRUPTION_TYPE_NMI)
@@ -517,9 +544,15 @@ static void inject(struct vp *vp, uint64_t event)
  */
 static uint64_t interrupted_event(const struct vp *vp)
 {
-    uint64_t raw = vmcb_of(vp)->exit_interrupt_info, event;
+    struct vmcb *vmcb = vmcb_of(vp);
+    uint64_t raw = vmcb->exit_interrupt_info, event;
     unsigned vector = raw & EVENT_VECTOR_MASK, type = raw >> EVENT_TYPE_SHIFT & EVENT_TYPE_MASK;
 
+    if (injected_virtually(vmcb)) {
+        vmcb->virtual_interrupt &= ~V_IRQ;
+        return HV_PENDING_INTERRUPTION_PENDING | (vmcb->virtual_interrupt >> V_VECTOR_SHIFT & V_VECTOR_MASK)
+                                                     << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+    }
     if (!(raw & EVENT_VALID))
         return 0;
     if (type == EVENT_TYPE_EXCEPTION && vector > 31)

@@ -56,7 +56,10 @@
 #define V_TPR_MASK 0xFull
 #define V_IRQ (1ull << 8)
 #define V_PRIORITY_SHIFT 16
+#define V_IGNORE_TPR (1ull << 20)
 #define V_INTR_MASKING (1ull << 24)
+#define V_VECTOR_SHIFT 32
+#define V_VECTOR_MASK 0xFFull
 
 /* offset 090h */
 #define NESTED_PAGING_ENABLE (1ull << 0)
