@@ -63,7 +63,7 @@ class Bench:
             f"usr/bin/counters={BUILD}/bench/counters", f"usr/bin/stream={BUILD}/bench/stream",
             f"etc/passwd={TOP}/partitions/root/image/passwd", f"etc/group={TOP}/partitions/root/image/group", *entries)
         esp = build_esp(self.path("esp.img"), image, cmdline="quiet", size=128)
-        return counting(Machine(esp, memory=PARENT_MEMORY, extra=COUNTING))
+        return Machine(esp, memory=PARENT_MEMORY, extra=COUNTING)
 
     def configuration(self, name, **settings):
         """`entry` of tools/initramfs.py for a worker's configuration."""
@@ -206,12 +206,6 @@ class Bench:
         self.add("tulip and NAT, TCP to the parent", int(tcp[0]) * 8 / float(tcp[1]) / 1e6, "Mbit/s", 200, False,
                  "QEMU's e1000 over tap 273")
         self.add("tulip and NAT, UDP to the parent", int(udp[0]) * 8 / float(udp[1]) / 1e6, "Mbit/s", 400, False, note)
-
-
-def counting(machine):
-    """-icount wants all of the machine in one thread."""
-    machine.command[machine.command.index("tcg,thread=multi")] = "tcg,thread=single"
-    return machine
 
 
 def run_child(machine, name):

@@ -51,6 +51,11 @@ def four_processors():
     boot(processors=4, cycles=5)
 
 
+@suite.concurrent
+def four_processors_at_once():
+    boot(processors=4, cycles=5, threads="multi")
+
+
 @suite.test
 def i440fx_machine_512_mib():
     boot(machine="pc", memory=512, processors=2, cycles=1)

@@ -53,7 +53,7 @@ def demo():
 
 @suite.test
 def two_children_at_once():
-    with Machine(esp) as machine:
+    with Machine(esp, processors=2) as machine:
         machine.wait_for_shell()
         workers = [start(machine, name) for name in ("one", "two")]
         for name in ("one", "two"):

@@ -21,9 +21,9 @@ def parent_image():
     return output
 
 
-def run_program(processors):
+def run_program(processors, threads="single"):
     esp = build_esp(os.path.join(directory.name, "esp.img"), parent_image())
-    with Machine(esp, processors=processors) as machine:
+    with Machine(esp, processors=processors, threads=threads) as machine:
         machine.wait_for_shell()
         expect("mshv_loam" in machine.run("lsmod"), "the driver did not load")
         status, output = machine.try_run(f"KILLS={soak(100, 2000)} mshv_test", soak(600, 6000))
@@ -47,6 +47,11 @@ def on_loam_with_one_processor():
 @suite.test
 def on_loam_with_two_processors():
     run_program(2)
+
+
+@suite.concurrent
+def on_loam_with_two_processors_at_once():
+    run_program(2, threads="multi")
 
 
 @suite.test

@@ -72,7 +72,7 @@ class Machine:
     """`with Machine(esp) as machine:` starts it; machine.run(command) runs a command in the parent's shell."""
 
     def __init__(self, esp, processors=1, memory=1024, machine="q35", cpu="EPYC,+svm,+npt", firmware="4M", extra=(),
-                 topology="", reboot=False, qemu="qemu-system-x86_64"):
+                 topology="", reboot=False, qemu="qemu-system-x86_64", threads="single"):
         self.directory = tempfile.mkdtemp(prefix="loam-test-")
         code = f"{OVMF}/OVMF_CODE{'_4M' if firmware == '4M' else ''}.fd"
         variables = os.path.join(self.directory, "vars.fd")
@@ -80,8 +80,8 @@ class Machine:
         self.log_path = os.path.join(self.directory, "loam.log")
         self.command = [
             qemu, "-machine", machine, "-m", str(memory), "-smp",
-            f"{processors},{topology}" if topology else str(processors), "-accel", "tcg,thread=multi", "-cpu",
-            cpu, "-display", "none", "-nodefaults", *([] if reboot else ["-no-reboot"]), "-nic", "none",
+            f"{processors},{topology}" if topology else str(processors), "-accel",
+            f"tcg,thread={threads}", "-cpu", cpu, "-display", "none", "-nodefaults", *([] if reboot else ["-no-reboot"]), "-nic", "none",
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
             "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
             "-drive", f"if=none,id=esp,format=raw,file={esp},snapshot=on",

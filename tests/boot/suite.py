@@ -27,6 +27,12 @@ class Suite:
         self.tests.append(function)
         return function
 
+    def concurrent(self, function):
+        """A test on an emulator with a thread for each processor, which races with itself (docs/emulators.md): what
+        fails is run once more, both runs are shown, and what fails twice has failed."""
+        function.again = True
+        return self.test(function)
+
     def repeated(self, in_soak):
         """A test that a soak does so many times."""
         def add(function):
@@ -43,22 +49,21 @@ class Suite:
         for function in self.tests:
             if len(sys.argv) > 1 and function.__name__ not in sys.argv[1:]:
                 continue
-            verdict = self.run_test(function)
-            if verdict == "FAIL":
-                # The emulator loses interrupts (docs/emulators.md): what fails twice is a failure, and both are shown.
+            verdict = self.run_test(function, "failed once" if hasattr(function, "again") else "FAIL")
+            if verdict == "failed once":
                 print(f"again: {self.name}.{function.__name__}", flush=True)
                 verdict = self.run_test(function, "FAIL")
             failed += verdict == "FAIL"
         return 1 if failed else 0
 
-    def run_test(self, function, word="failed once"):
+    def run_test(self, function, failure):
         begin = time.monotonic()
         try:
             function()
-            verdict, shown, detail = "PASS", "PASS", ""
+            verdict, detail = "PASS", ""
         except Skip as reason:
-            verdict, shown, detail = "SKIP", "SKIP", f": {reason}"
+            verdict, detail = "SKIP", f": {reason}"
         except Exception:  # whatever it is, it is this test's failure, and the next one runs
-            verdict, shown, detail = "FAIL", word, "\n" + traceback.format_exc()
-        print(f"{shown} {self.name}.{function.__name__} ({time.monotonic() - begin:.1f} s){detail}", flush=True)
+            verdict, detail = failure, "\n" + traceback.format_exc()
+        print(f"{verdict} {self.name}.{function.__name__} ({time.monotonic() - begin:.1f} s){detail}", flush=True)
         return verdict
