@@ -17,7 +17,8 @@ directory = tempfile.TemporaryDirectory()
 esp = build_esp(os.path.join(directory.name, "esp.img"), os.path.join(BUILD, "image/parent.img"))
 
 CHILD_SECONDS = 400
-CREATE = "loam vm create {} --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img --cmdline 'console=ttyS0 quiet'"
+CREATE = ("loam vm create {} --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img "
+          "--cmdline 'console=ttyS0 quiet'")
 
 
 class Parent:
@@ -114,9 +115,8 @@ def host_says_what_it_is(machine):
 @on_parent
 def mistakes_change_nothing(machine):
     machine.run("cd /srv; loam disk create good.vhd --size 8M; cp good.vhd bad.vhd; cd /")
-    machine.run("printf '\\377\\377\\377\\377' | dd of=/srv/bad.vhd bs=1 seek=100 conv=notrunc 2> /dev/null; "
-                "size=$(stat -c %s /srv/bad.vhd); "
-                "printf '\\377\\377\\377\\377' | dd of=/srv/bad.vhd bs=1 seek=$((size - 412)) conv=notrunc 2> /dev/null; "
+    machine.run("spoil() { yes BAD | head -c 4 | dd of=/srv/bad.vhd bs=1 seek=$1 conv=notrunc 2> /dev/null; }; "
+                "spoil 100; spoil $(($(stat -c %s /srv/bad.vhd) - 412)); "
                 "yes no disk | head -c 10000 > /srv/text.vhd")
     machine.run(CREATE.format("taken"))
     before = everything(machine)
@@ -192,7 +192,8 @@ def life_of_a_virtual_machine(machine):
     wait_until(machine, "loam vm list > /dev/null 2>&1", 60)
     wait_for_state(machine, "web1", "Running")
     expect(show(machine, "web1")["process"] == vm["process"], "another worker")
-    expect(json.loads(machine.run("loam switch show default --json"))["ports"][0]["name"] == "web1", "the switch's port")
+    ports = json.loads(machine.run("loam switch show default --json"))["ports"]
+    expect(ports[0]["name"] == "web1", "the switch's port")
 
     # A full disk of the host's: it waits, says so, and goes on by itself.
     type_into_console(machine, "web1", "dd if=/dev/zero of=/dev/sda bs=1M count=16 && sync && echo written $((6 * 7))",
@@ -245,11 +246,16 @@ def shutdown_of_the_parent_stops_it(machine):
     machine.run(CREATE.format("last"))
     machine.run("loam vm start last", CHILD_SECONDS)
     wait_until(machine, "grep -q 'child is up' /var/log/loam/last.log")
-    machine.run("tail -n 1 -f /var/log/loam/last.log &")
+    # The kernel's log comes out in order and whole before the power goes, other than what programs write.
+    machine.run("echo on > /proc/sys/kernel/printk_devkmsg; dmesg -n 8; killall loamd; "
+                "while pidof loamd; do sleep 0.1; done; loamd 2> /dev/kmsg &")
+    wait_until(machine, "loam vm list > /dev/null 2>&1", 60)
+    wait_for_state(machine, "last", "Running")
     start = len(machine.output)
     machine.send("poweroff\n")
-    machine.wait_for("^power button", BOOT_SECONDS, start)
     machine.wait_for_end(BOOT_SECONDS)
+    machine.wait_for(r"loamd: last: Off \(power-off: the guest switched itself off\)(?s:.*)reboot: Power down", 0,
+                     start)
     Parent.leave()
 
 

@@ -9,6 +9,7 @@ What it does beside that stands in the virtual machine's command line, as words:
   short           it runs, and switches itself off at once
   deaf            it does not listen to the power button
   ignore-button   it listens, and does not switch itself off
+  miss=PRESSES    it does not notice the first few presses of the power button
   delay=SECONDS   it takes so long to switch itself off
   stubborn        it does not turn off on request
   mute            it answers no requests
@@ -44,6 +45,7 @@ class Worker:
         self.holder = None
         self.output = b""
         self.off_at = None
+        self.presses = 0
         self.started = time.monotonic()
         self.log = configuration["log"]["fd"]
 
@@ -146,7 +148,8 @@ class Worker:
                 return "wrong-state", f"the virtual machine is {state}"
             if "deaf" in self.words:
                 return "wrong-state", "the guest does not listen to the power button (it may still be starting)"
-            if "ignore-button" not in self.words:
+            self.presses += 1
+            if "ignore-button" not in self.words and self.presses > int(self.words.get("miss", 0)):
                 self.off_at = time.monotonic() + float(self.words.get("delay", 0))
             self.enter("Stopping")
             return {}

@@ -1291,6 +1291,19 @@ def shutdown_stops_all(host):
     host.do("vm", "start", "off")
 
 
+@case
+def shutdown_presses_again(host):
+    """A guest that is still starting has a kernel that listens, and nothing yet that acts on it."""
+    host.create("a", "miss=1")
+    host.create("told", "miss=1")
+    for name in ("a", "told"):
+        host.do("vm", "start", name)
+    host.refuse("told is still Stopping after 0 s", "vm", "stop", "told", "--timeout", "0", status=4)
+    process = subprocess.Popen([LOAMD, "--run", host.path("run"), "--shutdown-vms", "--stop-timeout", "300"])
+    equal(process.wait(LIMIT), 0)
+    equal({host.show(name)["reason"] for name in ("a", "told")}, {"power-off"})
+
+
 # Disks ----------------------------------------------------------------------------------------------------------------
 
 @case

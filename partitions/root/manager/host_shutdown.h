@@ -16,6 +16,7 @@ struct request;
 struct host_shutdown {
     struct request *request; /* answered when all are Off; NULL: none is under way */
     uint64_t deadline;
+    unsigned looks; /* at how the virtual machines are getting on, so far */
     struct alarm alarm;
 };
 
