@@ -12,6 +12,7 @@ What it does beside that stands in the virtual machine's command line, as words:
   miss=PRESSES    it does not notice the first few presses of the power button
   delay=SECONDS   it takes so long to switch itself off
   stubborn        it does not turn off on request
+  stuck           it says that it is Off, and does not end
   mute            it answers no requests
   no-space        it is Paused for want of space until it is resumed
   output=BYTES    it writes so many bytes to its console
@@ -101,6 +102,8 @@ class Worker:
 
     def end(self, status, reason, detail):
         self.enter("Off", reason, None, detail)
+        while "stuck" in self.words:
+            signal.pause()
         sys.exit(status)
 
     def write(self, text):

@@ -461,6 +461,22 @@ static void test_machine_that_cannot_go_on(void **state)
     assert_int_equal(test.life_cycle.off_reason, OFF_FAILED);
     assert_string_equal(test.life_cycle.detail,
                         "VP 0: its registers are not a state that the processor can run");
+    life_cycle_fail(&test.life_cycle, "the disk");
+    assert_string_equal(test.life_cycle.detail,
+                        "VP 0: its registers are not a state that the processor can run; the disk");
+}
+
+static void test_failure_after_the_end_is_told(void **state)
+{
+    (void)state;
+    start();
+    assert_null(life_cycle_turn_off(&test.life_cycle));
+    assert_int_equal(test.life_cycle.off_reason, OFF_TURNED_OFF);
+    life_cycle_fail(&test.life_cycle, "web1.vhd: cannot be put in order");
+    char *line = control_state_line(&test.life_cycle);
+    assert_string_equal(line, "{\"state\":\"Off\",\"reason\":\"failed\",\"path\":null,\"detail\":"
+                              "\"web1.vhd: cannot be put in order\",\"event\":\"state\"}\n");
+    free(line);
 }
 
 static uint64_t guest_time(void)
@@ -866,6 +882,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_triple_fault_is_a_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_reboot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_machine_that_cannot_go_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failure_after_the_end_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pause_and_resume, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_power_button, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk_pauses_and_resume_goes_on, set_up, tear_down),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What loamd keeps, reads and concludes, without processes: names, text, definitions, files, ends of workers.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -304,7 +305,19 @@ static void worker_says_why_it_ended(void **state)
         {"", 9 << 8, "unknown", "the worker ended with status 9 and without saying why"},
         {RUNNING, SIGKILL, "killed", "the worker was killed by signal 9 (Killed)"},
         {RUNNING, SIGSYS, "killed", "the worker was killed by signal 31 (Bad system call)"},
-        {RUNNING, PROCESS_STATUS_UNKNOWN, "unknown", "the worker ended without saying why"},
+        {RUNNING "loam-worker: web1: late\n", 1 << 8, "failed", "late"},
+        {"loam-worker: web1: early\n" RUNNING, 9 << 8, "unknown",
+         "the worker ended with status 9 and without saying why"},
+        {RUNNING "*** stack smashing detected ***\n", SIGABRT, "killed",
+         "the worker was killed by signal 6 (Aborted); it wrote: *** stack smashing detected ***"},
+        {RUNNING OFF("power-off", "off"), SIGKILL, "killed",
+         "off, but then the worker was killed by signal 9 (Killed): look its disks over with loam disk check"},
+        {RUNNING OFF("power-off", "off") OFF("failed", "a disk"), 6 << 8, "failed", "a disk"},
+        {RUNNING OFF("power-off", "off"), PROCESS_STATUS_UNKNOWN, "power-off", "off"},
+        {RUNNING, PROCESS_STATUS_UNKNOWN, "unknown",
+         "the worker ended without a word, as one does that is killed or crashes: dmesg may say more"},
+        {RUNNING "free(): invalid pointer\n", PROCESS_STATUS_UNKNOWN, "unknown", "free(): invalid pointer"},
+        {"loam-worker: web1: no memory\n", PROCESS_STATUS_UNKNOWN, "start-failed", "no memory"},
         {"{\"state\": \"Off\n{not JSON\n\n\x1B[2J\n", 1 << 8, "start-failed", "?[2J"},
     };
     /* clang-format on */
@@ -332,6 +345,20 @@ static void last_words_are_found_in_a_long_file(void **state)
     assert_string_equal(end.reason, "reset");
 }
 
+static void end_is_kept(void **state)
+{
+    const int directory = **(int **)state;
+    const struct vm_end known = {.reason = "killed", .detail = "by \"signal\" 9", .path = "/d.vhd"};
+    struct vm_end end;
+    put(directory, "output", RUNNING "half a line");
+    assert_int_equal(vm_end_append(&known, directory, "output"), 0);
+    assert_true(vm_end_read(&end, directory, "output", PROCESS_STATUS_UNKNOWN));
+    assert_string_equal(end.reason, known.reason);
+    assert_string_equal(end.detail, known.detail);
+    assert_string_equal(end.path, known.path);
+    assert_int_equal(vm_end_append(&known, directory, "none/output"), ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +374,7 @@ int main(void)
         cmocka_unit_test(store_keeps_whole_files),
         cmocka_unit_test(store_follows_no_links),
         cmocka_unit_test(last_words_are_found_in_a_long_file),
+        cmocka_unit_test(end_is_kept),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return cmocka_run_group_tests_name("files", file_tests, make_directory, remove_directory) + failed;

@@ -478,8 +478,8 @@ def life_cycle(host):
     host.do("vm", "stop", "a")
     vm = host.show("a")
     equal((vm["state"], vm["reason"], vm["uptime"]), ("Off", "power-off", None))
-    check(re.search(r"^State: +Off \(power-off: the guest switched itself off\)$", host.do("vm", "show", "a").out, re.M),
-          "state in vm show")
+    shown = host.do("vm", "show", "a").out
+    check(re.search(r"^State: +Off \(power-off: the guest switched itself off\)$", shown, re.M), shown)
     host.do("vm", "start", "a")
     host.do("vm", "stop", "--turn-off", "a")
     equal((host.state("a"), host.show("a")["reason"]), ("Off", "turned-off"))
@@ -601,7 +601,17 @@ def stubborn_worker_is_killed(host):
     host.create("a", "stubborn")
     host.do("vm", "start", "a")
     host.do("vm", "stop", "--turn-off", "a")
-    equal(host.show("a")["reason"], "killed")
+    killed = ("killed", "turned off, and its worker killed, since it had not ended within 10 s")
+    vm = host.show("a")
+    equal((vm["reason"], vm["detail"]), killed)
+    # The same when it is another loamd's child, and whatever the worker has said.
+    host.do("vm", "set", "a", "--cmdline", "stuck")
+    host.do("vm", "start", "a")
+    host.restart(signal.SIGKILL)
+    host.expect_state("a", "Running")
+    host.do("vm", "stop", "--turn-off", "a")
+    vm = host.show("a")
+    equal((vm["reason"], vm["detail"]), killed)
 
 
 @case
@@ -687,14 +697,47 @@ def worker_ends_while_loamd_is_away(host):
     host.start()
     vm = host.show("off")
     equal((vm["state"], vm["reason"]), ("Off", "power-off"))
-    vm = host.show("killed")
-    equal((vm["state"], vm["reason"]), ("Off", "unknown"))
+    unknown = ("Off", "unknown", "the worker ended without a word, as one does that is killed or crashes: dmesg may "
+                                 "say more")
+
+    def end():
+        vm = host.show("killed")
+        return vm["state"], vm["reason"], vm["detail"]
+    equal(end(), unknown)
     # One that was taken over and dies: its status is another process's to see, so only that it has died is known.
     host.do("vm", "start", "killed")
     host.restart(signal.SIGKILL)
     host.expect_state("killed", "Running")
     os.kill(host.worker("killed"), signal.SIGKILL)
     host.expect_state("killed", "Off")
+    equal(end(), unknown)
+
+
+@case
+def ends_are_remembered(host):
+    """Why a virtual machine is Off is known to the next loamd too."""
+    def ends():
+        return {vm["name"]: (vm["state"], vm["reason"], vm["detail"])
+                for vm in host.do("vm", "list", "--json").json()["vms"]}
+    host.create("killed")
+    host.create("missing", "", "--initrd", host.file("initrd", b"x"))
+    for name in ("killed", "missing"):
+        host.do("vm", "start", name)
+    os.kill(host.worker("killed"), signal.SIGKILL)
+    host.expect_state("killed", "Off")
+    host.do("vm", "stop", "missing")
+    os.unlink(host.path("initrd"))
+    host.refuse("initrd: there is no such file", "vm", "start", "missing")
+    before = ends()
+    equal(before["killed"], ("Off", "killed", "the worker was killed by signal 9 (Killed)"))
+    equal(before["missing"][:2], ("Off", "start-failed"))
+    host.restart(signal.SIGKILL)
+    equal(ends(), before)
+    # And belongs to it alone, not to another of the same name.
+    host.do("vm", "remove", "killed")
+    host.create("killed")
+    host.restart()
+    equal(ends()["killed"], ("Off", None, None))
 
 
 @case
@@ -942,7 +985,8 @@ def console_ends_with_the_machine(host):
     terminal = Terminal(host, "vm", "start", "--console", "a").expect(rb"kernel b'KERNEL")
     host.do("vm", "stop", "a")
     equal(terminal.end(), 0)
-    check(b"the console of a has ended: it is Off, the guest switched itself off" in terminal.seen, terminal.seen[-200:])
+    check(b"the console of a has ended: it is Off, the guest switched itself off" in terminal.seen,
+          terminal.seen[-200:])
     equal(terminal.after[:4], terminal.cooked[:4], "terminal settings afterwards")
 
 
@@ -1094,8 +1138,8 @@ def hostile_clients(host):
         connection.close()
     # A user's connections are limited, and root gets in all the same.
     script = ("import socket,sys,time\nl=[]\nfor i in range(40):\n s=socket.socket(socket.AF_UNIX);"
-              "s.connect(sys.argv[1]); l.append(s)\nprint('there', sum(b'busy' in s.recv(400) for s in l), flush=True)\n"
-              "time.sleep(60)")
+              "s.connect(sys.argv[1]); l.append(s)\n"
+              "print('there', sum(b'busy' in s.recv(400) for s in l), flush=True)\ntime.sleep(60)")
     crowd = subprocess.Popen([PYTHON, "-c", script, host.path("run/loamd.sock")], user=ALICE, group=ALICE,
                              extra_groups=[GROUP], stdout=subprocess.PIPE, text=True)
     equal(crowd.stdout.readline(), "there 24\n", "refused connections")

@@ -58,7 +58,7 @@ static void read_boot_id(char boot_id[BOOT_ID_SIZE])
 static void process_ended(void *owner, uint32_t events)
 {
     struct process *process = owner;
-    int status = PROCESS_STATUS_UNKNOWN;
+    int status = process->killed ? SIGKILL : PROCESS_STATUS_UNKNOWN;
     (void)events;
     if (process->child && waitpid(process->pid, &status, WNOHANG) != process->pid)
         return; /* not yet */
@@ -190,8 +190,8 @@ int process_adopt(struct process *process, struct event_loop *loop, int director
 void process_signal(struct process *process, int signal)
 {
     /* It can only fail because the process has ended, which is seen elsewhere. */
-    if (process->pid)
-        pidfd_send_signal(process->end.descriptor, signal, NULL, 0);
+    if (process->pid && pidfd_send_signal(process->end.descriptor, signal, NULL, 0) == 0)
+        process->killed |= signal == SIGKILL;
 }
 
 uint64_t process_uptime(const struct process *process)

@@ -14,13 +14,14 @@
 #include "partitions/root/net/event_loop.h"
 
 #define PROCESS_DESCRIPTORS    16u
-#define PROCESS_STATUS_UNKNOWN (-1) /* of a process that is not our child */
+#define PROCESS_STATUS_UNKNOWN (-1) /* of a process that is not our child, unless we have killed it */
 
 struct process {
     struct event_loop *loop;
     pid_t pid;           /* 0: none runs */
     uint64_t start_time; /* clock ticks since the machine started */
     bool child;
+    bool killed; /* by process_signal() with SIGKILL */
     int directory;
     char record[NAME_SIZE];
     struct event_source end; /* pidfd */

@@ -135,6 +135,24 @@ int vm_connect(struct vm *vm)
     return error;
 }
 
+void vm_keep_end(const struct vm *vm)
+{
+    char file_name[VM_FILE_SIZE];
+    vm_file_name(vm, "output", file_name);
+    int error = vm_end_append(&vm->end, vm->manager->vm_records, file_name);
+    if (error)
+        report("%s: why it is Off cannot be written to %s: %s", vm->definition.name, file_name,
+               strerror(error));
+}
+
+void vm_forget_end(struct vm *vm)
+{
+    char file_name[VM_FILE_SIZE];
+    vm->end = (struct vm_end){0};
+    vm_file_name(vm, "output", file_name);
+    unlinkat(vm->manager->vm_records, file_name, 0);
+}
+
 void vm_worker_ended(void *owner, int status)
 {
     struct vm *vm = owner;
@@ -142,6 +160,11 @@ void vm_worker_ended(void *owner, int status)
     vm_file_name(vm, "output", file_name);
     if (!vm_end_read(&vm->end, vm->manager->vm_records, file_name, status))
         vm_end_determine(&vm->end, "", status);
+    if (vm->worker.killed && strcmp(vm->end.reason, "killed") == 0)
+        snprintf(vm->end.detail, sizeof(vm->end.detail),
+                 "turned off, and its worker killed, since it had not ended within %u s",
+                 TURN_OFF_PATIENCE / 1000);
+    vm_keep_end(vm);
     vm_file_name(vm, "control", file_name);
     unlinkat(vm->manager->vm_records, file_name, 0);
     alarm_cancel(&vm->manager->alarms, &vm->kill);
@@ -197,6 +220,7 @@ void vm_remove(struct vm *vm)
         request_unlink(&vm->waiters, request);
         request_refuse(request, REFUSED_NOT_FOUND, "%s has just been removed", vm->definition.name);
     }
+    vm_forget_end(vm);
     definition_clear(&vm->definition);
     free(vm);
 }

@@ -62,6 +62,10 @@ void vm_enter(struct vm *vm, enum vm_state state);
 int vm_connect(struct vm *vm);
 void vm_worker_ended(void *owner, int status);
 
+/* Writes down why it is Off, for the next loamd; and forgets it, before another run. */
+void vm_keep_end(const struct vm *vm);
+void vm_forget_end(struct vm *vm);
+
 /* "NAME.control" and the like in the directory of records, into a buffer of VM_FILE_SIZE. */
 #define VM_FILE_SIZE (NAME_SIZE + 16)
 void vm_file_name(const struct vm *vm, const char *suffix, char file_name[VM_FILE_SIZE]);

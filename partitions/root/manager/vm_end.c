@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/manager/vm_end.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -42,45 +45,94 @@ static void take_problem(struct vm_end *end, const char *line, size_t length)
     text_clean(end->detail);
 }
 
-/* True: the worker said that it was Off, and why. */
-static bool take_lines(struct vm_end *end, const char *output)
+/* What a worker's output tells, beside the end that it leaves in a struct vm_end. */
+struct account {
+    bool has_run;  /* there was another state than Off */
+    bool said_off; /* it said that it was Off, and why */
+};
+
+/* Problems count only until the next state: what came before that was no reason to end. */
+static struct account take_lines(struct vm_end *end, const char *output)
 {
-    bool said = false;
+    struct account account = {0};
     for (const char *line = output; *line;) {
         size_t length = strcspn(line, "\n");
         json_t *value = length && line[0] == '{' ? json_loadb(line, length, 0, NULL) : NULL;
         const char *state = json_string_value(json_object_get(value, "state"));
         if (state && strcmp(state, "Off") == 0) {
             vm_end_from_state(end, value);
-            said = true;
-        } else if (!value && length && !said) {
+            account.said_off = true;
+        } else if (state) {
+            *end = (struct vm_end){0};
+            account.has_run = true;
+        } else if (!value && length && !account.said_off) {
             take_problem(end, line, length);
         }
         json_decref(value);
         line += length + (line[length] == '\n');
     }
-    return said;
+    return account;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+set(struct vm_end *end, const char *reason, const char *format, ...)
+{
+    va_list arguments;
+    snprintf(end->reason, sizeof(end->reason), "%s", reason);
+    va_start(arguments, format);
+    vsnprintf(end->detail, sizeof(end->detail), format, arguments);
+    va_end(arguments);
+}
+
+static void set_killed(struct vm_end *end, bool said_off, int signal)
+{
+    const struct vm_end before = *end;
+    if (said_off)
+        set(end, "killed",
+            "%.800s, but then the worker was killed by signal %d (%s): look its disks over with loam disk "
+            "check",
+            before.detail, signal, strsignal(signal));
+    else
+        set(end, "killed", "the worker was killed by signal %d (%s)%s%.800s", signal, strsignal(signal),
+            before.detail[0] ? "; it wrote: " : "", before.detail);
 }
 
 void vm_end_determine(struct vm_end *end, const char *output, int status)
 {
     *end = (struct vm_end){0};
-    if (take_lines(end, output))
+    const struct account account = take_lines(end, output);
+    const bool known = status != PROCESS_STATUS_UNKNOWN, has_problem = end->detail[0];
+    if (known && WIFSIGNALED(status))
+        set_killed(end, account.said_off, WTERMSIG(status));
+    else if (account.said_off)
         return;
-    if (status == PROCESS_STATUS_UNKNOWN) {
-        strcpy(end->reason, "unknown");
-        if (!end->detail[0])
-            strcpy(end->detail, "the worker ended without saying why");
-    } else if (WIFSIGNALED(status)) {
-        strcpy(end->reason, "killed");
-        snprintf(end->detail, sizeof(end->detail), "the worker was killed by signal %d (%s)",
-                 WTERMSIG(status), strsignal(WTERMSIG(status)));
-    } else {
-        strcpy(end->reason, end->detail[0] ? "start-failed" : "unknown");
-        if (!end->detail[0])
-            snprintf(end->detail, sizeof(end->detail),
-                     "the worker ended with status %d and without saying why", WEXITSTATUS(status));
-    }
+    else if (has_problem && !account.has_run)
+        strcpy(end->reason, "start-failed");
+    else if (has_problem)
+        strcpy(end->reason, known ? "failed" : "unknown");
+    else if (known)
+        set(end, "unknown", "the worker ended with status %d and without saying why", WEXITSTATUS(status));
+    else
+        set(end, "unknown",
+            "the worker ended without a word, as one does that is killed or crashes: dmesg may say more");
+}
+
+int vm_end_append(const struct vm_end *end, int directory, const char *file_name)
+{
+    json_t *value =
+        json_pack("{s:s, s:s, s:o, s:o, s:o}", "event", "state", "state", "Off", "reason",
+                  text_json(end->reason), "path", text_json(end->path), "detail", text_json(end->detail));
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    if (!text)
+        return ENOMEM;
+    int descriptor =
+        openat(directory, file_name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int error = descriptor < 0 || dprintf(descriptor, "\n%s\n", text) < 0 ? errno : 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    free(text);
+    return error;
 }
 
 bool vm_end_read(struct vm_end *end, int directory, const char *file_name, int status)

@@ -24,4 +24,8 @@ void vm_end_determine(struct vm_end *end, const char *output, int status);
 /* The same from the last part of a file. False: there is no such file. */
 bool vm_end_read(struct vm_end *end, int directory, const char *file_name, int status);
 
+/* Adds an end to such a file, so that it is found there again when the status is known no more. 0 or an
+ * errno. */
+int vm_end_append(const struct vm_end *end, int directory, const char *file_name);
+
 #endif

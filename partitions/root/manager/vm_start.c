@@ -60,6 +60,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct vm *vm, const char
     vsnprintf(vm->end.detail, sizeof(vm->end.detail), format, arguments);
     va_end(arguments);
     text_clean(vm->end.detail);
+    vm_keep_end(vm);
     end_start(vm);
     vm_enter(vm, VM_OFF);
 }
@@ -285,6 +286,7 @@ void vm_start(struct vm *vm, const struct identity *asker)
         return;
     }
     memset(&start->files, 0xff, sizeof(start->files)); /* all -1 */
+    vm_forget_end(vm);
     vm_enter(vm, VM_STARTING);
     int error = opener_begin(&vm->manager->openers, &plan, files_opened, vm);
     if (error)

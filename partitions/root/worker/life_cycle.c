@@ -116,6 +116,15 @@ static void end(struct life_cycle *life_cycle, enum off_reason reason, const cha
     enter(life_cycle, MACHINE_OFF);
 }
 
+void life_cycle_fail(struct life_cycle *life_cycle, const char *detail)
+{
+    size_t used = life_cycle->off_reason == OFF_FAILED ? strlen(life_cycle->detail) : 0;
+
+    life_cycle->off_reason = OFF_FAILED;
+    snprintf(life_cycle->detail + used, sizeof life_cycle->detail - used, "%s%s", used ? "; " : "", detail);
+    enter(life_cycle, MACHINE_OFF);
+}
+
 static bool freeze(struct life_cycle *life_cycle, bool frozen)
 {
     char error[MACHINE_ERROR_SIZE];

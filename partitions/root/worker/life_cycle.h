@@ -73,6 +73,9 @@ void life_cycle_close(struct life_cycle *life_cycle);
 /* Loads the guest and lets it run. False: it is Off with OFF_START_FAILED. */
 bool life_cycle_start(struct life_cycle *life_cycle, struct machine *machine);
 
+/* It is Off, and something went wrong afterwards: that is told as the reason, behind an earlier failure. */
+void life_cycle_fail(struct life_cycle *life_cycle, const char *detail);
+
 /*
  * Requests. NULL: done, or under way; otherwise why not, in one line.
  */

@@ -241,14 +241,12 @@ static int run(struct worker *worker, const struct arguments *arguments,
         event_loop_wait(&worker->loop, -1);
         event_loop_dispatch(&worker->loop);
     }
+    control_close(&worker->control);
+    if (!machine_destroy(machine, error))
+        life_cycle_fail(&worker->life_cycle, error);
     status = worker->life_cycle.off_reason;
     if (status != OFF_POWER_OFF && status != OFF_TURNED_OFF)
         fprintf(stderr, "loam-worker: %s: %s\n", configuration->name, worker->life_cycle.detail);
-    control_close(&worker->control);
-    if (!machine_destroy(machine, error)) {
-        fprintf(stderr, "loam-worker: %s: %s\n", configuration->name, error);
-        status = OFF_FAILED;
-    }
     mshv_close(&worker->mshv);
     return status;
 }
