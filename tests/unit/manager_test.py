@@ -96,6 +96,7 @@ class Host:
         self.options = {"worker": WORKER, "switch": SWITCH, "group": str(GROUP), "worker-user": "nobody",
                         "switch-user": "nobody", **options}
         self.process = None
+        self.prefix = []  # what loamd is started by
         self.kernel = self.file("vmlinuz", self.kernel_bytes())
 
     # Files
@@ -128,7 +129,8 @@ class Host:
 
     def start(self, expect=True):
         self.log = open(self.path("loamd.log"), "ab")
-        arguments = [LOAMD, "--state", self.path("state"), "--run", self.path("run"), "--log", self.path("log")]
+        arguments = [*self.prefix, LOAMD, "--state", self.path("state"), "--run", self.path("run"), "--log",
+                     self.path("log")]
         arguments += [f"--{name}={value}" for name, value in self.options.items()]
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         if expect:
@@ -936,6 +938,58 @@ def shutdown_is_roots(host):
     done = subprocess.run([PYTHON, "-c", script, host.path("run/loamd.sock"), request.decode()], user=ALICE,
                           group=ALICE, extra_groups=[GROUP], capture_output=True, text=True, timeout=LIMIT)
     check("only root may" in done.stdout, done.stdout + done.stderr)
+
+
+class FakeDirectory(threading.Thread):
+    """A directory service that loamd has to ask for accounts: C libraries ask nscd first. It answers that everybody is
+    nobody, and notes which processes ask."""
+
+    def __init__(self, host):
+        super().__init__(daemon=True)
+        os.mkdir(host.path("nscd"))
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(host.path("nscd/socket"))
+        self.listener.listen()
+        self.asked = []
+        host.prefix = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /run && mkdir /run/nscd && "
+                       "mount --bind \"$0\" /run/nscd && exec \"$@\"", host.path("nscd")]
+
+    def run(self):
+        while True:
+            connection = self.listener.accept()[0]
+            with connection:
+                pid = struct.unpack("=3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                kind = struct.unpack("=3i", connection.recv(12))[1]
+                self.asked.append(pid)
+                if kind < 2:  # GETPWBYNAME, GETPWBYUID
+                    connection.recv(1024)
+                    connection.sendall(struct.pack("=9i", 2, 1, 7, 2, 65534, 65534, 1, 2, 2) + b"nobody\0x\0\0/\0/\0")
+
+
+@case
+def directory_services_are_not_waited_for(host):
+    host.stop()
+    directory = FakeDirectory(host)
+    directory.start()
+    host.start()
+    check(host.process.pid in directory.asked, "loamd has asked for nobody at its start")
+    directory.asked.clear()
+    os.chmod(host.path("run/loamd.sock"), 0o666)
+    host.refuse("user 40003 may not manage virtual machines", "vm", "list", user=EVE, status=3)
+    kernel = host.file("kernel", host.kernel_bytes(), ALICE, 0o600)
+    host.refuse("kernel: user 40002 may not read it", "vm", "create", "a", "--kernel", kernel, **BOBS)
+    host.do("vm", "create", "a", "--kernel", kernel, **ALICES)
+    host.do("vm", "start", "a", **BOBS)  # whose process has to ask for her groups
+    console = subprocess.Popen([LOAM, "vm", "console", "a", "--socket", host.path("run/loamd.sock")], user=ALICE,
+                               group=ALICE, extra_groups=[GROUP], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    equal(wait_until(lambda: host.show("a")["console"], "a holder of the console"),
+          f"user {ALICE} (process {console.pid})")
+    host.refuse(f"user {ALICE} .process {console.pid}. has it", "vm", "console", "a", **BOBS)
+    console.kill()
+    console.communicate()
+    check(directory.asked and host.process.pid not in directory.asked,
+          f"loamd is {host.process.pid}, and {directory.asked} have asked")
 
 
 # Console --------------------------------------------------------------------------------------------------------------

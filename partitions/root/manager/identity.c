@@ -107,11 +107,17 @@ int identity_become(const struct identity *identity)
     return 0;
 }
 
+/* getpwuid() would ask whatever nsswitch.conf names, and wait for it. */
 void identity_name(uid_t user, char name[IDENTITY_NAME_SIZE])
 {
-    const struct passwd *entry = getpwuid(user);
+    FILE *accounts = fopen("/etc/passwd", "re");
+    const struct passwd *entry = NULL;
+    while (accounts && (entry = fgetpwent(accounts)) != NULL && entry->pw_uid != user)
+        ;
     if (entry)
         snprintf(name, IDENTITY_NAME_SIZE, "%.*s", IDENTITY_NAME_SIZE - 1, entry->pw_name);
     else
         snprintf(name, IDENTITY_NAME_SIZE, "user %u", (unsigned)user);
+    if (accounts)
+        fclose(accounts);
 }

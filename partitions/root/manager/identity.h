@@ -32,7 +32,10 @@ bool identity_has_group(const struct identity *identity, gid_t group);
 /* Gives this process the user's rights and no others, for good. 0 or an errno. */
 int identity_become(const struct identity *identity);
 
-/* "alice", or "user 1234" if there is no such account. May wait as above. */
+/*
+ * "alice", or "user 1234" if /etc/passwd has no such account. Directory services are not asked, so that
+ * whoever connects cannot make loamd wait for one.
+ */
 void identity_name(uid_t user, char name[IDENTITY_NAME_SIZE]);
 
 #endif
