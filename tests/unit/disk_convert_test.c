@@ -164,9 +164,9 @@ static void nothing_is_overwritten(void **state)
 
     const struct disk_convert_options options = {.replace = true};
     assert_false(disk_convert("source", "source", DISK_FORMAT_RAW, &options, &error));
-    expect_error(EEXIST, "source: is the disk that is to be converted");
+    expect_error(EINVAL, "source: is the disk that is to be converted");
     assert_false(disk_convert("source", "./source", DISK_FORMAT_RAW, NULL, &error));
-    expect_error(EEXIST, "source: is the disk that is to be converted");
+    expect_error(EINVAL, "source: is the disk that is to be converted");
 
     struct disk *disk = must_open("other", 0);
     assert_false(disk_convert("source", "other", DISK_FORMAT_RAW, &options, &error));

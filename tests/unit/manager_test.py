@@ -97,6 +97,7 @@ class Host:
                         "switch-user": "nobody", **options}
         self.process = None
         self.prefix = []  # what loamd is started by
+        self.mounts = []
         self.kernel = self.file("vmlinuz", self.kernel_bytes())
 
     # Files
@@ -168,6 +169,14 @@ class Host:
         with open(self.path("run", "vm", name + ".json")) as file:
             return json.load(file)["pid"]
 
+    def fill(self, name):
+        """A small file system on this directory, which is full; returns what makes room on it."""
+        path = self.path(name)
+        os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "tmpfs", path], check=True)
+        self.mounts.append(path)
+        return os.path.join(path, "filler")
+
     def close(self):
         if self.process and self.process.poll() is None:
             self.process.kill()
@@ -177,6 +186,8 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        for path in self.mounts:
+            subprocess.run(["umount", "--lazy", path], check=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
     # The command
@@ -1243,6 +1254,63 @@ def switches(host):
 
 
 @case
+def switch_mistakes_change_nothing(host):
+    host.do("switch", "create", "lab", "--subnet", "10.99.0.0/24")
+
+    def wrong(pattern, *arguments, **options):
+        host.refuse(pattern, "switch", "create", *arguments, **options)
+
+    def usage(pattern, *arguments):
+        before = host.definitions()
+        done = host.loam("switch", *arguments)
+        equal((done.status, host.definitions()), (2, before), f"status of {arguments}, and what it changed")
+        check(re.search(pattern, done.err), f"{arguments}: {done.err!r}, not {pattern!r}")
+    for name in ("", ".", "..", ".x", "-", "a/b", "../../x", "a b", "a\n", "ä", "x" * 64):
+        wrong("name: .*(cannot be a name: use 1 to 63 letters, digits|control characters)", "--", name)
+    for name in ("default", "lab"):
+        wrong(f"there is a switch {name} already: choose another name", name)
+        wrong(f"there is a switch {name} already: choose another name", name, "--subnet", "10.98.0.0/24")
+    for text in ("", "ten", "10.98.0.0", "10.98.0.0/", "10.98.0.0/x", "10.98.0.0/-8", "10.98.0.0/024", "10.98.0/24",
+                 "10.98.0.256/24", "10.98.0.0/24 ", "fd00::/64", "10.98.0.0/24/24"):
+        wrong(f"subnet: '{re.escape(text)}' is not a network: write it as 192.168.100.0/24", "x", "--subnet", text)
+    for text in ("10.98.0.0/0", "10.98.0.0/15", "10.98.0.0/30", "10.98.0.0/33"):
+        wrong(f"subnet: the prefix of '{text}' must be from 16 to 29", "x", "--subnet", text)
+    wrong("'10.98.7.1/16' is an address, not a network: did you mean 10.98.0.0/16", "x", "--subnet", "10.98.7.1/16")
+    for text in ("0.0.0.0/16", "127.0.0.0/24", "169.254.0.0/16", "224.0.0.0/24", "255.255.0.0/16"):
+        wrong(f"'{text}' is reserved and cannot be used", "x", "--subnet", text)
+    for text in ("10.99.0.0/24", "10.99.0.128/25", "10.99.0.0/16"):
+        wrong(f"subnet: {text} overlaps 10.99.0.0/24 of switch lab: choose another", "x", "--subnet", text)
+    for kind in ("external", "internal", "nat", ""):
+        wrong(f"--type: '{kind}' cannot be made, only NAT", "x", "--type", kind)
+    usage("NAME is missing", "create")
+    usage("'y' is one too many", "create", "x", "y")
+    usage("unrecognized option '--subnte'", "create", "x", "--subnte", "10.98.0.0/24")
+    usage("option '--subnet' requires an argument", "create", "x", "--subnet")
+    usage("option '--allow-host' doesn't allow an argument", "create", "x", "--allow-host=yes")
+    wrong("may not manage virtual machines.*only root and members of the group loam", "x", user=EVE, status=3)
+    # A definition that cannot be read keeps its name.
+    with open(host.path("state/switch/broken.json"), "w") as file:
+        file.write("{")
+    host.restart()
+    wrong("there is a switch broken already: choose another name", "broken")
+    # What the command does not let through.
+    for pattern, arguments in (("\"name\" is missing", {}), ("name: must be a string, not a number", {"name": 1}),
+                               ("type: must be \"NAT\"", {"name": "x", "type": "external"}),
+                               ("allow_host: must be true or false, not a string", {"name": "x", "allow_host": "no"}),
+                               ("subnet: must be a string, not a list", {"name": "x", "subnet": []}),
+                               ("unknown key \"gateway\"", {"name": "x", "gateway": "10.98.0.1"})):
+        request = {"version": 1, "request": "switch-create", "arguments": arguments}
+        error = host.raw(json.dumps(request).encode())[0]["error"]
+        equal((error["code"], error["message"]), ("value", pattern), f"answer to {arguments}")
+    for name, rule in (("x", "tcp:x:web1:80"), ("99999", "tcp:99999:web1:80"), ("", "tcp::web1:80"),
+                       ("-1", "tcp:80:web1:-1")):
+        host.refuse(f"port: must be from 1 to 65535, not '{name}'", "switch", "forward", "default", rule)
+    # A member of the group may.
+    host.do("switch", "create", "x", "--subnet", "10.98.0.0/24", **ALICES)
+    equal(host.do("switch", "list", "--names").out, "default\nlab\nx\n")
+
+
+@case
 def switch_that_cannot_start(host):
     host.options["switch"] = "/bin/false"
     host.restart()
@@ -1444,6 +1512,134 @@ def disk_progress_on_a_terminal(host):
     equal((quiet.out, quiet.err), ("", ""), "output without a terminal")
 
 
+@case
+def disk_mistakes(host):
+    disk = host.path("x.vhd")
+    for pattern, *arguments in (
+            ("a size of 0 bytes: it must be a multiple of 512, and not 0", "--size", "0"),
+            ("--block-size: only a dynamic VHD has blocks", "--size", "1M", "--format", "fixed", "--block-size", "1M"),
+            ("--block-size: must be a power of two from 4K up, not 0", "--size", "1M", "--block-size", "0"),
+            ("power of two of at least 4096", "--size", "1M", "--block-size", "3M"),
+            ("--sparse: is for fixed and raw disks", "--size", "1M", "--sparse")):
+        host.refuse(pattern, "disk", "create", disk, *arguments)
+    host.do("disk", "create", disk, "--size", "1M")
+    host.refuse("x.vhd: is the disk that is to be converted: give the new one another name$", "disk", "convert", disk,
+                disk, "--replace")
+    made = host.do("disk", "create", host.path("y.vhd"), "--size", "1M", "--json").json()
+    equal((made["path"], made["format"], made["size"]), (host.path("y.vhd"), "dynamic", MIB))
+    made = host.do("disk", "convert", disk, host.path("y.img"), "--json").json()
+    equal((made["path"], made["format"], made["size"]), (host.path("y.img"), "raw", MIB))
+
+
+@case
+def cancelled_disk_work_leaves_nothing(host):
+    source = host.path("source.img")
+    with open(source, "wb") as file:
+        file.truncate(1 << 40)
+        for offset in range(0, 1 << 30, 1 << 16):  # so that there is something to do for long
+            os.pwrite(file.fileno(), b"x", offset)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = subprocess.Popen([LOAM, "disk", "convert", source, host.path("copy.vhd")], stderr=subprocess.PIPE,
+                                   text=True)
+        wait_until(lambda: [name for name in os.listdir(host.root) if name.endswith(".part")], "the beginning")
+        process.send_signal(number)
+        equal((process.communicate(timeout=LIMIT)[1], process.returncode),
+              (f"loam: {host.path('copy.vhd')}: cancelled\n", 128 + number), f"end by {number}")
+        equal([name for name in os.listdir(host.root) if name.endswith((".part", ".vhd"))], [], "what is left")
+
+
+# Full file systems ----------------------------------------------------------------------------------------------------
+
+def fill_up(filler):
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 1024)
+        except OSError:
+            pass
+
+
+@case
+def full_state_directory_loses_nothing(host):
+    host.stop()
+    filler = host.fill("state")
+    host.start()
+    wait_until(lambda: host.do("switch", "show", "default", "--json").json()["gateway"], "the default switch")
+    gateway = host.do("switch", "show", "default", "--json").json()["gateway"]
+    child = re.sub(r"\d+$", "20", gateway)
+    port = free_port()
+    host.create("a")
+    host.do("switch", "forward", "default", f"tcp:{port}:{child}:80")
+    fill_up(filler)
+    place = f"cannot be kept in {host.path('state')}: No space left on device"
+    definitions = host.definitions()
+    host.refuse(place, "vm", "create", "b", "--kernel", host.kernel)
+    host.refuse(place, "vm", "set", "a", "--memory", "128M")
+    host.refuse(place, "switch", "create", "lab")
+    host.refuse(place, "switch", "forward", "default", f"tcp:{free_port()}:{child}:80")
+    host.refuse(place, "switch", "forward", "default", "--remove", f"tcp:{port}")
+
+    def known():
+        forwards = host.do("switch", "show", "default", "--json").json()["forwards"]
+        return (host.do("vm", "list", "--names").out, host.show("a")["memory"],
+                host.do("switch", "list", "--names").out, [entry["host_port"] for entry in forwards])
+    equal(known(), ("a\n", 64 * MIB, "default\n", [port]))
+    host.do("vm", "start", "a")
+    host.restart(signal.SIGKILL)
+    host.expect_state("a", "Running")
+    equal((known(), host.definitions()), (("a\n", 64 * MIB, "default\n", [port]), definitions))
+    host.do("vm", "stop", "a")
+    os.unlink(filler)
+    host.do("vm", "set", "a", "--memory", "128M")
+    host.do("switch", "forward", "default", "--remove", f"tcp:{port}")
+
+
+@case
+def full_run_directory_is_named(host):
+    host.stop()
+    for pid in host.processes():
+        os.kill(pid, signal.SIGKILL)
+    filler = host.fill("run")
+    host.start()
+    host.create("a")
+    fill_up(filler)
+    host.refuse(f"a cannot be started: its worker cannot be started and recorded in {host.path('run')}: No space left",
+                "vm", "start", "a")
+    equal(host.state("a"), "Off")
+    os.unlink(filler)
+    host.do("vm", "start", "a")
+
+
+@case
+def full_disk_for_a_new_image(host):
+    filler = host.fill("small")
+    for arguments in (["--format", "fixed"], ["--format", "raw"]):
+        host.refuse("small/x: No space left on device", "disk", "create", host.path("small/x"), "--size", "1M",
+                    *arguments)
+    source = host.file("source.img", b"x" * MIB)
+    host.refuse("small/x.vhd: No space left on device", "disk", "convert", source, host.path("small/x.vhd"))
+    host.do("disk", "create", host.path("small/kept.vhd"), "--size", "1M")
+    with open(host.path("small/kept.vhd"), "rb") as file:
+        before = file.read()
+    fill_up(filler)
+    host.refuse("small/kept.vhd: No space left on device", "disk", "create", host.path("small/kept.vhd"), "--size",
+                "2M", "--replace")
+    with open(host.path("small/kept.vhd"), "rb") as file:
+        equal(file.read() == before, True, "the image that was to be replaced is as it was")
+    equal(sorted(os.listdir(host.path("small"))), ["filler", "kept.vhd"])
+
+
+@case
+def output_that_cannot_be_written_is_a_failure(host):
+    for arguments in (["vm", "list"], ["switch", "list", "--json"], ["vm", "--help"], ["--help"]):
+        socket_option = [] if "--help" in arguments else ["--socket", host.path("run/loamd.sock")]
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([LOAM, *arguments, *socket_option], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=LIMIT)
+        equal((done.returncode, done.stderr),
+              (1, "loam: standard output cannot be written: No space left on device\n"), f"{arguments}")
+
+
 # Completion -----------------------------------------------------------------------------------------------------------
 
 @case
@@ -1468,6 +1664,41 @@ def completion(host):
     equal(complete("switch", "show", ""), ["default"])
     equal(complete("vm", "stop", "--t"), ["--timeout", "--turn-off"])
     equal(complete("vm", "wait", "web1", "--state", "R"), ["Running"])
+    equal(complete("vm", "create", "x", "--nic", "=", "def"), ["default"])
+    equal(complete("vm", "create", "x", "--nic", "="), ["default"])
+    equal(complete("vm", "create", "x", "-n", "d"), ["default"])
+    # All that --help shows, and the manual page has it too.
+    with open(os.path.join(TOP, "docs/man/loam.1")) as file:
+        page = file.read()
+
+    def words(pattern, *arguments):
+        done = subprocess.run([LOAM, *arguments], capture_output=True, text=True, timeout=LIMIT)
+        equal(done.returncode, 0, f"status of {arguments}")
+        return re.findall(pattern, done.stdout, re.M)
+    verbs = words(r"^  loam (\w+) (\w+) ", "--help")
+    check(len(verbs) > 20, verbs)
+    for noun, verb in verbs:
+        check(verb in complete(noun, ""), f"completion of {noun} has no {verb}")
+        check(f".It Cm {noun} {verb}" in page, f"the manual page has no {noun} {verb}")
+        options = set(words(r"^ .{0,5} (--[a-z-]+)", noun, verb, "--help"))
+        equal(set(complete(noun, verb, "-")), options - {"--usage", "--version"}, f"completion of {noun} {verb} -")
+        missing = [option for option in options - {"--usage", "--version"} if f"Fl {option[1:]}" not in page and
+                   f", {option[1:]}" not in page]
+        equal(missing, [], f"options of {noun} {verb} that the manual page has not")
+
+
+@case
+def help_is_found(host):
+    def told(*arguments):
+        done = subprocess.run([LOAM, *arguments], capture_output=True, text=True, timeout=LIMIT)
+        equal((done.returncode, done.stderr), (0, ""), f"loam {' '.join(arguments)}")
+        return done.stdout
+    for arguments in (["help"], ["-h"], ["-?"], ["--help"]):
+        equal(told(*arguments), told(), f"loam {arguments}")
+    for arguments in (["help", "vm"], ["vm", "help"], ["vm", "-h"], ["vm", "--help"]):
+        equal(told(*arguments), told("vm", "--help"), f"loam {arguments}")
+    for arguments in (["help", "vm", "set"], ["vm", "help", "set"], ["vm", "set", "-h"], ["vm", "set", "-?"]):
+        equal(told(*arguments), told("vm", "set", "--help"), f"loam {arguments}")
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -17,14 +17,17 @@ enum { OPTION_JSON = 0x1000, OPTION_SOCKET };
 static const struct argp_option common_options[] = {
     {"json", OPTION_JSON, NULL, 0, "Print JSON, for programs", 90},
     {"socket", OPTION_SOCKET, "PATH", 0, "Where loamd listens (default " MANAGER_SOCKET ")", 90},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, 90}, /* what many type for --help */
     {0},
 };
 /* clang-format on */
 
 static error_t parse_common(int key, char *text, struct argp_state *state)
 {
-    (void)state;
     switch (key) {
+    case 'h':
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
+        return 0;
     case OPTION_JSON:
         cli_options.json = true;
         return 0;

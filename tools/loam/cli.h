@@ -14,7 +14,7 @@ enum {
     CLI_USAGE = 2,
     CLI_UNREACHABLE = 3, /* loamd does not run, or may not be used */
     CLI_TIMEOUT = 4,     /* not within the time given */
-    CLI_INTERRUPTED = 130,
+    CLI_SIGNALLED = 128, /* and the signal's number: ended by one, in order */
 };
 
 struct cli_options {

@@ -23,12 +23,12 @@ _loam_options()
 _loam_option_value()
 {
     case $1 in
-    --kernel | --initrd | --disk | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
-    --nic) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
-    --format) mapfile -t COMPREPLY < <(compgen -W "dynamic fixed raw" -- "$2") ;;
+    --kernel | -k | --initrd | -i | --disk | -d | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    --nic | -n) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
+    --format | -f) mapfile -t COMPREPLY < <(compgen -W "dynamic fixed raw" -- "$2") ;;
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | --cpus | --cmdline | --timeout | --size | --block-size | --subnet) COMPREPLY=() ;;
+    --memory | -m | --cpus | -c | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet) COMPREPLY=() ;;
     *) return 1 ;;
     esac
 }
@@ -46,6 +46,13 @@ _loam_argument()
 _loam()
 {
     local word=${COMP_WORDS[COMP_CWORD]} verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}"
+    local previous=${COMP_WORDS[COMP_CWORD - 1]}
+    # --option=value is three words.
+    if [[ $word == = ]]; then
+        word=""
+    elif [[ $previous == = ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
     local -A verbs=(
         [host]="info log stats"
         [vm]="create list show start stop reset pause resume wait set console remove"
@@ -57,7 +64,7 @@ _loam()
         mapfile -t COMPREPLY < <(compgen -W "host vm disk switch" -- "$word")
     elif [[ $COMP_CWORD -eq 2 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "${verbs[${COMP_WORDS[1]}]:-}" -- "$word")
-    elif _loam_option_value "${COMP_WORDS[COMP_CWORD - 1]}" "$word"; then
+    elif _loam_option_value "$previous" "$word"; then
         return
     elif [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_loam_options "$verb")" -- "$word")

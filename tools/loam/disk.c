@@ -75,6 +75,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPTION_BLOCK_SIZE:
         arguments->block_size = (uint32_t)parse_size("--block-size", text, UINT32_MAX);
+        if (!arguments->block_size)
+            cli_refuse("--block-size: must be a power of two from 4K up, not 0");
         return 0;
     case OPTION_SPARSE:
         arguments->sparse = true;
@@ -128,10 +130,68 @@ static int fail(const struct disk_error *error)
         cli_complain("%.*sin use by virtual machine %s: stop it first", (int)error->reason, error->text, vm);
     else
         cli_complain("%s%s", error->text, remedy);
-    return error->code == ECANCELED ? CLI_INTERRUPTED : CLI_REFUSED;
+    return error->code == ECANCELED ? CLI_SIGNALLED + progress_signal() : CLI_REFUSED;
+}
+
+/* ---- What an image is ---- */
+
+static json_t *identifier_json(const uint8_t *id)
+{
+    return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1],
+                        id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12],
+                        id[13], id[14], id[15]);
+}
+
+static json_t *info_json(const char *path, const struct disk_info *info)
+{
+    json_t *value = json_pack("{s:o, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", text_json(path), "format",
+                              disk_format_name(info->format), "size", (json_int_t)info->size, "file_size",
+                              (json_int_t)info->file_size, "file_space", (json_int_t)info->file_space,
+                              "geometry", info->geometry.cylinders, info->geometry.heads,
+                              info->geometry.sectors_per_track, "in_use", info->in_use);
+    if (info->format == DISK_FORMAT_RAW)
+        return value;
+    json_object_update_new(value,
+                           json_pack("{s:s, s:s, s:I, s:o, s:b, s:b}", "creator", info->creator_application,
+                                     "creator_host", info->creator_host, "created", (json_int_t)info->created,
+                                     "identifier", identifier_json(info->identifier), "saved_state",
+                                     info->saved_state, "footer_damaged", info->footer_damaged));
+    if (info->format == DISK_FORMAT_DYNAMIC)
+        json_object_update_new(
+            value, json_pack("{s:I, s:I, s:I, s:I}", "block_size", (json_int_t)info->block_size, "blocks",
+                             (json_int_t)info->blocks, "allocated_blocks", (json_int_t)info->allocated_blocks,
+                             "damaged_blocks", (json_int_t)info->damaged_blocks));
+    return value;
+}
+
+static int print_json(const char *path, bool raw)
+{
+    struct disk_info info;
+    struct disk_error error;
+    if (!disk_info(path, raw ? DISK_OPEN_RAW : 0, &info, &error))
+        return fail(&error);
+    cli_print_json(info_json(path, &info));
+    return CLI_DONE;
 }
 
 /* ---- Create and convert ---- */
+
+/* Options that the format has no use for are a mistake. */
+static void check_options(const struct disk_arguments *arguments)
+{
+    if (arguments->block_size && arguments->format != DISK_FORMAT_DYNAMIC)
+        cli_refuse("--block-size: only a dynamic VHD has blocks");
+    if (arguments->sparse && arguments->format == DISK_FORMAT_DYNAMIC)
+        cli_refuse(
+            "--sparse: is for fixed and raw disks; a dynamic VHD takes its space as it is written anyway");
+}
+
+static int finish(bool made, const struct disk_error *error, const char *path, enum disk_format format)
+{
+    if (!made)
+        return fail(error);
+    return cli_options.json ? print_json(path, format == DISK_FORMAT_RAW) : CLI_DONE;
+}
 
 /* clang-format off */
 static const struct argp_option create_options[] = {
@@ -155,6 +215,7 @@ int disk_create_verb(int argc, char **argv)
                      arguments.paths[0]);
         return CLI_USAGE;
     }
+    check_options(&arguments);
     const struct disk_create_options options = {
         .block_size = arguments.block_size,
         .sparse = arguments.sparse,
@@ -163,7 +224,7 @@ int disk_create_verb(int argc, char **argv)
     };
     bool created = disk_create(arguments.paths[0], arguments.size, arguments.format, &options, &error);
     progress_end();
-    return created ? CLI_DONE : fail(&error);
+    return finish(created, &error, arguments.paths[0], arguments.format);
 }
 
 /* clang-format off */
@@ -198,6 +259,7 @@ int disk_convert_verb(int argc, char **argv)
             arguments.paths[1]);
         return CLI_USAGE;
     }
+    check_options(&arguments);
     const struct disk_convert_options options = {
         .source_raw = arguments.raw,
         .block_size = arguments.block_size,
@@ -206,7 +268,7 @@ int disk_convert_verb(int argc, char **argv)
     };
     bool converted = disk_convert(arguments.paths[0], arguments.paths[1], arguments.format, &options, &error);
     progress_end();
-    return converted ? CLI_DONE : fail(&error);
+    return finish(converted, &error, arguments.paths[1], arguments.format);
 }
 
 /* ---- Info ---- */
@@ -217,35 +279,6 @@ static const struct argp_option info_options[] = {
     {0},
 };
 /* clang-format on */
-
-static json_t *identifier_json(const uint8_t *id)
-{
-    return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1],
-                        id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12],
-                        id[13], id[14], id[15]);
-}
-
-static json_t *info_json(const char *path, const struct disk_info *info)
-{
-    json_t *value = json_pack("{s:o, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", text_json(path), "format",
-                              disk_format_name(info->format), "size", (json_int_t)info->size, "file_size",
-                              (json_int_t)info->file_size, "file_space", (json_int_t)info->file_space,
-                              "geometry", info->geometry.cylinders, info->geometry.heads,
-                              info->geometry.sectors_per_track, "in_use", info->in_use);
-    if (info->format == DISK_FORMAT_RAW)
-        return value;
-    json_object_update_new(value,
-                           json_pack("{s:s, s:s, s:I, s:o, s:b, s:b}", "creator", info->creator_application,
-                                     "creator_host", info->creator_host, "created", (json_int_t)info->created,
-                                     "identifier", identifier_json(info->identifier), "saved_state",
-                                     info->saved_state, "footer_damaged", info->footer_damaged));
-    if (info->format == DISK_FORMAT_DYNAMIC)
-        json_object_update_new(
-            value, json_pack("{s:I, s:I, s:I, s:I}", "block_size", (json_int_t)info->block_size, "blocks",
-                             (json_int_t)info->blocks, "allocated_blocks", (json_int_t)info->allocated_blocks,
-                             "damaged_blocks", (json_int_t)info->damaged_blocks));
-    return value;
-}
 
 static void describe_vhd(const struct disk_info *info)
 {
@@ -273,12 +306,10 @@ int disk_info_verb(int argc, char **argv)
     struct disk_error error;
     char size[SIZE_TEXT_SIZE], space[SIZE_TEXT_SIZE], vm[64];
     cli_parse(argc, argv, info_options, parse, "FILE", "Shows what a disk image is.", &arguments);
+    if (cli_options.json)
+        return print_json(arguments.paths[0], arguments.raw);
     if (!disk_info(arguments.paths[0], arguments.raw ? DISK_OPEN_RAW : 0, &info, &error))
         return fail(&error);
-    if (cli_options.json) {
-        cli_print_json(info_json(arguments.paths[0], &info));
-        return CLI_DONE;
-    }
     size_format(info.size, size);
     size_format(info.file_space, space);
     table_describe("File", "%s", arguments.paths[0]);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* loam: the command. A noun, a verb, and the verb's arguments. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "partitions/root/manager/name.h"
 #include "tools/loam/cli.h"
@@ -75,8 +77,8 @@ static char *program_help(int key, const char *text, void *input)
             fprintf(stream, "  loam %s %-*s %s\n", nouns[i].name, 16 - (int)strlen(nouns[i].name), verb->name,
                     verb->summary);
     }
-    fputs("\nloam NOUN VERB --help explains a verb. Exit status: 0 done, 1 refused or "
-          "failed,\n2 usage, 3 loamd cannot be reached, 4 not within the time given.",
+    fputs("\nloam NOUN VERB --help explains a verb. Exit status: 0 done, 1 refused or\n"
+          "failed, 2 usage, 3 loamd cannot be reached, 4 not within the time given.",
           stream);
     fclose(stream);
     return help;
@@ -133,13 +135,27 @@ static int help_noun(const struct noun *noun, FILE *stream)
     return stream == stdout ? CLI_DONE : CLI_USAGE;
 }
 
+static bool asks_for_help(const char *word)
+{
+    static const char *const words[] = {"help", "--help", "-?", "-h"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i], word) == 0)
+            return true;
+    return false;
+}
+
 static int run_verb(const struct noun *noun, int argc, char **argv)
 {
     char program[64], help[64];
     if (argc < 1)
         return help_noun(noun, stderr);
-    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-?") == 0 || strcmp(argv[0], "help") == 0)
-        return help_noun(noun, stdout);
+    if (asks_for_help(argv[0])) {
+        if (argc < 2)
+            return help_noun(noun, stdout);
+        argv[0] = argv[1]; /* "help VERB" is "VERB --help" */
+        argv[1] = "--help";
+        argc = 2;
+    }
     for (const struct verb *verb = noun->verbs; verb->name; verb++) {
         if (strcmp(verb->name, argv[0]) != 0)
             continue;
@@ -152,6 +168,16 @@ static int run_verb(const struct noun *noun, int argc, char **argv)
                        find_near(argv[0], &noun->verbs[0].name, MOST_VERBS, sizeof(struct verb)), help);
 }
 
+/* What was printed has to arrive, or the program has failed. */
+static void finish_output(void)
+{
+    errno = 0; /* why an earlier write failed is not known any more */
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    cli_complain("standard output cannot be written%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+    _exit(CLI_REFUSED);
+}
+
 int main(int argc, char **argv)
 {
     static const struct argp parser = {
@@ -162,12 +188,16 @@ int main(int argc, char **argv)
         .help_filter = program_help,
     };
     int place = argc;
+    atexit(finish_output);
     argp_err_exit_status = CLI_USAGE;
     argp_program_version = "loam " LOAM_VERSION;
     argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &place);
     if (place >= argc)
         return CLI_USAGE;
-    if (strcmp(argv[place], "help") == 0) {
+    if (strcmp(argv[place], "help") == 0 && place + 1 < argc) {
+        argv[place] = argv[place + 1]; /* "help NOUN" is "NOUN help" */
+        argv[place + 1] = "help";
+    } else if (strcmp(argv[place], "help") == 0) {
         char *arguments[] = {argv[0], "--help", NULL};
         argp_parse(&parser, 2, arguments, 0, NULL, &place);
     }

@@ -15,8 +15,7 @@ static int shown = -1; /* per cent */
 
 static void on_signal(int number)
 {
-    (void)number;
-    cancelled = 1;
+    cancelled = number;
 }
 
 static void draw(void *context, uint64_t done, uint64_t total)
@@ -36,13 +35,21 @@ static void draw(void *context, uint64_t done, uint64_t total)
 
 struct disk_progress progress_begin(const char *what)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup(1) */
+            sigaction(signals[i], &action, NULL);
     struct disk_progress progress = {.context = (void *)what, .cancel = &cancelled};
     if (isatty(STDERR_FILENO) && !cli_options.json)
         progress.report = draw;
     return progress;
+}
+
+int progress_signal(void)
+{
+    return cancelled;
 }
 
 void progress_end(void)

@@ -266,12 +266,13 @@ static error_t parse_forward(int key, char *text, struct argp_state *state)
     }
 }
 
-/* Ports are checked by loamd; what is no number becomes 0, which is none. */
 static json_t *port_value(const char *text)
 {
     char *end;
     unsigned long port = strtoul(text, &end, 10);
-    return json_integer(*text >= '0' && *text <= '9' && !*end && port <= 65535 ? (json_int_t)port : 0);
+    if (*text < '0' || *text > '9' || *end || port < 1 || port > 65535)
+        cli_refuse("port: must be from 1 to 65535, not '%s'", text);
+    return json_integer((json_int_t)port);
 }
 
 /* "tcp:[ADDRESS:]PORT", and ":CHILD:PORT" behind it unless one is removed. NULL: it is not. */

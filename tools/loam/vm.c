@@ -257,7 +257,10 @@ int vm_start(int argc, char **argv)
     cli_parse(argc, argv, start_options, parse_start, "NAME",
               "Starts a virtual machine; returns when it is Running.", &arguments);
     int status = cli_do("vm-start", name_arguments(arguments.name));
-    return status || !arguments.console ? status : console_run(arguments.name);
+    if (status || !arguments.console)
+        return status;
+    fflush(stdout); /* the console writes past it */
+    return console_run(arguments.name);
 }
 
 struct stop_arguments {

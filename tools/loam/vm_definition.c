@@ -177,8 +177,9 @@ int vm_create(int argc, char **argv)
     cli_parse(
         argc, argv, create_options, parse_values, "NAME",
         "Defines a new virtual machine, which is Off.\vThe files must be open to you, now and at each start, "
-        "whoever starts it. Example:\n  loam vm create web1 --memory 256M --disk web1.vhd --nic default "
-        "--kernel /boot/vmlinuz --initrd /boot/initrd.img --cmdline 'console=ttyS0 root=/dev/sda'",
+        "whoever starts it. Example:\n  loam vm create web1 --memory 256M --disk web1.vhd --nic default \\\n"
+        "      --kernel /boot/vmlinuz --initrd /boot/initrd.img \\\n"
+        "      --cmdline 'console=ttyS0 root=/dev/sda'",
         &arguments);
     return change("vm-create", &arguments);
 }

@@ -166,8 +166,8 @@ bool disk_convert(const char *source, const char *destination, enum disk_format 
     struct new_file new_file;
     bool done = false;
     if (is_same_file(disk, destination)) {
-        disk_error_set(error, EEXIST, destination,
-                       "is the disk that is to be converted; give the new one another name");
+        disk_error_set(error, EINVAL, destination,
+                       "is the disk that is to be converted: give the new one another name");
     } else if (disk_check_size(destination, disk_sectors(disk) * DISK_SECTOR_SIZE, format, block_size,
                                error) &&
                new_file_begin(&new_file, destination, options->replace, error)) {

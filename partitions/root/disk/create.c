@@ -35,7 +35,7 @@ bool disk_check_size(const char *path, uint64_t size, enum disk_format format, u
 {
     uint64_t maximum = format == DISK_FORMAT_RAW ? LARGEST_RAW_SIZE : VHD_MAXIMUM_SIZE;
     if (size == 0 || size % DISK_SECTOR_SIZE != 0)
-        disk_error_set(error, EINVAL, path, "a size of %llu bytes: it must be a multiple of 512",
+        disk_error_set(error, EINVAL, path, "a size of %llu bytes: it must be a multiple of 512, and not 0",
                        (unsigned long long)size);
     else if (size > maximum && format == DISK_FORMAT_RAW)
         disk_error_set(error, EFBIG, path, "a size of %llu bytes is too large", (unsigned long long)size);

@@ -145,8 +145,8 @@ void switch_create_request(struct request *request)
     struct virtual_switch *added = error ? NULL : virtual_switch_add(manager, &definition);
     if (!added) {
         store_remove(manager->switch_definitions, definition.name);
-        request_refuse(request, REFUSED_FAILED, "switch %s cannot be kept: %s", definition.name,
-                       strerror(error ? error : ENOMEM));
+        request_refuse(request, REFUSED_FAILED, "switch %s cannot be kept in %s: %s", definition.name,
+                       manager->settings.state_directory, strerror(error ? error : ENOMEM));
         return;
     }
     added->maker = request;
@@ -314,7 +314,8 @@ static void was_added(void *owner, const json_t *answer)
     }
     forget(definition, find_forward(definition, &rule));
     switch_forwards_call_remove(virtual_switch, &rule, NULL, NULL);
-    request_refuse(request, REFUSED_FAILED, "the forward cannot be kept: %s", strerror(error));
+    request_refuse(request, REFUSED_FAILED, "the forward cannot be kept in %s: %s",
+                   request->manager->settings.state_directory, strerror(error));
 }
 
 /* Where a forward leads: a virtual machine by its name, or an address. False: the request has been refused.
@@ -425,8 +426,8 @@ void switch_unforward_request(struct request *request)
     int error = keep(virtual_switch);
     if (error) {
         definition->forwards[definition->forward_count++] = removed;
-        request_refuse(request, REFUSED_FAILED, "the definition of switch %s cannot be kept: %s", name,
-                       strerror(error));
+        request_refuse(request, REFUSED_FAILED, "the definition of switch %s cannot be kept in %s: %s", name,
+                       request->manager->settings.state_directory, strerror(error));
         return;
     }
     /* Should the process miss this, it is told when it is reached again. */

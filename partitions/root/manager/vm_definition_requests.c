@@ -132,8 +132,8 @@ static bool keep(struct request *request, const struct definition *definition)
     int error = value ? store_write(request->manager->vm_definitions, definition->name, value) : ENOMEM;
     json_decref(value);
     if (error)
-        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be kept: %s", definition->name,
-                       strerror(error));
+        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be kept in %s: %s",
+                       definition->name, request->manager->settings.state_directory, strerror(error));
     return !error;
 }
 

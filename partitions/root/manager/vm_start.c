@@ -173,7 +173,8 @@ static void launch(struct vm *vm)
     struct worker_files *files = &vm->starting->files;
     files->control = open_control(vm);
     if (files->control < 0) {
-        fail(vm, "its control socket cannot be made: %s", strerror(errno));
+        fail(vm, "its control socket cannot be made in %s: %s", vm->manager->settings.run_directory,
+             strerror(errno));
         return;
     }
     files->log = open_log(vm, "log");
@@ -190,7 +191,8 @@ static void launch(struct vm *vm)
     if (output >= 0)
         close(output);
     if (error) {
-        fail(vm, "its worker cannot be started: %s", strerror(error));
+        fail(vm, "its worker cannot be started and recorded in %s: %s", vm->manager->settings.run_directory,
+             strerror(error));
         return;
     }
     end_start(vm);
