@@ -23,6 +23,7 @@ struct machine {
     bool holding; /* a frame that the card refused */
     uint8_t held[NIC_MAXIMUM_FRAME];
     size_t held_length;
+    unsigned queued; /* frames that the card has sent and not flushed */
     unsigned work; /* frames sent by the present action */
 };
 
@@ -43,7 +44,7 @@ enum action {
     ACTION_COUNT,
 };
 
-static bool send(void *port, const struct iovec *vector, int count)
+static void send(void *port, const struct iovec *vector, int count)
 {
     static volatile uint8_t sink;
     struct machine *machine = port;
@@ -58,7 +59,18 @@ static bool send(void *port, const struct iovec *vector, int count)
     if (length < NIC_MINIMUM_FRAME || length > NIC_MAXIMUM_FRAME || ++machine->work > 100000)
         abort();
     (void)sink;
-    return length & 1;
+    machine->queued++;
+}
+
+static bool flush(void *port)
+{
+    struct machine *machine = port;
+    bool good = machine->queued & 1;
+
+    if (machine->queued == 0)
+        abort();
+    machine->queued = 0;
+    return good;
 }
 
 static void ready(void *port)
@@ -94,8 +106,8 @@ static void make_machine(struct machine *machine)
     struct dec21140_configuration configuration = {
         .memory = &machine->memory,
         .timers = &machine->fixture.timers,
-        .mac_address = {0x00, 0x15, 0x5d, 1, 2, 3},
-        .backend = {.send = send,   .ready = ready,      .port = machine         }
+        .mac_address = {0x00, 0x15, 0x5d,  1,                2, 3},
+        .backend = {.send = send,   .flush = flush,       .ready = ready, .port = machine}
     };
 
     fixture_initialize(&machine->fixture);
@@ -156,6 +168,8 @@ static void act(struct machine *machine, struct fuzz_input *input)
     unsigned size;
 
     machine->work = 0;
+    if (machine->queued)
+        abort();
     switch ((enum action)(fuzz_take(input, 1) % ACTION_COUNT)) {
     case ACTION_WRITE:
         set_csr(machine, fuzz_take(input, 1) % DEC21140_CSRS, fuzz_take(input, 4));

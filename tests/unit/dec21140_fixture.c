@@ -12,19 +12,31 @@ const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 const uint8_t group[6] = {0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb};
 const uint8_t stranger[6] = {0x00, 0x15, 0x5d, 0x0a, 0x0b, 0x0c};
 
-static bool send(void *port, const struct iovec *vector, int count)
+static void send(void *port, const struct iovec *vector, int count)
 {
     struct machine *machine = port;
+    unsigned slot = machine->sent_count + machine->queued;
     size_t length = 0;
 
-    assert_in_range(machine->sent_count, 0, SENT_FRAMES - 1);
+    assert_in_range(slot, 0, SENT_FRAMES - 1);
     for (int i = 0; i < count; i++) {
         assert_in_range(length + vector[i].iov_len, 0, NIC_MAXIMUM_FRAME);
-        memcpy(machine->sent[machine->sent_count] + length, vector[i].iov_base, vector[i].iov_len);
+        memcpy(machine->sent[slot] + length, vector[i].iov_base, vector[i].iov_len);
         length += vector[i].iov_len;
     }
     assert_in_range(length, NIC_MINIMUM_FRAME, NIC_MAXIMUM_FRAME);
-    machine->sent_length[machine->sent_count++] = length;
+    machine->sent_length[slot] = length;
+    machine->queued++;
+}
+
+/* Only what is flushed counts as sent. */
+static bool flush(void *port)
+{
+    struct machine *machine = port;
+
+    machine->flushes++;
+    machine->sent_count += machine->queued;
+    machine->queued = 0;
     return !machine->congested;
 }
 
@@ -81,7 +93,7 @@ int dec21140_set_up(void **state)
 {
     struct machine *machine = make_machine();
 
-    start_card(machine, (struct nic_backend){.send = send, .ready = ready, .port = machine});
+    start_card(machine, (struct nic_backend){.send = send, .flush = flush, .ready = ready, .port = machine});
     *state = machine;
     return 0;
 }

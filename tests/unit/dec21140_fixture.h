@@ -76,6 +76,8 @@ struct machine {
     uint8_t sent[SENT_FRAMES][NIC_MAXIMUM_FRAME];
     size_t sent_length[SENT_FRAMES];
     unsigned sent_count;
+    unsigned queued; /* by the card, not flushed */
+    unsigned flushes;
     unsigned ready_calls;
     const uint8_t *held; /* offered again by ready */
     size_t held_length;

@@ -32,6 +32,7 @@ static void test_transmit_ring(void **state)
     set_csr(machine, 5, TI);
     assert_false(machine->line); /* TU is not enabled */
     /* The ring has wrapped: poll demand finds the first descriptor again. */
+    fixture_advance(&machine->fixture, MILLISECOND);
     set_word(machine, TX_RING, OWNED);
     set_csr(machine, 1, 0);
     assert_int_equal(machine->sent_count, 4);
@@ -168,6 +169,7 @@ static void test_transmit_lengths(void **state)
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         unsigned before = machine->sent_count;
 
+        fixture_advance(&machine->fixture, MILLISECOND); /* the wire is free */
         make_frame(machine->ram + TX_BUFFER, 2048, broadcast);
         set_descriptor(machine, TX_RING, OWNED, WHOLE | TER | cases[i].control | cases[i].length, TX_BUFFER,
                        0);
@@ -259,16 +261,12 @@ static void test_transmit_unavailable_is_coalesced(void **state)
         assert_int_equal(TS(csr(machine, 5)), 2);
         fixture_advance(&machine->fixture, 10 * MICROSECOND);
     }
-    send_one(machine, IC);
-    assert_true(machine->line); /* what was asked for comes at once */
-    set_csr(machine, 5, TI);
-    assert_false(machine->line);
     machine->fixture.expirations = 0;
-    fixture_advance(&machine->fixture, 200 * MICROSECOND);
+    fixture_advance(&machine->fixture, 100 * MICROSECOND);
     assert_true(machine->line);
     assert_int_equal(TS(csr(machine, 5)), 6);
     assert_int_equal(machine->fixture.expirations, 1);
-    assert_int_equal(machine->sent_count, 12);
+    assert_int_equal(machine->sent_count, 11);
     set_csr(machine, 5, TU);
     fixture_advance(&machine->fixture, SECOND);
     assert_false(machine->line);
@@ -279,6 +277,192 @@ static void test_transmit_unavailable_is_coalesced(void **state)
     set_csr(machine, 6, 0);
     fixture_advance(&machine->fixture, SECOND);
     assert_int_equal(csr(machine, 5) & TU, 0);
+}
+
+/* With an interrupt that the driver has asked for, the end of the list is told too, and not once more. */
+static void test_transmit_unavailable_with_interrupt(void **state)
+{
+    struct machine *machine = *state;
+
+    set_csr(machine, 4, TX_RING);
+    set_csr(machine, 7, NIS | TU | TI);
+    set_csr(machine, 6, ST);
+    set_csr(machine, 5, TU);
+    for (unsigned i = 0; i < 3; i++) {
+        fixture_advance(&machine->fixture, 10 * MICROSECOND);
+        send_one(machine, IC);
+        assert_true(machine->line);
+        assert_int_equal(csr(machine, 5) & (TI | TU), TI | TU);
+        assert_int_equal(TS(csr(machine, 5)), 6);
+        set_csr(machine, 5, TI | TU);
+    }
+    machine->fixture.expirations = 0;
+    fixture_advance(&machine->fixture, SECOND);
+    assert_false(machine->line);
+    assert_int_equal(machine->fixture.expirations, 0);
+}
+
+#define FULL_FRAME 1514
+#define FULL_TIME  ((FULL_FRAME + 24) * 80) /* nanoseconds of a wire of 100 Mb/s */
+
+/* The driver puts a frame into its list at `index` and demands a poll. */
+static void add_frame(struct machine *machine, unsigned index, uint32_t control, uint32_t length)
+{
+    make_frame(machine->ram + TX_BUFFER, length, broadcast);
+    set_descriptor(machine, TX_RING + 16 * index, OWNED, WHOLE | control | length, TX_BUFFER, 0);
+    set_csr(machine, 1, 0);
+}
+
+/* A started card whose wire has just become busy with a full frame, the first of the list. */
+static void make_wire_busy(struct machine *machine)
+{
+    for (unsigned i = 0; i < 40; i++)
+        set_descriptor(machine, TX_RING + 16 * i, 0, 0, 0, 0);
+    fixture_advance(&machine->fixture, SECOND);
+    set_csr(machine, 4, TX_RING);
+    set_csr(machine, 7, NIS | TU | TI);
+    set_csr(machine, 6, ST);
+    add_frame(machine, 0, 0, FULL_FRAME);
+    assert_int_equal(word(machine, TX_RING), 0); /* a lone frame at once */
+    set_csr(machine, 5, 0xffffffff);
+    machine->flushes = machine->sent_count = 0;
+}
+
+/* While the wire is busy frames gather, and leave together when it is free. */
+static void test_transmit_gathers(void **state)
+{
+    struct machine *machine = *state;
+
+    make_wire_busy(machine);
+    for (unsigned i = 1; i <= 5; i++) {
+        add_frame(machine, i, 0, 60 + i);
+        assert_int_equal(TS(csr(machine, 5)), 2);
+    }
+    fixture_advance(&machine->fixture, FULL_TIME - 1);
+    assert_int_equal(machine->sent_count, 0);
+    assert_int_equal(word(machine, TX_RING + 16), OWNED);
+    fixture_advance(&machine->fixture, 1);
+    assert_int_equal(machine->sent_count, 5);
+    assert_int_equal(machine->flushes, 1);
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_int_equal(word(machine, TX_RING + 16 * i), 0);
+        assert_int_equal(machine->sent_length[i - 1], 60 + i);
+    }
+    /* A free wire takes the next at once; a small frame keeps it busy for a short time only. */
+    fixture_advance(&machine->fixture, MILLISECOND);
+    add_frame(machine, 6, 0, 60);
+    assert_int_equal(machine->sent_count, 6);
+    fixture_advance(&machine->fixture, 84 * 80);
+    add_frame(machine, 7, 0, 60);
+    assert_int_equal(machine->sent_count, 7);
+}
+
+/* However much has been sent, nothing gathers for more than 200 microseconds. */
+static void test_transmit_gathers_not_for_long(void **state)
+{
+    struct machine *machine = *state;
+
+    make_wire_busy(machine);
+    for (unsigned i = 1; i <= 10; i++)
+        add_frame(machine, i, 0, FULL_FRAME);
+    fixture_advance(&machine->fixture, FULL_TIME);
+    assert_int_equal(machine->sent_count, 10);
+    add_frame(machine, 11, 0, 60);
+    fixture_advance(&machine->fixture, 200 * MICROSECOND - 1);
+    assert_int_equal(machine->sent_count, 10);
+    fixture_advance(&machine->fixture, 1);
+    assert_int_equal(machine->sent_count, 11);
+}
+
+/* What the driver wants to be told about, a setup frame, and many descriptors do not wait. */
+static void test_transmit_urgent(void **state)
+{
+    struct machine *machine = *state;
+
+    make_wire_busy(machine);
+    for (unsigned i = 1; i <= 3; i++)
+        add_frame(machine, i, 0, 60);
+    assert_int_equal(machine->sent_count, 0);
+    add_frame(machine, 4, IC, 60);
+    assert_int_equal(machine->sent_count, 4);
+    assert_int_equal(machine->flushes, 1);
+    assert_true(machine->line);
+
+    make_wire_busy(machine);
+    add_frame(machine, 1, 0, 60);
+    set_descriptor(machine, TX_RING + 32, OWNED, SET | 192, SETUP, 0);
+    set_csr(machine, 1, 0);
+    assert_int_equal(machine->sent_count, 1);
+    assert_int_equal(word(machine, TX_RING + 32), 0x7fffffff);
+
+    make_wire_busy(machine);
+    for (unsigned i = 1; i < 32; i++)
+        add_frame(machine, i, 0, 60);
+    assert_int_equal(machine->sent_count, 0);
+    add_frame(machine, 32, 0, 60);
+    assert_int_equal(machine->sent_count, 32);
+}
+
+/* The look at what gathers decides nothing about what is sent, and ends with the list. */
+static void test_transmit_gathered_changes(void **state)
+{
+    struct machine *machine = *state;
+
+    /* The driver takes a frame back. */
+    make_wire_busy(machine);
+    add_frame(machine, 1, 0, 100);
+    add_frame(machine, 2, 0, 100);
+    set_word(machine, TX_RING + 32, 0);
+    set_word(machine, TX_RING + 20, WHOLE | 70);
+    fixture_advance(&machine->fixture, FULL_TIME);
+    assert_int_equal(machine->sent_count, 1);
+    assert_int_equal(machine->sent_length[0], 70);
+    /* A chain of one descriptor that leads to itself is many descriptors. */
+    make_wire_busy(machine);
+    set_descriptor(machine, TX_RING + 16, OWNED, WHOLE | TCH | 60, TX_BUFFER, TX_RING + 16);
+    set_csr(machine, 1, 0);
+    assert_int_equal(machine->sent_count, 1);
+    /* A list that leaves memory: first what is before. */
+    make_wire_busy(machine);
+    set_descriptor(machine, TX_RING + 16, OWNED, WHOLE | TCH | 60, TX_BUFFER, MEMORY_SIZE);
+    set_csr(machine, 1, 0);
+    assert_int_equal(machine->sent_count, 1);
+    assert_int_equal(csr(machine, 5) & FBE, FBE);
+}
+
+/* What has gathered stays in the list when the process is stopped, and is forgotten with the list. */
+static void test_transmit_gathered_and_stopped(void **state)
+{
+    struct machine *machine = *state;
+
+    make_wire_busy(machine);
+    add_frame(machine, 1, 0, 60);
+    set_csr(machine, 6, 0);
+    fixture_advance(&machine->fixture, SECOND);
+    assert_int_equal(machine->sent_count, 0);
+    set_csr(machine, 6, ST);
+    assert_int_equal(machine->sent_count, 1);
+
+    make_wire_busy(machine);
+    for (unsigned i = 1; i <= 20; i++)
+        add_frame(machine, i, 0, 60);
+    set_csr(machine, 4, TX_RING + 0x1000);
+    for (unsigned i = 0; i < 20; i++)
+        set_descriptor(machine, TX_RING + 0x1000 + 16 * i, OWNED, WHOLE | 60, TX_BUFFER, 0);
+    set_descriptor(machine, TX_RING + 0x1000 + 16 * 20, 0, 0, 0, 0);
+    set_csr(machine, 1, 0);
+    assert_int_equal(machine->sent_count, 0);
+    fixture_advance(&machine->fixture, FULL_TIME);
+    assert_int_equal(machine->sent_count, 20);
+
+    make_wire_busy(machine);
+    add_frame(machine, 1, 0, 60);
+    set_csr(machine, 0, 1);
+    fixture_advance(&machine->fixture, SECOND);
+    assert_int_equal(machine->sent_count, 0);
+    set_csr(machine, 4, TX_RING + 16);
+    set_csr(machine, 6, ST);
+    assert_int_equal(machine->sent_count, 1); /* at once: a reset frees the wire */
 }
 
 static void test_automatic_polling(void **state)
@@ -427,6 +611,12 @@ int main(void)
         TEST(test_transmit_congested),
         TEST(test_transmit_stop_and_resume),
         TEST(test_transmit_unavailable_is_coalesced),
+        TEST(test_transmit_unavailable_with_interrupt),
+        TEST(test_transmit_gathers),
+        TEST(test_transmit_gathers_not_for_long),
+        TEST(test_transmit_urgent),
+        TEST(test_transmit_gathered_changes),
+        TEST(test_transmit_gathered_and_stopped),
         TEST(test_automatic_polling),
         TEST(test_transmit_bus_errors),
         TEST(test_needs_bus_master_enable),

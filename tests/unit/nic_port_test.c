@@ -86,19 +86,61 @@ static void test_send(void **state)
         {"payload",     7}
     };
     char frame[100];
-    assert_true(backend.send(backend.port, parts, 4));
+    backend.send(backend.port, parts, 4);
+    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), -1); /* not before it is flushed */
+    assert_true(backend.flush(backend.port));
     assert_int_equal(recv(far_end, frame, sizeof(frame), 0), 21);
     assert_memory_equal(frame, "destinsource\x08\0payload", 21);
+    assert_true(backend.flush(backend.port)); /* once */
+    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), -1);
     /* The switch does not read: refused and counted, and works again later. */
     uint8_t data[1500] = {0};
     const struct iovec big = {data, sizeof(data)};
-    unsigned sent = 0;
-    while (backend.send(backend.port, &big, 1))
-        sent++;
-    assert_true(sent >= 60 && port.dropped == 1);
+    do
+        backend.send(backend.port, &big, 1);
+    while (backend.flush(backend.port));
+    assert_true(port.sent >= 60 && port.dropped == 1);
     while (recv(far_end, data, sizeof(data), 0) > 0)
         continue;
-    assert_true(backend.send(backend.port, &big, 1));
+    backend.send(backend.port, &big, 1);
+    assert_true(backend.flush(backend.port));
+}
+
+/* Frames that are flushed together keep their borders and their order, however many they are. */
+static void test_send_many(void **state)
+{
+    (void)state;
+    uint8_t frame[1514];
+    const unsigned count = 2 * NIC_PORT_BATCH + 5;
+    for (unsigned i = 0; i < count; i++) {
+        const struct iovec parts[] = {
+            {frame,      14    },
+            {frame + 14, 46 + i}
+        };
+        memset(frame, (int)i, sizeof(frame));
+        backend.send(backend.port, parts, 2);
+    }
+    assert_true(backend.flush(backend.port));
+    assert_int_equal(port.sent, count);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(recv(far_end, frame, sizeof(frame), 0), 60 + i);
+        assert_int_equal(frame[0], i);
+        assert_int_equal(frame[59 + i], i);
+    }
+    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), -1);
+    /* Of more than there is room for, the last are lost and counted. */
+    memset(frame, 0, sizeof(frame));
+    const struct iovec full = {frame, sizeof(frame)};
+    for (unsigned i = 0; i < 10 * NIC_PORT_BATCH; i++) {
+        memcpy(frame, &i, sizeof(i));
+        backend.send(backend.port, &full, 1);
+    }
+    assert_false(backend.flush(backend.port));
+    assert_int_equal(port.sent + port.dropped, count + 10 * NIC_PORT_BATCH);
+    for (unsigned i = 0; i < port.sent - count; i++) {
+        assert_int_equal(recv(far_end, frame, sizeof(frame), 0), sizeof(frame));
+        assert_memory_equal(frame, &i, sizeof(i));
+    }
 }
 
 static void test_receive(void **state)
@@ -178,15 +220,21 @@ static void test_gone(void **state)
     assert_int_equal(nic_port_receive(&port), NIC_PORT_GONE);
     assert_int_equal(lost, 1); /* said once */
     const struct iovec part = {(uint8_t[20]){0}, 20};
-    assert_false(backend.send(backend.port, &part, 1));
+    backend.send(backend.port, &part, 1);
+    assert_false(backend.flush(backend.port));
+    backend.send(backend.port, &part, 1);
     nic_port_disconnect(&port);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_GONE);
-    assert_false(backend.send(backend.port, &part, 1));
+    backend.send(backend.port, &part, 1);
+    assert_false(backend.flush(backend.port));
+    backend.send(backend.port, &part, 1);
     /* And connected again. */
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
     far_end = pair[1];
     nic_port_attach(&port, pair[0]);
+    assert_true(backend.flush(backend.port)); /* what was sent before went nowhere */
+    assert_int_equal(recv(far_end, (uint8_t[20]){0}, 20, 0), -1);
     deliver(2);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
     assert_int_equal(received, 2);
@@ -284,8 +332,13 @@ static void test_connect(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PORT_TEST(test_send),           PORT_TEST(test_receive), PORT_TEST(test_held),
-        PORT_TEST(test_more),           PORT_TEST(test_gone),    PORT_TEST(test_gone_while_held),
+        PORT_TEST(test_send),
+        PORT_TEST(test_send_many),
+        PORT_TEST(test_receive),
+        PORT_TEST(test_held),
+        PORT_TEST(test_more),
+        PORT_TEST(test_gone),
+        PORT_TEST(test_gone_while_held),
         cmocka_unit_test(test_connect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

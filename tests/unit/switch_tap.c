@@ -60,7 +60,10 @@ static void send_burst(const struct nic_backend *backend)
             return;
         const struct iovec vector = {.iov_base = frame, .iov_len = (size_t)length};
         /* A card would keep the frame; here the full socket is waited for. */
-        while (!backend->send(backend->port, &vector, 1)) {
+        for (;;) {
+            backend->send(backend->port, &vector, 1);
+            if (backend->flush(backend->port))
+                break;
             struct pollfd writable = {.fd = nic_port_descriptor(backend->port), .events = POLLOUT};
             if (poll(&writable, 1, 1000) <= 0 || (writable.revents & (POLLERR | POLLHUP)))
                 return;

@@ -12,9 +12,16 @@
 #define NIC_MAXIMUM_FRAME 1518u
 
 struct nic_backend {
-    /* Sends one frame of NIC_MINIMUM_FRAME to NIC_MAXIMUM_FRAME bytes. False: the switch is congested, frame
-     * dropped. */
-    bool (*send)(void *port, const struct iovec *vector, int count);
+    /*
+     * Takes a copy of one frame of NIC_MINIMUM_FRAME to NIC_MAXIMUM_FRAME bytes, which leaves with the next
+     * flush() or before.
+     */
+    void (*send)(void *port, const struct iovec *vector, int count);
+    /*
+     * Gives the switch what was sent: many frames cost little more than one. False: it was congested, and
+     * frames were dropped.
+     */
+    bool (*flush)(void *port);
     /*
      * The card has room again after it refused a frame (see nic_receive_fn): the backend should offer the
      * next one.

@@ -108,7 +108,7 @@ void nic_port_attach(struct nic_port *port, int descriptor)
 {
     port->descriptor = descriptor;
     port->gone = false;
-    port->next = port->count = 0;
+    port->next = port->count = port->queued = 0;
 }
 
 void nic_port_disconnect(struct nic_port *port)
@@ -116,7 +116,7 @@ void nic_port_disconnect(struct nic_port *port)
     if (port->descriptor >= 0)
         close(port->descriptor);
     port->descriptor = -1;
-    port->next = port->count = 0;
+    port->next = port->count = port->queued = 0;
 }
 
 int nic_port_descriptor(const struct nic_port *port)
@@ -124,25 +124,52 @@ int nic_port_descriptor(const struct nic_port *port)
     return port->descriptor;
 }
 
-static bool send_frame(void *opaque, const struct iovec *vector, int count)
+/* How many frames of the queue the switch took. */
+static unsigned write_queue(struct nic_port *port)
+{
+    struct mmsghdr messages[NIC_PORT_BATCH];
+    struct iovec vectors[NIC_PORT_BATCH];
+    if (port->descriptor < 0 || port->gone)
+        return 0;
+    for (unsigned i = 0; i < port->queued; i++) {
+        vectors[i] = (struct iovec){.iov_base = port->queue[i], .iov_len = port->queued_lengths[i]};
+        messages[i] = (struct mmsghdr){
+            .msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}
+        };
+    }
+    int sent;
+    do
+        sent = sendmmsg(port->descriptor, messages, port->queued, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? 0
+                    : (unsigned)sent; /* full (EAGAIN), or the other end is closed, which reading reports */
+}
+
+static bool flush(void *opaque)
 {
     struct nic_port *port = opaque;
-    if (port->descriptor < 0 || port->gone) {
-        port->dropped++;
-        return false;
+    if (!port->queued)
+        return true;
+    const unsigned sent = write_queue(port);
+    const bool all = sent == port->queued;
+    port->sent += sent;
+    port->dropped += port->queued - sent;
+    port->queued = 0;
+    return all;
+}
+
+static void send_frame(void *opaque, const struct iovec *vector, int count)
+{
+    struct nic_port *port = opaque;
+    if (port->queued == NIC_PORT_BATCH)
+        flush(port);
+    uint8_t *frame = port->queue[port->queued];
+    size_t length = 0;
+    for (int i = 0; i < count; i++) {
+        memcpy(frame + length, vector[i].iov_base, vector[i].iov_len);
+        length += vector[i].iov_len;
     }
-    const struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};
-    ssize_t sent;
-    do
-        sent = sendmsg(port->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0) {
-        /* Full (EAGAIN), or the other end is closed, which reading reports. */
-        port->dropped++;
-        return false;
-    }
-    port->sent++;
-    return true;
+    port->queued_lengths[port->queued++] = length;
 }
 
 /* Gives the card what is in the batch. False: it refused one, which stays the next. */
@@ -229,5 +256,5 @@ static void card_is_ready(void *opaque)
 
 struct nic_backend nic_port_backend(struct nic_port *port)
 {
-    return (struct nic_backend){.send = send_frame, .ready = card_is_ready, .port = port};
+    return (struct nic_backend){.send = send_frame, .flush = flush, .ready = card_is_ready, .port = port};
 }

@@ -48,6 +48,9 @@ struct nic_port {
     uint64_t sent, received, dropped; /* frames; dropped: by us, sending */
     size_t lengths[NIC_PORT_BATCH];
     uint8_t frames[NIC_PORT_BATCH][NIC_MAXIMUM_FRAME];
+    unsigned queued; /* frames that wait for flush() */
+    size_t queued_lengths[NIC_PORT_BATCH];
+    uint8_t queue[NIC_PORT_BATCH][NIC_MAXIMUM_FRAME];
 };
 
 /* Not connected yet; frames will be given to `receive` with `card`. */
@@ -70,7 +73,8 @@ void nic_port_disconnect(struct nic_port *port);
 /* To watch for input, or -1. */
 int nic_port_descriptor(const struct nic_port *port);
 
-/* For the card: its send() and ready() are this port's. ready() may deliver frames before it returns. */
+/* For the card: its send(), flush() and ready() are this port's. ready() may deliver frames before it
+ * returns. */
 struct nic_backend nic_port_backend(struct nic_port *port);
 
 /* Delivers what has arrived. */

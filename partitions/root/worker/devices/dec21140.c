@@ -94,14 +94,12 @@ bool dec21140_may_master(const struct dec21140 *card)
     return !card->bus_error && pci_bus_master_enabled(&card->pci);
 }
 
-bool dec21140_fetch(struct dec21140 *card, uint32_t address, struct dec21140_descriptor *descriptor)
+bool dec21140_read(const struct dec21140 *card, uint32_t address, struct dec21140_descriptor *descriptor)
 {
     const uint32_t *words = guest_memory_range(card->memory, address, 4 * sizeof *words);
 
-    if (!words) {
-        dec21140_bus_error(card);
+    if (!words)
         return false;
-    }
     /*
      * The driver hands the descriptor over by its first word: the others are valid only after that has been
      * read.
@@ -112,6 +110,15 @@ bool dec21140_fetch(struct dec21140 *card, uint32_t address, struct dec21140_des
     descriptor->buffer[0] = descriptor_word(card, __atomic_load_n(&words[2], __ATOMIC_RELAXED));
     descriptor->buffer[1] = descriptor_word(card, __atomic_load_n(&words[3], __ATOMIC_RELAXED));
     return true;
+}
+
+bool dec21140_fetch(struct dec21140 *card, uint32_t address, struct dec21140_descriptor *descriptor)
+{
+    bool found = dec21140_read(card, address, descriptor);
+
+    if (!found)
+        dec21140_bus_error(card);
+    return found;
 }
 
 bool dec21140_close(struct dec21140 *card, const struct dec21140_descriptor *descriptor, uint32_t status)
@@ -287,6 +294,8 @@ static void software_reset(struct dec21140 *card)
     card->transmit_state = DEC21140_TRANSMIT_STOPPED;
     card->transmit_current = 0;
     card->transmit_quiet_until = 0;
+    card->transmit_busy_until = 0;
+    card->transmit_gathered = 0;
     card->receive_state = DEC21140_RECEIVE_STOPPED;
     card->receive_current = 0;
     card->receive_overflow = false;
@@ -349,7 +358,8 @@ static void write_csr(struct dec21140 *card, unsigned number, uint32_t value)
         card->csr[3] = card->receive_current = value & registers[3].writable;
         break;
     case 4:
-        card->csr[4] = card->transmit_current = value & registers[4].writable;
+        card->csr[4] = card->transmit_current = card->transmit_seen = value & registers[4].writable;
+        card->transmit_gathered = 0;
         break;
     case 5:
         card->csr[5] &= ~(value & CSR5_EVENTS);

@@ -52,6 +52,10 @@ struct dec21140 {
     enum dec21140_transmit_state transmit_state;
     uint32_t transmit_current;     /* address of the next descriptor */
     uint64_t transmit_quiet_until; /* before then, the end of the list is not reported */
+    uint64_t transmit_busy_until;  /* before then, frames gather in the driver's list, */
+    uint32_t transmit_gathered;    /* so many descriptors, */
+    uint32_t transmit_seen;        /* and this is the address of the next */
+    uint32_t transmit_bytes;       /* put out and not handed over to the switch yet */
     struct timer transmit_timer;   /* goes on transmitting, or looks again for something to transmit */
 
     enum dec21140_receive_state receive_state;

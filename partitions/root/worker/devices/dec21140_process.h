@@ -70,7 +70,10 @@ struct dec21140_descriptor {
     uint32_t buffer[2];
 };
 
-/* Reads the descriptor at `address`; false, after a fatal bus error, if it is not RAM. */
+/* Reads the descriptor at `address`; false if it is not RAM. */
+bool dec21140_read(const struct dec21140 *card, uint32_t address, struct dec21140_descriptor *descriptor);
+
+/* The same as the bus master: if it is not RAM, that is a fatal bus error. */
 bool dec21140_fetch(struct dec21140 *card, uint32_t address, struct dec21140_descriptor *descriptor);
 
 /* Writes the status word: with it the descriptor is the driver's again. False after a fatal bus error. */
@@ -96,7 +99,7 @@ bool dec21140_may_master(const struct dec21140 *card);
 /* dec21140_transmit.c */
 void dec21140_transmit_start(struct dec21140 *card);
 void dec21140_transmit_stop(struct dec21140 *card);
-/* Poll demand, or the timer: transmits what there is. */
+/* Poll demand: transmits what there is, or lets it gather while the wire is busy. */
 void dec21140_transmit_poll(struct dec21140 *card);
 void dec21140_transmit_expired(void *card, uint64_t now);
 
