@@ -46,7 +46,7 @@
  */
 #define BYTE_NANOSECONDS  80u
 #define SURROUNDING_BYTES 24u
-#define BUSY_NANOSECONDS  200000u /* at most */
+#define BUSY_NANOSECONDS  500000u /* at most */
 #define GATHERED_MANY     32u     /* descriptors */
 
 struct frame {
