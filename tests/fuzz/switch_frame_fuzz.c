@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "partitions/root/net/port_message.h"
 #include "partitions/root/net/vswitch.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/unit/fake_host_network.h"
@@ -32,6 +33,7 @@ static struct {
     struct mac_address mac;
     uint32_t sequence[CONNECTIONS];
     uint32_t acknowledgement[CONNECTIONS];
+    struct port_message outbox;
 } children[CHILDREN];
 
 static void require(bool condition)
@@ -63,20 +65,29 @@ static void connect_child(unsigned number)
         {0x00, 0x15, 0x5D, 0x01, 0x00, (uint8_t)(number + 2)}
     };
     memset(children[number].sequence, 0, sizeof(children[number].sequence));
+    port_message_clear(&children[number].outbox);
     require(port_open(&vswitch, pair[0]) != NULL);
     struct port_hello hello = {
         .magic = PORT_PROTOCOL_MAGIC, .version = PORT_PROTOCOL_VERSION, .name = "fuzz"};
     memcpy(hello.mac, &children[number].mac, sizeof(hello.mac));
+    struct port_welcome welcome;
     require(send(pair[1], &hello, sizeof(hello), 0) == sizeof(hello));
     settle();
+    require(recv(pair[1], &welcome, sizeof(welcome), 0) == sizeof(welcome));
 }
 
 /* Reads what a child gets, and follows its connections. */
 static void receive(unsigned number)
 {
-    uint8_t frame[2048];
-    ssize_t length;
-    while ((length = recv(children[number].descriptor, frame, sizeof(frame), MSG_DONTWAIT)) > 0) {
+    static struct port_message message;
+    const uint8_t *frame;
+    size_t length;
+    for (port_message_clear(&message);; port_message_take(&message)) {
+        while (!(frame = port_message_peek(&message, &length))) {
+            require(!message.malformed);
+            if (port_message_receive(&message, children[number].descriptor) != PORT_MESSAGE_RECEIVED)
+                return;
+        }
         if (length < 54 || frame[12] != 0x08 || frame[13] != 0 || frame[23] != IPPROTO_TCP)
             continue;
         struct tcp_header tcp;
@@ -107,10 +118,40 @@ static void put_headers(uint8_t *frame, unsigned number, uint8_t protocol, size_
     memcpy(frame + sizeof(ethernet), &ip, sizeof(ip));
 }
 
+static void send_message(unsigned number)
+{
+    struct port_message *message = &children[number].outbox;
+    if (message->length && !port_message_send(message, children[number].descriptor))
+        settle();
+    port_message_clear(message);
+}
+
+/* Puts a frame into the child's message, which leaves when it is full, or with send_message(). */
 static void send_frame(unsigned number, const uint8_t *frame, size_t length)
 {
-    if (send(children[number].descriptor, frame, length, MSG_DONTWAIT) < 0)
-        settle();
+    struct port_message *message = &children[number].outbox;
+    if (length < NIC_MINIMUM_FRAME || length > NIC_MAXIMUM_FRAME)
+        return;
+    uint8_t *place = port_message_add(message, length);
+    if (!place) {
+        send_message(number);
+        place = port_message_add(message, length);
+    }
+    memcpy(place, frame, length);
+}
+
+/* A message of which some bytes are any. */
+static void raw_message(struct fuzz_input *input, unsigned number)
+{
+    struct port_message *message = &children[number].outbox;
+    size_t place = fuzz_take(input, 2), longer = fuzz_take(input, 1);
+    if (message->length + longer <= sizeof(message->bytes))
+        message->length += longer;
+    if (message->length)
+        fuzz_take_bytes(input, message->bytes + place % message->length, 1);
+    if (message->length >= 2)
+        fuzz_take_bytes(input, message->bytes, 2);
+    send_message(number);
 }
 
 static void raw_frame(struct fuzz_input *input, unsigned number)
@@ -280,12 +321,16 @@ static void act(struct fuzz_input *input)
         break;
     case 6:
         surroundings(input);
+        if (choice & 0x80)
+            raw_message(input, number);
         break;
     default:
         service_frame(input, number);
     }
-    if (choice & 0x30) /* otherwise the next frame is in the same batch */
+    if (choice & 0x30) { /* otherwise the next frame is in the same message */
+        send_message(number);
         settle();
+    }
     if (choice & 0x40)
         receive(number);
 }
@@ -304,6 +349,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input input = {data, size};
     for (unsigned i = 0; i < ACTIONS && input.left; i++)
         act(&input);
+    for (unsigned i = 0; i < CHILDREN; i++)
+        send_message(i);
     settle();
     for (unsigned i = 0; i < CHILDREN; i++)
         close(children[i].descriptor);

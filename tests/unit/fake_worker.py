@@ -85,7 +85,7 @@ class Worker:
         port = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         port.connect(nic["switch"]["path"])
         mac = bytes.fromhex(nic["mac"].replace("-", ""))
-        port.send(struct.pack("=II6sH64s", 0x6D616F6C, 1, mac, 0, self.configuration["name"].encode()))
+        port.send(struct.pack("=II6sH64s", 0x6D616F6C, 2, mac, 0, self.configuration["name"].encode()))
         status = struct.unpack("=IIII", port.recv(16))[2]
         self.ports = getattr(self, "ports", []) + [port]
         return f"status {status}"

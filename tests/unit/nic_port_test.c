@@ -21,6 +21,7 @@
 static struct nic_port port;
 static struct nic_backend backend;
 static int far_end;
+static struct port_message inbox; /* what it has received */
 
 /* A card with room for so many frames. */
 static unsigned room, received, lost;
@@ -52,6 +53,7 @@ static int begin(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
     far_end = pair[1];
     room = 1000000;
+    port_message_clear(&inbox);
     received = lost = 0;
     nic_port_initialize(&port, receive, &room, count_lost, &lost);
     assert_int_equal(nic_port_descriptor(&port), -1);
@@ -69,11 +71,34 @@ static int end(void **state)
     return 0;
 }
 
+/* The next frame that the adapter sent, or length 0 if there is none. */
+static size_t take(const uint8_t **frame)
+{
+    size_t length;
+    *frame = port_message_peek(&inbox, &length);
+    if (!*frame && port_message_receive(&inbox, far_end) == PORT_MESSAGE_RECEIVED)
+        *frame = port_message_peek(&inbox, &length);
+    port_message_take(&inbox);
+    return *frame ? length : 0;
+}
+
+/* One message with frames of 60 bytes, numbered from `number` on. */
+static void deliver_many(uint32_t number, unsigned count)
+{
+    static struct port_message message;
+    port_message_clear(&message);
+    for (unsigned i = 0; i < count; i++, number++) {
+        uint8_t *frame = port_message_add(&message, 60);
+        assert_non_null(frame);
+        memset(frame, 0, 60);
+        memcpy(frame + 14, &number, sizeof(number));
+    }
+    assert_true(port_message_send(&message, far_end));
+}
+
 static void deliver(uint32_t number)
 {
-    uint8_t frame[60] = {0};
-    memcpy(frame + 14, &number, sizeof(number));
-    assert_int_equal(send(far_end, frame, sizeof(frame), 0), sizeof(frame));
+    deliver_many(number, 1);
 }
 
 static void test_send(void **state)
@@ -85,14 +110,14 @@ static void test_send(void **state)
         {"\x08\0",      2},
         {"payload",     7}
     };
-    char frame[100];
+    const uint8_t *frame;
     backend.send(backend.port, parts, 4);
-    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), -1); /* not before it is flushed */
+    assert_int_equal(take(&frame), 0); /* not before it is flushed */
     assert_true(backend.flush(backend.port));
-    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), 21);
+    assert_int_equal(take(&frame), 21);
     assert_memory_equal(frame, "destinsource\x08\0payload", 21);
     assert_true(backend.flush(backend.port)); /* once */
-    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), -1);
+    assert_int_equal(take(&frame), 0);
     /* The switch does not read: refused and counted, and works again later. */
     uint8_t data[1500] = {0};
     const struct iovec big = {data, sizeof(data)};
@@ -100,7 +125,7 @@ static void test_send(void **state)
         backend.send(backend.port, &big, 1);
     while (backend.flush(backend.port));
     assert_true(port.sent >= 60 && port.dropped == 1);
-    while (recv(far_end, data, sizeof(data), 0) > 0)
+    while (take(&frame))
         continue;
     backend.send(backend.port, &big, 1);
     assert_true(backend.flush(backend.port));
@@ -110,35 +135,37 @@ static void test_send(void **state)
 static void test_send_many(void **state)
 {
     (void)state;
-    uint8_t frame[1514];
-    const unsigned count = 2 * NIC_PORT_BATCH + 5;
+    uint8_t bytes[1514];
+    const uint8_t *frame;
+    const unsigned count = 2 * PORT_MESSAGE_FRAMES + 5;
     for (unsigned i = 0; i < count; i++) {
         const struct iovec parts[] = {
-            {frame,      14    },
-            {frame + 14, 46 + i}
+            {bytes,      14    },
+            {bytes + 14, 46 + i}
         };
-        memset(frame, (int)i, sizeof(frame));
+        memset(bytes, (int)i, sizeof(bytes));
         backend.send(backend.port, parts, 2);
     }
     assert_true(backend.flush(backend.port));
     assert_int_equal(port.sent, count);
     for (unsigned i = 0; i < count; i++) {
-        assert_int_equal(recv(far_end, frame, sizeof(frame), 0), 60 + i);
+        assert_int_equal(take(&frame), 60 + i);
         assert_int_equal(frame[0], i);
         assert_int_equal(frame[59 + i], i);
     }
-    assert_int_equal(recv(far_end, frame, sizeof(frame), 0), -1);
-    /* Of more than there is room for, the last are lost and counted. */
-    memset(frame, 0, sizeof(frame));
-    const struct iovec full = {frame, sizeof(frame)};
-    for (unsigned i = 0; i < 10 * NIC_PORT_BATCH; i++) {
-        memcpy(frame, &i, sizeof(i));
+    assert_int_equal(take(&frame), 0);
+    /* The longest frames fit as often as the shortest. Of more than there is room for, the last are lost. */
+    const unsigned full_count = 20 * PORT_MESSAGE_FRAMES;
+    uint8_t full_bytes[NIC_MAXIMUM_FRAME] = {0};
+    const struct iovec full = {full_bytes, sizeof(full_bytes)};
+    for (unsigned i = 0; i < full_count; i++) {
+        memcpy(full_bytes, &i, sizeof(i));
         backend.send(backend.port, &full, 1);
     }
     assert_false(backend.flush(backend.port));
-    assert_int_equal(port.sent + port.dropped, count + 10 * NIC_PORT_BATCH);
+    assert_int_equal(port.sent + port.dropped, count + full_count);
     for (unsigned i = 0; i < port.sent - count; i++) {
-        assert_int_equal(recv(far_end, frame, sizeof(frame), 0), sizeof(frame));
+        assert_int_equal(take(&frame), sizeof(full_bytes));
         assert_memory_equal(frame, &i, sizeof(i));
     }
 }
@@ -147,18 +174,38 @@ static void test_receive(void **state)
 {
     (void)state;
     assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
-    for (uint32_t i = 0; i < 50; i++)
-        deliver(i);
+    for (uint32_t i = 0; i < 50; i += 10)
+        deliver_many(i, 10);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
     assert_int_equal(received, 50);
     assert_memory_equal(newest + 14, &(uint32_t){49}, 4);
-    /* Too short and too long ones are left out. */
-    uint8_t frame[1600] = {0};
-    send(far_end, frame, 13, 0);
-    send(far_end, frame, 1519, 0);
-    send(far_end, frame, 1518, 0);
+    deliver_many(50, PORT_MESSAGE_FRAMES);
+    deliver(82);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
-    assert_int_equal(received, 51);
+    assert_int_equal(received, 83);
+    assert_memory_equal(newest + 14, &(uint32_t){82}, 4);
+    /* Too short and too long ones are left out, and messages that are not what they say. */
+    static const struct {
+        uint16_t said;
+        size_t length;
+        unsigned received;
+    } cases[] = {
+        {13,     13,    0},
+        {1519,   1519,  0},
+        {60,     59,    0},
+        {0xFFFF, 1000,  0},
+        {60,     61,    1},
+        {1518,   1518,  1},
+        {60,     49000, 0},
+    };
+    static uint8_t bytes[50000];
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const unsigned before = received;
+        memcpy(bytes, &cases[i].said, 2);
+        assert_true(send(far_end, bytes, 2 + cases[i].length, 0) > 0);
+        assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+        assert_int_equal(received - before, cases[i].received);
+    }
     assert_int_equal(newest_length, 1518);
 }
 
@@ -167,8 +214,8 @@ static void test_held(void **state)
 {
     (void)state;
     room = 10;
-    for (uint32_t i = 0; i < 70; i++)
-        deliver(i);
+    for (uint32_t i = 0; i < 70; i += 7)
+        deliver_many(i, 7);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
     assert_int_equal(received, 10);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
@@ -187,20 +234,14 @@ static void test_held(void **state)
 static void test_more(void **state)
 {
     (void)state;
-    unsigned sent = 0;
-    while (sent < NIC_PORT_BATCH * (NIC_PORT_BATCHES + 1)) {
-        uint8_t frame[14] = {0};
-        if (send(far_end, frame, sizeof(frame), 0) < 0)
-            break;
-        sent++;
-    }
-    assert_true(sent > NIC_PORT_BATCH * NIC_PORT_BATCHES - NIC_PORT_BATCH);
-    enum nic_port_result result = nic_port_receive(&port);
-    assert_in_range(received, 1, NIC_PORT_BATCH * NIC_PORT_BATCHES);
-    while (result == NIC_PORT_MORE)
-        result = nic_port_receive(&port);
-    assert_int_equal(result, NIC_PORT_DRAINED);
-    assert_int_equal(received, sent);
+    const uint32_t count = NIC_PORT_MESSAGES + 3;
+    for (uint32_t i = 0; i < count; i++)
+        deliver_many(2 * i, 2);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_MORE);
+    assert_in_range(received, 1, 2 * NIC_PORT_MESSAGES);
+    assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
+    assert_int_equal(received, 2 * count);
+    assert_memory_equal(newest + 14, &(uint32_t){2 * count - 1}, 4);
 }
 
 static void close_far_end(void)
@@ -234,7 +275,8 @@ static void test_gone(void **state)
     far_end = pair[1];
     nic_port_attach(&port, pair[0]);
     assert_true(backend.flush(backend.port)); /* what was sent before went nowhere */
-    assert_int_equal(recv(far_end, (uint8_t[20]){0}, 20, 0), -1);
+    const uint8_t *frame;
+    assert_int_equal(take(&frame), 0);
     deliver(2);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_DRAINED);
     assert_int_equal(received, 2);
@@ -245,8 +287,7 @@ static void test_gone_while_held(void **state)
 {
     (void)state;
     room = 1;
-    deliver(1);
-    deliver(2);
+    deliver_many(1, 2);
     assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);
     close_far_end();
     assert_int_equal(nic_port_receive(&port), NIC_PORT_HELD);

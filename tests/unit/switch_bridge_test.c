@@ -96,24 +96,95 @@ static void test_source_enforced(void **state)
         expect_nothing(&children[i]);
 }
 
+/* A message of one frame, of which `length` bytes are sent although it says that it has `said`. */
+static void write_message(uint16_t said, size_t length)
+{
+    uint8_t bytes[1700] = {0};
+    memcpy(bytes, &said, sizeof(said));
+    memcpy(bytes + 2, &children[1].mac, 6);
+    memcpy(bytes + 8, &children[0].mac, 6);
+    fixture_write(&children[0], bytes, 2 + length);
+}
+
 static void test_frame_sizes(void **state)
 {
     (void)state;
-    uint8_t bytes[1600] = {0};
-    memcpy(bytes, &children[1].mac, 6);
-    memcpy(bytes + 6, &children[0].mac, 6);
-    static const size_t bad[] = {1, 13, 1519, 1600};
-    for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(send(children[0].descriptor, bytes, bad[i], 0), (ssize_t)bad[i]);
+    static const uint16_t bad[] = {0, 1, 13, 1519, 1600};
+    for (unsigned i = 0; i < 5; i++)
+        write_message(bad[i], bad[i]);
     fixture_settle();
     expect_nothing(&children[1]);
-    assert_int_equal(children[0].port->counters.malformed, 4);
-    static const size_t good[] = {14, 60, 1514, 1518};
+    assert_int_equal(children[0].port->counters.malformed, 5);
+    static const uint16_t good[] = {14, 60, 1514, 1518};
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(send(children[0].descriptor, bytes, good[i], 0), (ssize_t)good[i]);
+        write_message(good[i], good[i]);
         fixture_settle();
         assert_int_equal(fixture_receive(&children[1]).length, good[i]);
     }
+}
+
+/* Messages that are not what they say: the frames before the mistake count. */
+static void test_malformed_messages(void **state)
+{
+    (void)state;
+    uint64_t *malformed = &children[0].port->counters.malformed;
+    write_message(60, 59);
+    write_message(1518, 14);
+    write_message(0xFFFF, 60);
+    fixture_write(&children[0], "x", 1);
+    fixture_settle();
+    expect_nothing(&children[1]);
+    assert_int_equal(*malformed, 4);
+    write_message(60, 61); /* half a length behind it */
+    write_message(60, 70); /* a frame of no length behind it */
+    fixture_settle();
+    assert_int_equal(fixture_receive(&children[1]).length, 60);
+    assert_int_equal(fixture_receive(&children[1]).length, 60);
+    expect_nothing(&children[1]);
+    assert_int_equal(*malformed, 6);
+
+    /* One frame more than a message may have, and a message longer than any. */
+    static uint8_t bytes[PORT_MESSAGE_MAXIMUM + 1];
+    for (unsigned i = 0; i <= PORT_MESSAGE_FRAMES; i++) {
+        struct fixture_frame frame =
+            fixture_ethernet(children[1].mac, children[0].mac, 0x88B5, &i, sizeof(i));
+        memcpy(bytes + i * (2 + frame.length), &(uint16_t){(uint16_t)frame.length}, 2);
+        memcpy(bytes + i * (2 + frame.length) + 2, frame.bytes, frame.length);
+    }
+    fixture_write(&children[0], bytes, (PORT_MESSAGE_FRAMES + 1) * 20);
+    fixture_write(&children[0], bytes, sizeof(bytes));
+    fixture_settle();
+    for (unsigned i = 0; i < PORT_MESSAGE_FRAMES; i++)
+        assert_memory_equal(fixture_receive(&children[1]).bytes + 14, &i, sizeof(i));
+    expect_nothing(&children[1]);
+    assert_int_equal(*malformed, 8);
+    assert_int_equal(children[0].port->account->frames, 0);
+}
+
+/* Frames for an adapter travel together, as many as there are room for. */
+static void test_messages_to_adapter(void **state)
+{
+    (void)state;
+    static struct port_message message;
+    for (uint32_t i = 0; i < 40; i++) {
+        struct fixture_frame frame =
+            fixture_ethernet(children[1].mac, children[0].mac, 0x88B5, &i, sizeof(i));
+        fixture_queue(&children[0], &frame);
+        if (i % 4 == 3)
+            vswitch_round(&fixture_switch, 0);
+    }
+    unsigned frames = 0, messages = 0;
+    while (port_message_receive(&message, children[1].descriptor) == PORT_MESSAGE_RECEIVED) {
+        size_t length;
+        messages++;
+        for (const uint8_t *bytes; (bytes = port_message_peek(&message, &length)); frames++) {
+            assert_int_equal(length, 18);
+            assert_memory_equal(bytes + 14, &frames, sizeof(frames));
+            port_message_take(&message);
+        }
+    }
+    assert_int_equal(frames, 40);
+    assert_int_equal(messages, 10);
 }
 
 /* A burst of more frames than a batch, in order. */
@@ -410,11 +481,22 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BRIDGE_TEST(test_unicast),     BRIDGE_TEST(test_group),         BRIDGE_TEST(test_source_enforced),
-        BRIDGE_TEST(test_frame_sizes), BRIDGE_TEST(test_burst),         BRIDGE_TEST(test_congestion),
-        BRIDGE_TEST(test_arp),         BRIDGE_TEST(test_arp_claims),    BRIDGE_TEST(test_many_addresses),
-        BRIDGE_TEST(test_dhcp_guard),  BRIDGE_TEST(test_ping_gateway),  BRIDGE_TEST(test_fragments),
-        BRIDGE_TEST(test_bad_ipv4),    BRIDGE_TEST(test_time_exceeded),
+        BRIDGE_TEST(test_unicast),
+        BRIDGE_TEST(test_group),
+        BRIDGE_TEST(test_source_enforced),
+        BRIDGE_TEST(test_frame_sizes),
+        BRIDGE_TEST(test_malformed_messages),
+        BRIDGE_TEST(test_messages_to_adapter),
+        BRIDGE_TEST(test_burst),
+        BRIDGE_TEST(test_congestion),
+        BRIDGE_TEST(test_arp),
+        BRIDGE_TEST(test_arp_claims),
+        BRIDGE_TEST(test_many_addresses),
+        BRIDGE_TEST(test_dhcp_guard),
+        BRIDGE_TEST(test_ping_gateway),
+        BRIDGE_TEST(test_fragments),
+        BRIDGE_TEST(test_bad_ipv4),
+        BRIDGE_TEST(test_time_exceeded),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -37,6 +38,8 @@ struct fixture_child fixture_connect(uint8_t number)
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     child.descriptor = pair[1];
+    child.inbox = calloc(1, sizeof(*child.inbox));
+    assert_non_null(child.inbox);
     child.port = port_open(&fixture_switch, pair[0]);
     assert_non_null(child.port);
     struct port_hello hello = {.magic = PORT_PROTOCOL_MAGIC, .version = PORT_PROTOCOL_VERSION};
@@ -53,6 +56,7 @@ struct fixture_child fixture_connect(uint8_t number)
 void fixture_disconnect(struct fixture_child *child)
 {
     close(child->descriptor);
+    free(child->inbox);
     fixture_settle();
 }
 
@@ -128,7 +132,15 @@ struct fixture_frame fixture_tcp(const struct fixture_child *child, const struct
 
 void fixture_queue(const struct fixture_child *child, const struct fixture_frame *frame)
 {
-    assert_int_equal(send(child->descriptor, frame->bytes, frame->length, 0), (ssize_t)frame->length);
+    static struct port_message message;
+    port_message_clear(&message);
+    memcpy(port_message_add(&message, frame->length), frame->bytes, frame->length);
+    assert_true(port_message_send(&message, child->descriptor));
+}
+
+void fixture_write(const struct fixture_child *child, const void *bytes, size_t length)
+{
+    assert_int_equal(send(child->descriptor, bytes, length, 0), (ssize_t)length);
 }
 
 void fixture_send(const struct fixture_child *child, struct fixture_frame frame)
@@ -139,9 +151,14 @@ void fixture_send(const struct fixture_child *child, struct fixture_frame frame)
 
 struct fixture_frame fixture_receive(const struct fixture_child *child)
 {
-    struct fixture_frame frame;
-    ssize_t length = recv(child->descriptor, frame.bytes, sizeof(frame.bytes), MSG_DONTWAIT);
-    frame.length = length < 0 ? 0 : (size_t)length;
+    struct fixture_frame frame = {.length = 0};
+    const uint8_t *bytes = port_message_peek(child->inbox, &frame.length);
+    if (!bytes && port_message_receive(child->inbox, child->descriptor) == PORT_MESSAGE_RECEIVED)
+        bytes = port_message_peek(child->inbox, &frame.length);
+    assert_false(child->inbox->malformed);
+    if (bytes)
+        memcpy(frame.bytes, bytes, frame.length);
+    port_message_take(child->inbox);
     return frame;
 }
 

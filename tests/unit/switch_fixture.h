@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "partitions/root/net/port_message.h"
 #include "partitions/root/net/vswitch.h"
 #include "tests/unit/fake_host_network.h"
 
@@ -19,6 +20,7 @@ struct fixture_child {
     int descriptor;
     struct mac_address mac;
     struct port *port;
+    struct port_message *inbox; /* frames that it has received and not looked at */
 };
 
 /* Once a process: lwIP cannot be started again. */
@@ -66,6 +68,9 @@ struct fixture_frame fixture_tcp(const struct fixture_child *child, const struct
 /* Writes a frame and lets the switch settle; or only writes it, so that several make a batch. */
 void fixture_send(const struct fixture_child *child, struct fixture_frame frame);
 void fixture_queue(const struct fixture_child *child, const struct fixture_frame *frame);
+
+/* Writes a message as it is. */
+void fixture_write(const struct fixture_child *child, const void *bytes, size_t length);
 
 /* The next frame that the child receives; length 0 if there is none. */
 struct fixture_frame fixture_receive(const struct fixture_child *child);

@@ -479,7 +479,7 @@ def case_switch_killed(bed):
     check(within("c1", echo, SERVER, 7) == b"hello", "the second switch disturbed the first")
 
 
-def hello(magic=0x6D616F6C, version=1, mac=bytes.fromhex("00155d0102ff"), name=b"vm"):
+def hello(magic=0x6D616F6C, version=2, mac=bytes.fromhex("00155d0102ff"), name=b"vm"):
     return struct.pack("<II6sH64s", magic, version, mac, 0, name)
 
 
@@ -498,7 +498,7 @@ def case_bad_hello(bed):
     check(status(b"hello") == 1, "a short hello")
     check(status(hello() + b"x") == 1, "a long hello")
     check(status(hello(name=b"x" * 64)) == 1, "a name without end")
-    check(status(hello(version=2)) == 2, "another version")
+    check(status(hello(version=1)) == 2, "another version")
     check(status(hello(mac=bytes(6))) == 3, "address zero")
     check(status(hello(mac=bytes.fromhex("01155d010203"))) == 3, "a group address")
     check(status(hello(mac=bytes.fromhex("00155d000000"))) == 3, "the gateway's address")

@@ -46,20 +46,20 @@ $(eval $(call lwip_archive_template,unit,$(CC) $(CFLAGS_UNIT)))
 $(eval $(call lwip_archive_template,fuzz,$(CLANG) $(CFLAGS_FUZZ)))
 
 SWITCH_CORE := $(patsubst %,$(NET)/%.c,bridge checksum coalesce control dhcp_server dns event_loop flow_key forward frame \
-               gateway ipv4_output lease nat_icmp nat_policy nat_tcp nat_udp neighbour packet port port_holder shadow \
+               gateway ipv4_output lease nat_icmp nat_policy nat_tcp nat_udp neighbour packet port port_holder port_message shadow \
                stack subnet tcp_flow vswitch)
 
 $(call program,loam-switch,$(SWITCH_CORE) $(patsubst %,$(NET)/%.c,host_network sandbox switch),$$(LWIP_LIBRARY) -ljansson -lseccomp)
 $(BUILD)/bin/loam-switch: $(LWIP)/program.a
 
 # Whatever includes lwIP's headers waits for them.
-NET_OBJECTS := $(filter-out $(patsubst %,$(NET)/%.o,event_loop flow_key nic_port packet port_holder subnet),$(patsubst %.c,%.o,$(wildcard $(NET)/*.c)))
+NET_OBJECTS := $(filter-out $(patsubst %,$(NET)/%.o,event_loop flow_key nic_port packet port_holder port_message subnet),$(patsubst %.c,%.o,$(wildcard $(NET)/*.c)))
 $(addprefix $(BUILD)/program/,$(NET_OBJECTS)) $(addprefix $(BUILD)/unit/object/,$(NET_OBJECTS)): \
     CPPFLAGS_EXTRA = $(LWIP_FLAGS)
 $(addprefix $(BUILD)/program/,$(NET_OBJECTS)) $(addprefix $(BUILD)/unit/object/,$(NET_OBJECTS)): | $(LWIP)/kind
 
 # The end-to-end test, tests/unit/switch_test.py, makes children of network namespaces with this.
-$(BUILD)/unit/switch-tap: $(patsubst %,$(BUILD)/program/%.o,tests/unit/switch_tap $(NET)/nic_port $(NET)/packet)
+$(BUILD)/unit/switch-tap: $(patsubst %,$(BUILD)/program/%.o,tests/unit/switch_tap $(NET)/nic_port $(NET)/packet $(NET)/port_message)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_PROGRAM) -o $@ $^
 
@@ -72,7 +72,7 @@ $(call unit_test,switch_dhcp_test,tests/unit/switch_dhcp_test.c $(patsubst %,$(N
 $(call unit_test,switch_bridge_test,tests/unit/switch_bridge_test.c tests/unit/switch_fixture.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))
 $(call unit_test,switch_nat_test,tests/unit/switch_nat_test.c tests/unit/switch_fixture.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))
 $(call unit_test,switch_control_test,tests/unit/switch_control_test.c tests/unit/switch_fixture.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))
-$(call unit_test,nic_port_test,tests/unit/nic_port_test.c $(NET)/nic_port.c)
+$(call unit_test,nic_port_test,tests/unit/nic_port_test.c $(NET)/nic_port.c $(NET)/port_message.c)
 SWITCH_TESTS := $(patsubst %,switch_%_test,subnet bridge nat control)
 $(addprefix $(BUILD)/unit/,$(SWITCH_TESTS)): $(LWIP)/unit.a
 # These include the switch's headers, which include lwIP's.

@@ -74,20 +74,6 @@ void frame_charge(struct frame *frame, struct frame_account *account)
     account->references++;
 }
 
-bool frame_reclaim(struct frame *frame)
-{
-    struct pbuf *pbuf = &frame->custom.pbuf;
-    if (pbuf->ref > 1) {
-        pbuf_free(pbuf);
-        return false;
-    }
-    if (pbuf->next)
-        pbuf_free(pbuf->next);
-    discharge(frame);
-    reset(frame);
-    return true;
-}
-
 struct pbuf *frame_set(struct frame *frame, size_t offset, size_t length)
 {
     struct pbuf *pbuf = &frame->custom.pbuf;

@@ -44,12 +44,6 @@ struct frame *frame_allocate(void);
 /* Counts an uncharged frame as one of the port's until it goes back to the pool. */
 void frame_charge(struct frame *frame, struct frame_account *account);
 
-/*
- * Gives up the caller's reference. If it was the last one, true: the frame is as fresh as from
- * frame_allocate() and still the caller's.
- */
-bool frame_reclaim(struct frame *frame);
-
 /* Makes `data` from `offset` to `length` the pbuf's payload and returns the pbuf. */
 struct pbuf *frame_set(struct frame *frame, size_t offset, size_t length);
 

@@ -108,7 +108,8 @@ void nic_port_attach(struct nic_port *port, int descriptor)
 {
     port->descriptor = descriptor;
     port->gone = false;
-    port->next = port->count = port->queued = 0;
+    port_message_clear(&port->incoming);
+    port_message_clear(&port->outgoing);
 }
 
 void nic_port_disconnect(struct nic_port *port)
@@ -116,7 +117,8 @@ void nic_port_disconnect(struct nic_port *port)
     if (port->descriptor >= 0)
         close(port->descriptor);
     port->descriptor = -1;
-    port->next = port->count = port->queued = 0;
+    port_message_clear(&port->incoming);
+    port_message_clear(&port->outgoing);
 }
 
 int nic_port_descriptor(const struct nic_port *port)
@@ -124,107 +126,61 @@ int nic_port_descriptor(const struct nic_port *port)
     return port->descriptor;
 }
 
-/* How many frames of the queue the switch took. */
-static unsigned write_queue(struct nic_port *port)
-{
-    struct mmsghdr messages[NIC_PORT_BATCH];
-    struct iovec vectors[NIC_PORT_BATCH];
-    if (port->descriptor < 0 || port->gone)
-        return 0;
-    for (unsigned i = 0; i < port->queued; i++) {
-        vectors[i] = (struct iovec){.iov_base = port->queue[i], .iov_len = port->queued_lengths[i]};
-        messages[i] = (struct mmsghdr){
-            .msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}
-        };
-    }
-    int sent;
-    do
-        sent = sendmmsg(port->descriptor, messages, port->queued, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? 0
-                    : (unsigned)sent; /* full (EAGAIN), or the other end is closed, which reading reports */
-}
-
 static bool flush(void *opaque)
 {
     struct nic_port *port = opaque;
-    if (!port->queued)
+    const unsigned frames = port->outgoing.frames;
+    if (!frames)
         return true;
-    const unsigned sent = write_queue(port);
-    const bool all = sent == port->queued;
-    port->sent += sent;
-    port->dropped += port->queued - sent;
-    port->queued = 0;
-    return all;
+    /* Refused if full (EAGAIN), or if the other end is closed, which reading reports. */
+    const bool sent =
+        port->descriptor >= 0 && !port->gone && port_message_send(&port->outgoing, port->descriptor);
+    *(sent ? &port->sent : &port->dropped) += frames;
+    port_message_clear(&port->outgoing);
+    return sent;
 }
 
 static void send_frame(void *opaque, const struct iovec *vector, int count)
 {
     struct nic_port *port = opaque;
-    if (port->queued == NIC_PORT_BATCH)
-        flush(port);
-    uint8_t *frame = port->queue[port->queued];
     size_t length = 0;
-    for (int i = 0; i < count; i++) {
-        memcpy(frame + length, vector[i].iov_base, vector[i].iov_len);
+    for (int i = 0; i < count; i++)
         length += vector[i].iov_len;
+    uint8_t *place = port_message_add(&port->outgoing, length);
+    if (!place) {
+        flush(port);
+        place = port_message_add(&port->outgoing, length);
     }
-    port->queued_lengths[port->queued++] = length;
+    for (int i = 0; i < count; i++) {
+        memcpy(place, vector[i].iov_base, vector[i].iov_len);
+        place += vector[i].iov_len;
+    }
 }
 
-/* Gives the card what is in the batch. False: it refused one, which stays the next. */
+/* Gives the card what is in the message. False: it refused a frame, which stays the next. */
 static bool deliver(struct nic_port *port)
 {
-    while (port->next < port->count) {
-        size_t length = port->lengths[port->next];
-        if (length >= NIC_MINIMUM_FRAME) {
-            if (!port->receive(port->card, port->frames[port->next], length))
-                return false;
-            port->received++;
-        }
-        port->next++;
+    const uint8_t *frame;
+    size_t length;
+    while ((frame = port_message_peek(&port->incoming, &length))) {
+        if (!port->receive(port->card, frame, length))
+            return false;
+        port->received++;
+        port_message_take(&port->incoming);
     }
     return true;
 }
 
-/* Fills the empty batch from the socket. False: nothing came, and port->gone says whether anything ever will.
- */
-static bool fetch(struct nic_port *port)
+static enum nic_port_result receive_messages(struct nic_port *port)
 {
-    struct mmsghdr messages[NIC_PORT_BATCH];
-    struct iovec vectors[NIC_PORT_BATCH];
-    for (unsigned i = 0; i < NIC_PORT_BATCH; i++) {
-        vectors[i] = (struct iovec){.iov_base = port->frames[i], .iov_len = NIC_MAXIMUM_FRAME};
-        messages[i] = (struct mmsghdr){
-            .msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}
-        };
-    }
-    int count;
-    do
-        count = recvmmsg(port->descriptor, messages, NIC_PORT_BATCH, MSG_DONTWAIT, NULL);
-    while (count < 0 && errno == EINTR);
-    port->next = port->count = 0;
-    if (count < 0)
-        port->gone = errno != EAGAIN;
-    for (int i = 0; i < count; i++) {
-        if (messages[i].msg_len == 0) { /* end of file: the protocol has no empty messages */
-            port->gone = true;
-            break;
-        }
-        bool whole = !(messages[i].msg_hdr.msg_flags & MSG_TRUNC);
-        port->lengths[port->count++] = whole ? messages[i].msg_len : 0;
-    }
-    return port->count > 0;
-}
-
-static enum nic_port_result receive_batches(struct nic_port *port)
-{
-    for (unsigned batch = 0; batch < NIC_PORT_BATCHES; batch++) {
+    for (unsigned i = 0; i < NIC_PORT_MESSAGES; i++) {
         if (!deliver(port))
             return NIC_PORT_HELD;
         if (port->descriptor < 0 || port->gone)
             return NIC_PORT_GONE;
-        if (!fetch(port) && !port->gone)
+        const enum port_message_result result = port_message_receive(&port->incoming, port->descriptor);
+        port->gone = result == PORT_MESSAGE_CLOSED;
+        if (result == PORT_MESSAGE_NONE)
             return NIC_PORT_DRAINED;
     }
     return NIC_PORT_MORE;
@@ -237,7 +193,7 @@ enum nic_port_result nic_port_receive(struct nic_port *port)
         return NIC_PORT_HELD;
     bool known = port->gone;
     port->delivering = true;
-    enum nic_port_result result = receive_batches(port);
+    enum nic_port_result result = receive_messages(port);
     port->delivering = false;
     if (port->gone && !known)
         port->lost(port->context);
@@ -247,7 +203,7 @@ enum nic_port_result nic_port_receive(struct nic_port *port)
 static void card_is_ready(void *opaque)
 {
     struct nic_port *port = opaque;
-    if (port->next == port->count)
+    if (port->incoming.next == port->incoming.length)
         return; /* nothing was refused */
     /* Ends soon: a card that holds frames back takes no more of them than its ring has room for. */
     while (nic_port_receive(port) == NIC_PORT_MORE)

@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 #include "partitions/root/net/nic_backend.h"
+#include "partitions/root/net/port_message.h"
 
 #define NIC_PORT_TIMEOUT 5
-#define NIC_PORT_BATCH   32u
-/* After so many batches NIC_PORT_MORE is returned. */
-#define NIC_PORT_BATCHES 8u
+/* After so many messages NIC_PORT_MORE is returned. */
+#define NIC_PORT_MESSAGES 8u
 
 /*
  * The switch has gone. Called under the device lock, from nic_port_receive() or from the card's call of
@@ -42,15 +42,10 @@ struct nic_port {
     void *card;
     nic_port_lost_fn lost;
     void *context;
-    unsigned next; /* frames [next, count) wait for delivery */
-    unsigned count;
     bool delivering;                  /* nic_port_receive() is on the stack */
     uint64_t sent, received, dropped; /* frames; dropped: by us, sending */
-    size_t lengths[NIC_PORT_BATCH];
-    uint8_t frames[NIC_PORT_BATCH][NIC_MAXIMUM_FRAME];
-    unsigned queued; /* frames that wait for flush() */
-    size_t queued_lengths[NIC_PORT_BATCH];
-    uint8_t queue[NIC_PORT_BATCH][NIC_MAXIMUM_FRAME];
+    struct port_message incoming;     /* its frames wait for delivery */
+    struct port_message outgoing;     /* its frames wait for flush() */
 };
 
 /* Not connected yet; frames will be given to `receive` with `card`. */

@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 #include "partitions/root/net/bridge.h"
+#include "partitions/root/net/port_message.h"
 #include "partitions/root/net/vswitch.h"
 
-/* A pbuf chain of a frame: header, and data that may wrap around in a ring. */
-#define CHAIN_MAXIMUM 8u
+/* Messages and frames read, in sum, before other ports have their turn. */
+#define READ_MAXIMUM 128u
 
 /* Copies of frames in a circle: the originals may change or vanish after the round. */
 struct port_backlog {
@@ -19,6 +20,9 @@ struct port_backlog {
     uint16_t lengths[PORT_BACKLOG_FRAMES];
     uint8_t frames[PORT_BACKLOG_FRAMES][NIC_MAXIMUM_FRAME];
 };
+
+/* For whichever port is being read, and written: the latter can happen amid the former. */
+static struct port_message incoming, outgoing;
 
 static void watch(struct port *port, uint32_t events)
 {
@@ -48,20 +52,30 @@ static void keep(struct port *port, struct pbuf *frame)
     pbuf_copy_partial(frame, backlog->frames[slot], frame->tot_len, 0);
 }
 
+static bool send_outgoing(struct port *port)
+{
+    if (!port_message_send(&outgoing, port->source.descriptor))
+        return false;
+    port->counters.sent_frames += outgoing.frames;
+    port->counters.sent_bytes += outgoing.length - outgoing.frames * sizeof(uint16_t);
+    return true;
+}
+
 /* The adapter reads again. */
 static void write_backlog(struct port *port)
 {
     struct port_backlog *backlog = port->backlog;
     while (backlog->count) {
-        uint16_t length = backlog->lengths[backlog->head];
-        ssize_t sent = send(port->source.descriptor, backlog->frames[backlog->head], length,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0)
+        port_message_clear(&outgoing);
+        for (unsigned i = 0; i < backlog->count && i < PORT_MESSAGE_FRAMES; i++) {
+            unsigned slot = (backlog->head + i) % PORT_BACKLOG_FRAMES;
+            memcpy(port_message_add(&outgoing, backlog->lengths[slot]), backlog->frames[slot],
+                   backlog->lengths[slot]);
+        }
+        if (!send_outgoing(port))
             return; /* full again, or closed, which reading finds out */
-        port->counters.sent_frames++;
-        port->counters.sent_bytes += length;
-        backlog->head = (backlog->head + 1) % PORT_BACKLOG_FRAMES;
-        backlog->count--;
+        backlog->head = (backlog->head + outgoing.frames) % PORT_BACKLOG_FRAMES;
+        backlog->count -= outgoing.frames;
     }
     free(backlog);
     port->backlog = NULL;
@@ -71,132 +85,72 @@ static void write_backlog(struct port *port)
 
 void port_queue(struct port *port, struct pbuf *frame)
 {
-    if (port->backlog || pbuf_clen(frame) > CHAIN_MAXIMUM) {
+    if (port->queued == PORT_BATCH)
+        port_flush(port);
+    if (port->backlog || frame->tot_len > NIC_MAXIMUM_FRAME) {
         keep(port, frame);
         return;
-    }
-    if (port->queued == PORT_BATCH) {
-        port_flush(port);
-        if (port->backlog) {
-            keep(port, frame);
-            return;
-        }
     }
     pbuf_ref(frame);
     port->queue[port->queued++] = frame;
 }
 
-/* How many of the queue's frames the socket took. */
-static unsigned write_queue(struct port *port)
+/* Sends frames of the queue from `first` on in one message. Returns how many: 0 if it was refused. */
+static unsigned write_queue(struct port *port, unsigned first)
 {
-    struct mmsghdr messages[PORT_BATCH];
-    struct iovec vectors[PORT_BATCH][CHAIN_MAXIMUM];
-    for (unsigned i = 0; i < port->queued; i++) {
-        unsigned count = 0;
-        for (struct pbuf *part = port->queue[i]; part; part = part->next)
-            vectors[i][count++] = (struct iovec){.iov_base = part->payload, .iov_len = part->len};
-        messages[i] = (struct mmsghdr){
-            .msg_hdr = {.msg_iov = vectors[i], .msg_iovlen = count}
-        };
+    port_message_clear(&outgoing);
+    for (unsigned i = first; i < port->queued && outgoing.frames < PORT_MESSAGE_FRAMES; i++) {
+        struct pbuf *frame = port->queue[i];
+        pbuf_copy_partial(frame, port_message_add(&outgoing, frame->tot_len), frame->tot_len, 0);
     }
-    int sent;
-    do
-        sent = sendmmsg(port->source.descriptor, messages, port->queued, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? 0 : (unsigned)sent;
+    return send_outgoing(port) ? outgoing.frames : 0;
 }
 
 void port_flush(struct port *port)
 {
-    if (!port->queued)
-        return;
-    unsigned sent = write_queue(port);
+    unsigned sent = 0, written;
+    while (sent < port->queued && (written = write_queue(port, sent)) > 0)
+        sent += written;
     for (unsigned i = 0; i < port->queued; i++) {
-        struct pbuf *frame = port->queue[i];
-        if (i < sent) {
-            port->counters.sent_frames++;
-            port->counters.sent_bytes += frame->tot_len;
-        } else {
-            keep(port, frame);
-        }
-        pbuf_free(frame);
+        if (i >= sent)
+            keep(port, port->queue[i]);
+        pbuf_free(port->queue[i]);
     }
     port->queued = 0;
 }
 
-/*
- * Buffers for a batch, of whichever port is being read. One that the switch kept (a reference more than ours)
- * is replaced after the batch, so that reading few frames costs little.
- */
-static struct {
-    struct frame *frames[PORT_BATCH];
-    struct iovec vectors[PORT_BATCH];
-    struct mmsghdr messages[PORT_BATCH];
-    unsigned count;
-} batch;
-
-static void fill_batch(void)
+/* Passes on the frames of a message. */
+static void input_message(struct port *port)
 {
-    while (batch.count < PORT_BATCH) {
+    const uint8_t *bytes;
+    size_t length;
+    while ((bytes = port_message_peek(&incoming, &length))) {
         struct frame *frame = frame_allocate();
-        if (!frame)
+        if (!frame) {
+            port->counters.limited++;
             return;
-        unsigned i = batch.count++;
-        batch.frames[i] = frame;
-        batch.vectors[i] = (struct iovec){.iov_base = frame->data, .iov_len = sizeof(frame->data)};
-        batch.messages[i] = (struct mmsghdr){
-            .msg_hdr = {.msg_iov = &batch.vectors[i], .msg_iovlen = 1}
-        };
-    }
-}
-
-/* Gets back the first `used` buffers, or others in their place. */
-static void renew_batch(unsigned used)
-{
-    /* Upwards: a frame at the head of a chain drops the rest of it, which can then be reclaimed too. */
-    for (unsigned i = 0; i < used && i < batch.count;) {
-        if (!frame_reclaim(batch.frames[i])) {
-            struct frame *fresh = frame_allocate();
-            if (!fresh) { /* one buffer fewer, until fill_batch() finds memory */
-                batch.frames[i] = batch.frames[--batch.count];
-                batch.vectors[i].iov_base = batch.frames[i]->data;
-                continue;
-            }
-            batch.frames[i] = fresh;
-            batch.vectors[i].iov_base = fresh->data;
         }
-        i++;
+        memcpy(frame->data, bytes, length);
+        frame_charge(frame, port->account);
+        bridge_input(port, frame_set(frame, 0, length));
+        frame_free(frame); /* unless the switch has kept it */
+        port_message_take(&incoming);
     }
+    if (incoming.malformed)
+        port->counters.malformed++;
 }
 
-/* Reads up to a batch of frames and passes them on. False: the adapter has closed the connection. */
+/* Reads some messages. False: the adapter has closed the connection. */
 static bool read_frames(struct port *port)
 {
-    fill_batch();
-    int count;
-    do
-        count = recvmmsg(port->source.descriptor, batch.messages, batch.count, MSG_DONTWAIT, NULL);
-    while (count < 0 && errno == EINTR);
-    if (count < 0)
-        return errno == EAGAIN;
-
-    unsigned used = 0;
-    bool open = true;
-    for (; used < (unsigned)count; used++) {
-        unsigned length = batch.messages[used].msg_len;
-        if (length == 0) {
-            open = false;
-            break;
-        }
-        frame_charge(batch.frames[used], port->account);
-        if (length < NIC_MINIMUM_FRAME || (batch.messages[used].msg_hdr.msg_flags & MSG_TRUNC))
-            port->counters.malformed++;
-        else
-            bridge_input(port, frame_set(batch.frames[used], 0, length));
+    enum port_message_result result = PORT_MESSAGE_RECEIVED;
+    for (unsigned read = 0; read < READ_MAXIMUM && result == PORT_MESSAGE_RECEIVED;
+         read += 1 + incoming.frames) {
+        result = port_message_receive(&incoming, port->source.descriptor);
+        input_message(port);
     }
     vswitch_batch_done(port->vswitch);
-    renew_batch(used);
-    return open;
+    return result != PORT_MESSAGE_CLOSED;
 }
 
 static enum port_status check_hello(const struct port *port, const struct port_hello *hello, ssize_t length)

@@ -16,7 +16,7 @@ struct vswitch;
 struct tcp_flow;
 struct port_backlog;
 
-/* Frames read, or written, by one system call. */
+/* Frames queued before they are written. */
 #define PORT_BATCH 64u
 /*
  * Frames of one port that may be on their way through the switch. Above, TCP segments with data are dropped,

@@ -5,13 +5,15 @@
  *
  *   1. The adapter connects to the switch's socket and sends one struct port_hello.
  *   2. The switch answers with one struct port_welcome. Unless its status is PORT_CONNECTED it then closes.
- *   3. From then on, each message in either direction is one Ethernet frame of NIC_MINIMUM_FRAME to
- *      NIC_MAXIMUM_FRAME bytes (nic_backend.h), without preamble and FCS. There is no acknowledgement: a side
- * that cannot take a frame loses it, as on a wire.
+ *   3. From then on, each message in either direction is 1 to PORT_MESSAGE_FRAMES Ethernet frames, one after
+ *      the other: each its length in two bytes, then so many bytes, NIC_MINIMUM_FRAME to NIC_MAXIMUM_FRAME
+ *      (nic_backend.h), without preamble and FCS. A burst in one message wakes the other side once. There is
+ *      no acknowledgement: a side that cannot take frames loses them, as on a wire.
  *   4. Closing the socket pulls the cable.
  *
- * Integers are in the byte order of the machine, which both sides share. A message of another size is a
- * mistake: in place of a hello it ends the connection, in place of a frame it is dropped and counted.
+ * Integers are in the byte order of the machine, which both sides share. A message of another
+ * form is a mistake: in place of a hello it ends the connection; of frames, those before the mistake count,
+ * the rest is dropped and counted as one.
  */
 #ifndef NET_PORT_PROTOCOL_H
 #define NET_PORT_PROTOCOL_H
@@ -19,8 +21,11 @@
 #include <stdint.h>
 
 #define PORT_PROTOCOL_MAGIC   0x6D616F6Cu /* "loam" */
-#define PORT_PROTOCOL_VERSION 1u
+#define PORT_PROTOCOL_VERSION 2u
 #define PORT_NAME_SIZE        64
+#define PORT_MESSAGE_FRAMES   32u
+/* The longest message: NIC_MAXIMUM_FRAME and its length, so often. */
+#define PORT_MESSAGE_MAXIMUM (PORT_MESSAGE_FRAMES * (2 + 1518))
 
 struct port_hello {
     uint32_t magic;
@@ -29,7 +34,7 @@ struct port_hello {
     uint16_t reserved;         /* 0 */
     char name[PORT_NAME_SIZE]; /* the virtual machine's, for people; padded with zeros, at least one */
 };
-_Static_assert(sizeof(struct port_hello) == 80, "port protocol 1");
+_Static_assert(sizeof(struct port_hello) == 80, "port protocol 2");
 
 enum port_status {
     PORT_CONNECTED,
@@ -47,6 +52,6 @@ struct port_welcome {
     uint32_t status; /* enum port_status */
     uint32_t mtu;    /* of IP packets on this switch */
 };
-_Static_assert(sizeof(struct port_welcome) == 16, "port protocol 1");
+_Static_assert(sizeof(struct port_welcome) == 16, "port protocol 2");
 
 #endif

@@ -12,7 +12,7 @@ WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
 WORKER_MACHINE_SOURCES := $(WORKER_VP_SOURCES) $(WORKER_DEVICE_SOURCES) \
     $(addprefix $(WORKER)/,configuration.c console.c control.c cpuid_topology.c disk_queue.c guest_memory.c \
         guest_ram.c host_timer.c life_cycle.c linux_boot.c machine.c network.c timer.c vp_state.c) \
-    $(addprefix partitions/root/net/,event_loop.c nic_port.c)
+    $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c)
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread
 
 # DISK_SOURCES: partitions/root/disk/build.mk
