@@ -132,8 +132,14 @@ class Machine:
                               f"{self.log()[-2000:]}")
 
     def wait_for_shell(self, seconds=BOOT_SECONDS, start=0):
+        """
+        Another shell takes over that reads commands as a script, one after the other. The first one edits lines: it turns
+        the terminal to and fro between two modes, and what is typed in that moment may read as an end of file.
+        """
         self.wait_for(r"^/ # ", seconds, start)
-        self.run("stty -echo; dmesg -n 1; echo", BOOT_SECONDS)
+        start = len(self.output)
+        self.send("stty -echo; dmesg -n 1; echo shell=$((6 * 7)); exec sh /dev/console\n")
+        self.wait_for(r"shell=42", BOOT_SECONDS, start)
         return self
 
     def send(self, text):
@@ -148,8 +154,7 @@ class Machine:
         self.send(f"{command}\necho {marker}'='$?'='\n")
         match = self.wait_for(re.escape(marker) + r"=(\d+)=", seconds, start)
         text = self.output[start:match.start()].decode(errors="replace").replace("\r", "")
-        return int(match.group(1)), "\n".join(
-            line[4:] if line.startswith("/ # ") else line for line in text.split("\n")).strip()
+        return int(match.group(1)), text.strip()
 
     def run(self, command, seconds=COMMAND_SECONDS):
         """Output of a command that has to succeed."""
