@@ -60,8 +60,6 @@ static ssize_t vp_read(struct file *file, char __user *buffer, size_t size, loff
     struct mshv_vp *vp = file->private_data;
     ssize_t result;
 
-    if (partitions_are_shut_down())
-        return -ESHUTDOWN;
     if (mutex_lock_killable(&vp->mutex))
         return -EINTR;
     result = run_and_copy(vp, buffer, size);

@@ -15,6 +15,9 @@ WORKER_MACHINE_SOURCES := $(WORKER_VP_SOURCES) $(WORKER_DEVICE_SOURCES) \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c)
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread
 
+# What every port access passes is compiled as a whole.
+$(patsubst %,$(BUILD)/program/$(WORKER)/%.o,bus io_port memory_access processor_mode vp): CPPFLAGS_EXTRA += -flto
+
 # DISK_SOURCES: partitions/root/disk/build.mk
 $(call program,loam-worker,$(WORKER_MACHINE_SOURCES) $(DISK_SOURCES) $(addprefix $(WORKER)/,main.c mshv.c sandbox.c), \
     $(WORKER_LIBRARIES) -lseccomp)

@@ -8,6 +8,11 @@ void bus_initialize(struct bus *bus)
     memset(bus, 0, sizeof *bus);
 }
 
+static bool ends_before(const struct bus_range *range, uint64_t address)
+{
+    return range->first + (range->length - 1) < address;
+}
+
 /* Index of the first range that ends after `address`; the only one that can hold it. */
 static unsigned bus_search(const struct bus *bus, enum bus_space space, uint64_t address)
 {
@@ -16,9 +21,8 @@ static unsigned bus_search(const struct bus *bus, enum bus_space space, uint64_t
 
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        const struct bus_range *range = &bus->ranges[space][middle];
 
-        if (range->first + (range->length - 1) < address)
+        if (ends_before(&bus->ranges[space][middle], address))
             low = middle + 1;
         else
             high = middle;
@@ -26,22 +30,27 @@ static unsigned bus_search(const struct bus *bus, enum bus_space space, uint64_t
     return low;
 }
 
-/*
- * The range that holds all of [address, address + size), or NULL. Guests stay with one device for many accesses. What
- * was found last may have been removed: an entry that is not used has length 0.
- */
-static const struct bus_range *bus_find(struct bus *bus, enum bus_space space, uint64_t address, unsigned size)
+/* The same, quickly if it is what it was the last time: guests stay with one device for many accesses. */
+static unsigned bus_search_again(struct bus *bus, enum bus_space space, uint64_t address)
 {
-    const struct bus_range *range = &bus->ranges[space][bus->last[space]];
+    const struct bus_range *ranges = bus->ranges[space];
+    unsigned last = bus->last[space];
 
-    if (address - range->first >= range->length) {
-        unsigned index = bus_search(bus, space, address);
+    if (last >= bus->count[space] || ends_before(&ranges[last], address) ||
+        (last > 0 && !ends_before(&ranges[last - 1], address)))
+        bus->last[space] = last = bus_search(bus, space, address);
+    return last;
+}
 
-        range = &bus->ranges[space][index];
-        if (index == bus->count[space] || address - range->first >= range->length)
-            return NULL;
-        bus->last[space] = index;
-    }
+/* The range that holds all of [address, address + size), or NULL. */
+static const struct bus_range *bus_find(struct bus *bus, enum bus_space space, uint64_t address,
+                                        unsigned size)
+{
+    unsigned index = bus_search_again(bus, space, address);
+    const struct bus_range *range = &bus->ranges[space][index];
+
+    if (index == bus->count[space] || address < range->first)
+        return NULL;
     return size <= range->length - (address - range->first) ? range : NULL;
 }
 
@@ -71,7 +80,6 @@ void bus_remove(struct bus *bus, enum bus_space space, uint64_t first, const voi
         return;
     bus->count[space]--;
     memmove(&ranges[index], &ranges[index + 1], (bus->count[space] - index) * sizeof *ranges);
-    ranges[bus->count[space]].length = 0;
 }
 
 static uint64_t all_ones(unsigned size)

@@ -55,7 +55,8 @@ struct bus_counters {
 struct bus {
     struct bus_range ranges[BUS_SPACE_COUNT][BUS_MAXIMUM_RANGES]; /* sorted by first, never overlapping */
     unsigned count[BUS_SPACE_COUNT];
-    unsigned last[BUS_SPACE_COUNT]; /* index of the range that was found last */
+    unsigned
+        last[BUS_SPACE_COUNT]; /* what was searched for last: index of a range or of the hole before it */
     struct bus_counters counters[BUS_SPACE_COUNT];
 };
 
