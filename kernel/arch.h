@@ -37,8 +37,11 @@ void child_cpuid_policy(uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
  * not have (kernel/processor_features.c).
  */
 void child_cpuid_default(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
-/* Bits that follow the VP's live state (OSXSAVE, OSPKE, APIC enable, XSAVE sizes): applied last. */
-void child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
+/*
+ * Bits that follow the VP's live state, applied last: CR4 (OSXSAVE, OSPKE), IA32_APIC_BASE (APIC), in leaf Dh
+ * XCR0 and XSS. False: none do.
+ */
+bool child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 
 /* The MSRs that struct vp holds and the vendor's PAT at power-up. Not for INIT, which leaves them alone. */
 void child_msr_reset(struct vp *vp);
@@ -85,28 +88,21 @@ enum hv_status extended_state_set(struct vp *child, uint64_t states, const void 
 void *extended_state_legacy(struct vp *child);
 
 /*
- * The last walk for code, kept in the VP: as long as the nested map, the registers and the table
- * entries that it read are the same, its result is. arch/x86_64/mm/guest_walk.c; all zeros: none.
+ * An instruction that was looked at before, kept in the VP by a hash of its address. As long as the nested
+ * map, the registers, the entries of the guest's tables and the bytes that were read then are the same, so is
+ * what they said. arch/x86_64/cpu/instruction.c; all zeros: none, as no such exit has reason 0.
  */
-struct guest_code_walk {
+#define GUEST_CODE_KEPT 4u
+struct guest_code {
+    uint64_t rip;
+    uint32_t kind;   /* why it was looked at: the exit's reason */
+    uint64_t result; /* struct memory_instruction, or the length of an intercepted instruction */
     uint64_t map_generation;
     struct vp_code code;
-    uint64_t linear_page;
-    const uint8_t *page; /* in the direct map; NULL: no walk is kept */
-    unsigned depth;
-    const void *entry[5];
-    uint64_t value[5];
-};
-
-/*
- * An instruction that was looked at before, kept in the VP by a hash of its address: the same bytes in the
- * same mode mean the same. arch/x86_64/cpu/instruction.c; all zeros: none, as no such exit has reason 0.
- */
-#define GUEST_DECODED_KEPT 4u
-struct guest_decoded {
+    const uint8_t *at; /* the bytes, in the direct map; NULL: they are not all in one page */
     uint64_t bytes[2];
-    uint64_t result; /* struct memory_instruction, or the length of an intercepted instruction */
-    uint64_t kind;   /* enum code_mode, and the exit's reason */
+    const uint64_t *entry[5]; /* the same of the guest's tables, as many as are needed */
+    uint64_t value[5];
 };
 
 /*
@@ -129,8 +125,10 @@ bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa);
 unsigned guest_privilege_level(const struct vp *vp);
 /* The instruction at CS:RIP is done: RIP moves behind it, the interrupt shadow ends, a single step traps. */
 void guest_instruction_done(struct vp *vp, unsigned length);
-/* Length of the instruction at CS:RIP by what `exit` says about it (no general decoder): for exits without
- * length. */
+/*
+ * Length of the intercepted instruction at CS:RIP; if `exit` does not have it, by what it says about the
+ * instruction (no general decoder). 0: it is not what it was when it exited, and is to be executed again.
+ */
 unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit);
 
 /*

@@ -11,6 +11,8 @@
 #define USE_VP_XFEM_XSS  1u
 #define APPLY_REGISTERED 2u
 
+#define CPUID_XSAVE 0xDu
+
 /* What an element costs at most, about, in instructions. */
 #define CPUID_COST 700u
 
@@ -83,17 +85,26 @@ static void get_registered(const struct vp *vp, uint32_t leaf, uint32_t subleaf,
         values[i] = (result->value[i] & result->mask[i]) | (values[i] & ~result->mask[i]);
 }
 
+static void __attribute__((noinline))
+keep(struct vp *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_kept *kept)
+{
+    get_registered(vp, leaf, subleaf, kept->values);
+    kept->live = child_cpuid_live(vp, leaf, subleaf, kept->values);
+    kept->cr4 = vendor->get(vp, VP_CR4);
+    kept->apic_base = vp->apic.base;
+    kept->leaf = leaf;
+    kept->subleaf = subleaf;
+    kept->valid = true;
+}
+
 const uint32_t *cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf)
 {
     struct cpuid_kept *kept = &vp->cpuid_kept;
 
-    if (!kept->valid || kept->leaf != leaf || kept->subleaf != subleaf) {
-        get_registered(vp, leaf, subleaf, kept->values);
-        kept->leaf = leaf;
-        kept->subleaf = subleaf;
-        kept->valid = true;
-    }
-    child_cpuid_live(vp, leaf, subleaf, kept->values);
+    if (!kept->valid || kept->leaf != leaf || kept->subleaf != subleaf ||
+        (kept->live &&
+         (leaf == CPUID_XSAVE || kept->apic_base != vp->apic.base || kept->cr4 != vendor->get(vp, VP_CR4))))
+        keep(vp, leaf, subleaf, kept);
     return kept->values;
 }
 

@@ -12,6 +12,7 @@
 #include "kernel/message.h"
 #include "kernel/partition.h"
 #include "kernel/register_page.h"
+#include "kernel/shoot_down.h"
 #include "kernel/vp.h"
 
 #define RFLAGS_IF              0x200ull
@@ -177,10 +178,8 @@ static enum outcome check(struct dispatch *dispatch)
         return GONE;
     if (vp->explicit_suspend)
         return SUSPENDED;
-    if (vp->intercept_suspend) {
-        vendor->get_special(vp, &vp->special);
+    if (vp->intercept_suspend)
         return INTERCEPT;
-    }
     if (__atomic_load_n(&dispatch->lp->parent_nmi, __ATOMIC_RELAXED) || !is_empty(&vp->wake))
         return ENDED;
 
@@ -229,6 +228,7 @@ static enum outcome enter(struct dispatch *dispatch)
     if (!dispatch->entered) {
         dispatch->entered = true;
         vp->told_only = false;
+        guest_memory_begin(vp);
         extended_state_enter(vp);
     }
     vendor->inject(vp, vp->pending_interruption);
@@ -249,8 +249,10 @@ static enum outcome run(struct dispatch *dispatch)
         if (outcome == RUN)
             outcome = enter(dispatch);
     } while (outcome == RUN);
-    if (dispatch->entered)
+    if (dispatch->entered) {
         extended_state_leave(dispatch->vp);
+        guest_memory_end(NULL);
+    }
     return outcome;
 }
 
@@ -271,11 +273,11 @@ static void begin(struct dispatch *dispatch, const struct hv_input_dispatch_vp *
 }
 
 /* Under the interrupt lock. What a timer gives at the last moment must not find the VP asleep with nobody to
- * wake it. */
+ * wake it; if it is not asleep, its next dispatch sees to it. */
 static void report(struct vp *vp, enum outcome outcome, struct loam_output_dispatch_vp *output)
 {
     vp->running_on = 0;
-    if (local_apic_tick(&vp->apic, arch_tsc()) && outcome == BLOCKED)
+    if (outcome == BLOCKED && local_apic_tick(&vp->apic, arch_tsc()))
         outcome = ENDED;
     if (outcome != BLOCKED)
         vp->blocked = false;

@@ -33,13 +33,6 @@ static enum exit_action raise(struct vp *vp, unsigned vector, bool has_error_cod
     return EXIT_CHECK;
 }
 
-/* Length of the intercepted instruction; 0: it is not what it was when it exited, and is to be executed
- * again. */
-static unsigned instruction_length(struct vp *vp, const struct vp_exit *exit)
-{
-    return exit->instruction_length ? exit->instruction_length : guest_instruction_length(vp, exit);
-}
-
 /* The VP can go on at once, unless there is something to inject. */
 static enum exit_action resume(const struct vp *vp)
 {
@@ -49,7 +42,7 @@ static enum exit_action resume(const struct vp *vp)
 /* The instruction has been emulated. */
 static enum exit_action finish(struct vp *vp, const struct vp_exit *exit)
 {
-    unsigned length = instruction_length(vp, exit);
+    unsigned length = guest_instruction_length(vp, exit);
 
     if (length)
         guest_instruction_done(vp, length);
@@ -88,7 +81,7 @@ static enum exit_action exit_hlt(struct vp *vp, const struct vp_exit *exit)
 
 static enum exit_action exit_io_port(struct vp *vp, const struct vp_exit *exit)
 {
-    unsigned length = instruction_length(vp, exit);
+    unsigned length = guest_instruction_length(vp, exit);
 
     if (!length)
         return EXIT_RESUME;
@@ -121,13 +114,10 @@ static enum exit_action exit_msr_write(struct vp *vp, const struct vp_exit *exit
  */
 static enum exit_action exit_hypercall(struct vp *vp, const struct vp_exit *exit)
 {
-    struct vp_code code;
-
-    vendor->get_code(vp, &code);
-    if (vp->guest_os_id == 0 || code.privilege != 0)
+    if (vp->guest_os_id == 0 || !exit->hypercall_allowed)
         return raise(vp, EXCEPTION_INVALID, false);
     vp->gpr[GPR_RAX] = HV_STATUS_INVALID_HYPERCALL_CODE;
-    if (!(code.efer & EFER_LMA))
+    if (!(vendor->get(vp, VP_EFER) & EFER_LMA))
         vp->gpr[GPR_RDX] = 0; /* the upper half of the result */
     return finish(vp, exit);
 }
@@ -153,6 +143,7 @@ static enum exit_action after_apic_access(struct vp *vp, enum apic_page_result r
 static enum exit_action exit_nested_fault(struct vp *vp, const struct vp_exit *exit)
 {
     struct nested_translation translation;
+    struct vp *before;
     bool mapped;
 
     if (local_apic_claims(&vp->apic, exit->fault.gpa)) {
@@ -161,9 +152,9 @@ static enum exit_action exit_nested_fault(struct vp *vp, const struct vp_exit *e
         if (result != APIC_PAGE_UNKNOWN)
             return after_apic_access(vp, result);
     }
-    guest_memory_begin(vp);
+    before = guest_memory_begin(vp);
     mapped = nested_lookup(&vp->partition->map, exit->fault.gpa, &translation);
-    guest_memory_end();
+    guest_memory_end(before);
     /* Mapped meanwhile by another processor. */
     if (mapped && allows(&translation, exit))
         return resume(vp);
@@ -247,7 +238,6 @@ static enum exit_action exit_triple_fault(struct vp *vp, const struct vp_exit *e
     (void)exit;
     message_unrecoverable_exception(vp);
     vp_reset_after_shutdown(vp);
-    vendor->get_special(vp, &vp->special);
     return EXIT_INTERCEPT;
 }
 
@@ -285,12 +275,9 @@ static const struct {
     [LOAM_EXIT_NMI] = {exit_ready,                      true },
     [LOAM_EXIT_KICK] = {exit_check,                      true },
     [LOAM_EXIT_INTERRUPT_WINDOW] = {exit_check,                      true },
-    [LOAM_EXIT_CPUID] = {exit_cpuid,                      false},
     [LOAM_EXIT_HLT] = {exit_hlt,                        false},
-    [LOAM_EXIT_IO_PORT] = {exit_io_port,                    false},
     [LOAM_EXIT_MSR_READ] = {exit_msr_read,                   false},
     [LOAM_EXIT_MSR_WRITE] = {exit_msr_write,                  false},
-    [LOAM_EXIT_HYPERCALL] = {exit_hypercall,                  false},
     [LOAM_EXIT_NESTED_FAULT] = {exit_nested_fault,               true },
     [LOAM_EXIT_APIC_ACCESS] = {exit_nested_fault,               true },
     [LOAM_EXIT_EXCEPTION] = {exit_exception,                  true },
@@ -304,8 +291,21 @@ static const struct {
     [LOAM_EXIT_OTHER] = {exit_other,                      true },
 };
 
+/* The most frequent instructions do not go by way of the table: indirect calls are retpolines. */
 enum exit_action exit_handle(struct vp *vp, struct vp_exit *exit)
 {
+    if (exit->reason == LOAM_EXIT_CPUID) {
+        vp->exits[LOAM_EXIT_CPUID]++;
+        return exit_cpuid(vp, exit);
+    }
+    if (exit->reason == LOAM_EXIT_IO_PORT) {
+        vp->exits[LOAM_EXIT_IO_PORT]++;
+        return exit_io_port(vp, exit);
+    }
+    if (exit->reason == LOAM_EXIT_HYPERCALL) {
+        vp->exits[LOAM_EXIT_HYPERCALL]++;
+        return exit_hypercall(vp, exit);
+    }
     if (exit->reason == LOAM_EXIT_NMI && !kick_take_nmi())
         exit->reason = LOAM_EXIT_KICK;
     vp->exits[exit->reason]++;

@@ -81,6 +81,7 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
     uint32_t elements = invocation->input_size + entry->rep_input * call->rep_start;
     const struct frame *frame;
     const uint8_t *source;
+    struct vp *before;
     bool owned;
 
     if (invocation->fast) {
@@ -96,7 +97,7 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
         return HV_STATUS_INVALID_ALIGNMENT;
     /* A page that is the parent's now stays so until guest_memory_end: a deposit waits for that before it
      * uses it. */
-    guest_memory_begin(call->caller);
+    before = guest_memory_begin(call->caller);
     owned = frame_is_parents(frame);
     if (owned) {
         source = physical_pointer(invocation->input_gpa);
@@ -104,7 +105,7 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
         if (entry->rep_input)
             memcpy((uint8_t *)call->input + elements, source + elements, invocation->input_total - elements);
     }
-    guest_memory_end();
+    guest_memory_end(before);
     return owned ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_ALIGNMENT;
 }
 
@@ -117,16 +118,16 @@ static void copy_output(const struct hypercall_entry *entry, const struct invoca
 {
     uint32_t elements = entry->output + entry->rep_output * call->rep_start;
     uint8_t *target = physical_pointer(invocation->output_gpa);
+    struct vp *before = guest_memory_begin(call->caller);
     bool owned;
 
-    guest_memory_begin(call->caller);
     owned = frame_is_parents(frame);
     if (owned && entry->output && status == HV_STATUS_SUCCESS && !call->repeat)
         memcpy(target, call->output, entry->output);
     if (owned && entry->rep_output)
         memcpy(target + elements, (const uint8_t *)call->output + elements,
                entry->rep_output * (call->reps_done - call->rep_start));
-    guest_memory_end();
+    guest_memory_end(before);
 }
 
 static enum hv_status call_with_vp(const struct hypercall_entry *entry, struct hypercall *call)

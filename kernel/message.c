@@ -5,11 +5,6 @@
 #include "kernel/partition.h"
 #include "kernel/vp.h"
 
-#define CR0_PE           0x1ull
-#define CR0_AM           0x40000ull
-#define EFER_LMA         0x400ull
-#define DR7_ENABLES      0xFFull
-#define RFLAGS_VM        0x20000ull
 #define CACHE_UNCACHED   0u
 #define CACHE_WRITE_BACK 6u
 
@@ -18,7 +13,6 @@ static void *begin(struct vp *vp, uint8_t payload_size)
 {
     struct hv_message *message = vp->intercept_page;
 
-    vendor->get_special(vp, &vp->special);
     message->header.payload_size = payload_size;
     message->header.message_flags = 0;
     message->header.reserved[0] = message->header.reserved[1] = 0;
@@ -36,36 +30,15 @@ static void end(struct vp *vp, enum hv_message_type type)
     __atomic_store_n(message_type, type, __ATOMIC_RELEASE);
 }
 
-static uint16_t execution_state(const struct vp *vp)
-{
-    const struct vp_special *special = &vp->special;
-    uint32_t state = special->segment[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & HV_EXECUTION_CPL_MASK;
-
-    if (vp->rflags & RFLAGS_VM)
-        state = HV_EXECUTION_CPL_MASK;
-    if (special->cr0 & CR0_PE)
-        state |= HV_EXECUTION_CR0_PE;
-    if (special->cr0 & CR0_AM)
-        state |= HV_EXECUTION_CR0_AM;
-    if (special->efer & EFER_LMA)
-        state |= HV_EXECUTION_EFER_LMA;
-    if (special->dr7 & DR7_ENABLES)
-        state |= HV_EXECUTION_DEBUG_ACTIVE;
-    if (vp->pending_interruption)
-        state |= HV_EXECUTION_INTERRUPTION_PENDING;
-    if (special->interrupt_shadow)
-        state |= HV_EXECUTION_INTERRUPT_SHADOW;
-    return (uint16_t)state;
-}
-
 static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header,
                         unsigned instruction_length, enum hv_intercept_access_type access)
 {
     header->vp_index = vp->index;
     header->instruction_length_cr8 = (uint8_t)(instruction_length | local_apic_cr8(&vp->apic) << 4);
     header->intercept_access_type = access;
-    header->execution_state = execution_state(vp);
-    header->cs = vp->special.segment[VP_CS];
+    header->execution_state = vendor->get_execution(vp, &header->cs);
+    if (vp->pending_interruption)
+        header->execution_state |= HV_EXECUTION_INTERRUPTION_PENDING;
     header->rip = vp->rip;
     header->rflags = vp->rflags;
 }

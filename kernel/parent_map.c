@@ -31,7 +31,6 @@ static uint64_t root;
 static unsigned width; /* address bits */
 static uint64_t zero_page;
 static uint64_t shared_table; /* all entries hidden */
-static uint64_t table_pages;
 
 static uint64_t protect_table;
 static uint64_t protected_gpa; /* 0 = none */
@@ -69,7 +68,6 @@ static uint64_t hidden_entry(void)
 
 static uint64_t table_allocate(void)
 {
-    table_pages++;
     return boot_allocate(1);
 }
 
@@ -182,7 +180,6 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
     uint64_t *top;
 
     ASSERT(own_count <= PARENT_MAP_OWN_RANGES);
-    table_pages = 0;
     protected_gpa = 0;
     pool_next = 0;
     hidden_writes = 0;
@@ -224,11 +221,6 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
 uint64_t parent_map_root(void)
 {
     return root;
-}
-
-uint64_t parent_map_pages(void)
-{
-    return table_pages;
 }
 
 uint64_t parent_map_hidden_writes(void)
@@ -276,19 +268,6 @@ bool parent_map_protect(uint64_t gpa)
     }
     lock_release(&map_lock);
     return possible;
-}
-
-void parent_map_unprotect(uint64_t gpa)
-{
-    uint64_t pfn = gpa >> HV_PAGE_SHIFT;
-
-    lock_acquire(&map_lock);
-    if (protected_gpa == pfn << HV_PAGE_SHIFT && protected_gpa != 0) {
-        set_entry(directory_entry(pfn), identity_entry(pfn & ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1), true));
-        protected_gpa = 0;
-        parent_map_flush();
-    }
-    lock_release(&map_lock);
 }
 
 /* Gives the region of `pfn` a directory of the pool, the one that was filled longest ago if none is free. */

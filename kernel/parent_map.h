@@ -38,16 +38,12 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
 /* SPA of the top-level table. */
 uint64_t parent_map_root(void);
 
-/* Pages of memory in tables of the map that Loam paid for at boot. */
-uint64_t parent_map_pages(void);
-
 /*
- * Makes the page of memory-mapped registers at `gpa` read-only (the local APIC's), or writable again. One
- * page at a time can be protected. False: another one is, or the page lies in RAM or in a region without page
- * directory (other than 0xC0000000 to 0xFFFFFFFF only those that hold RAM have one).
+ * Makes the page of memory-mapped registers at `gpa` read-only (the local APIC's). One page can be protected.
+ * False: another one is, or the page lies in RAM or in a region without page directory (other than 0xC0000000
+ * to 0xFFFFFFFF only those that hold RAM have one).
  */
 bool parent_map_protect(uint64_t gpa);
-void parent_map_unprotect(uint64_t gpa);
 
 enum parent_map_fault {
     PARENT_MAP_RETRY,     /* the map has or now has what the access needs: run the instruction again */

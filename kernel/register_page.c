@@ -9,6 +9,21 @@
 #define FXSAVE_XMM0   160u
 #define PAGE_SEGMENTS 6u
 
+static void __attribute__((noinline))
+load_others(struct vp *vp, const struct hv_vp_register_page *page, uint32_t dirty)
+{
+    if (dirty & HV_REGISTER_PAGE_DIRTY_FLAGS)
+        vp->rflags = rflags_sanitize(page->rflags);
+    if (dirty & HV_REGISTER_PAGE_DIRTY_XMM)
+        memcpy((uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, page->xmm, sizeof(page->xmm));
+    if (dirty & HV_REGISTER_PAGE_DIRTY_SEGMENT)
+        for (unsigned i = 0; i < PAGE_SEGMENTS; i++) {
+            struct hv_x64_segment_register segment = page->segment[i];
+
+            vendor->set_segment(vp, VP_ES + i, &segment);
+        }
+}
+
 /* The parent may write to the page at any time: each field is read once, and any value must do. */
 void register_page_load(struct vp *vp)
 {
@@ -22,16 +37,8 @@ void register_page_load(struct vp *vp)
         memcpy(vp->gpr, page->gp_registers, sizeof(vp->gpr));
     if (dirty & HV_REGISTER_PAGE_DIRTY_IP)
         vp->rip = page->rip;
-    if (dirty & HV_REGISTER_PAGE_DIRTY_FLAGS)
-        vp->rflags = rflags_sanitize(page->rflags);
-    if (dirty & HV_REGISTER_PAGE_DIRTY_XMM)
-        memcpy((uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, page->xmm, sizeof(page->xmm));
-    if (dirty & HV_REGISTER_PAGE_DIRTY_SEGMENT)
-        for (unsigned i = 0; i < PAGE_SEGMENTS; i++) {
-            struct hv_x64_segment_register segment = page->segment[i];
-
-            vendor->set_segment(vp, VP_ES + i, &segment);
-        }
+    if (dirty & ~(uint32_t)(HV_REGISTER_PAGE_DIRTY_GP | HV_REGISTER_PAGE_DIRTY_IP))
+        load_others(vp, page, dirty);
     page->dirty = 0;
 }
 
@@ -44,7 +51,6 @@ void register_page_invalidate(struct vp *vp)
 void register_page_fill(struct vp *vp)
 {
     struct hv_vp_register_page *page = vp->register_page;
-    const struct vp_special *special = &vp->special;
 
     if (!page)
         return;
@@ -54,16 +60,9 @@ void register_page_fill(struct vp *vp)
     page->rip = vp->rip;
     page->rflags = vp->rflags;
     memcpy(page->xmm, (const uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0, sizeof(page->xmm));
-    memcpy(page->segment, special->segment, sizeof(page->segment));
-    page->cr0 = special->cr0;
-    page->cr3 = special->cr3;
-    page->cr4 = special->cr4;
+    vendor->get_special(vp, page);
     page->cr8 = local_apic_cr8(&vp->apic);
-    page->efer = special->efer;
-    page->dr7 = special->dr7;
     page->pending_interruption = vp->pending_interruption;
-    page->interrupt_state = (special->interrupt_shadow ? HV_INTERRUPT_STATE_SHADOW : 0) |
-                            (special->nmi_masked ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
     page->instruction_emulation_hints = 0;
     page->xfem = vp->xcr0;
     page->isvalid = 1;
@@ -71,8 +70,6 @@ void register_page_fill(struct vp *vp)
 
 void register_page_refresh(struct vp *vp)
 {
-    if (vp->register_page && vp->register_page->isvalid) {
-        vendor->get_special(vp, &vp->special);
+    if (vp->register_page && vp->register_page->isvalid)
         register_page_fill(vp);
-    }
 }

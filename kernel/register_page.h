@@ -13,7 +13,7 @@ struct vp;
 void register_page_load(struct vp *vp);
 /* The page is not valid from now on: the VP runs. */
 void register_page_invalidate(struct vp *vp);
-/* Fills the page, with vp->special as it is, and makes it valid. */
+/* Fills the page and makes it valid. */
 void register_page_fill(struct vp *vp);
 /* The same if the page is valid already. */
 void register_page_refresh(struct vp *vp);

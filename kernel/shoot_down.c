@@ -51,28 +51,26 @@ uint64_t shoot_down_count(void)
 bool shoot_down_entry(struct vp *vp)
 {
     struct lp *lp = lp_current();
-    uint64_t generation;
-    bool flush;
+    uint64_t generation = __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST);
 
-    __atomic_store_n(&lp->running, vp, __ATOMIC_SEQ_CST);
-    generation = __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST);
-    flush = generation != vp->flushed_generation || vp->last_lp != lp->index;
+    if (generation == vp->flushed_generation && vp->last_lp == lp->index)
+        return false;
     vp->last_lp = lp->index;
     __atomic_store_n(&vp->flushed_generation, generation, __ATOMIC_RELEASE);
-    return flush;
+    return true;
 }
 
-void shoot_down_exit(void)
+struct vp *guest_memory_begin(struct vp *vp)
 {
-    __atomic_store_n(&lp_current()->running, NULL, __ATOMIC_RELEASE);
+    struct lp *lp = lp_current();
+    struct vp *before = lp->running;
+
+    if (before != vp)
+        __atomic_store_n(&lp->running, vp, __ATOMIC_SEQ_CST);
+    return before;
 }
 
-void guest_memory_begin(struct vp *vp)
+void guest_memory_end(struct vp *before)
 {
-    __atomic_store_n(&lp_current()->running, vp, __ATOMIC_SEQ_CST);
-}
-
-void guest_memory_end(void)
-{
-    __atomic_store_n(&lp_current()->running, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&lp_current()->running, before, __ATOMIC_RELEASE);
 }

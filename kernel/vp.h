@@ -58,8 +58,6 @@ struct vp {
     struct hv_message *intercept_page; /* state page, NULL until mapped; the parent can read and write it */
     struct hv_vp_register_page *register_page; /* the same */
     uint64_t intercept_pfn, register_pfn;
-    struct vp_special special; /* as of the last message, for it and the register page: see
-                                  vendor->get_special */
 
     /* These three outlive the VP's deletion, since others may still hold a pointer to it. Keep them together.
      */
@@ -97,15 +95,16 @@ struct vp {
     uint64_t guest_os_id, hypercall_msr, reference_tsc, vp_assist; /* stored for the parent; no effect yet */
     uint64_t synthetic[20]; /* SINT0-15, SCONTROL, SIEFP, SIMP: stored */
 
-    struct guest_code_walk code_walk;
-    struct guest_decoded decoded[GUEST_DECODED_KEPT];
+    struct guest_code kept_code[GUEST_CODE_KEPT];
     uint64_t *extended_state; /* pages of the VP: compacted or standard image, the architecture's business */
     struct cpuid_result *cpuid_page[VP_CPUID_PAGES]; /* see kernel/cpuid_result.c */
     uint32_t cpuid_results;
     struct cpuid_kept {
         bool valid;
+        bool live; /* some of the values follow the VP's live state; CR4 and the APIC's base were these */
+        uint64_t cr4, apic_base;
         uint32_t leaf, subleaf;
-        uint32_t values[4]; /* what CPUID gave last; what follows the VP's live state is renewed each time */
+        uint32_t values[4]; /* what CPUID gave last */
     } cpuid_kept;
 
     uint64_t told_deadline; /* what the last DISPATCH_VP said; the driver's timer fires then */

@@ -8,6 +8,7 @@
 #ifndef ARCH_VENDOR_H
 #define ARCH_VENDOR_H
 
+#include "hv/message.h"
 #include "hv/registers.h"
 #include "hv/loam.h"
 
@@ -20,7 +21,6 @@ enum vp_register {
     VP_CR2,
     VP_CR3,
     VP_CR4,
-    VP_EFER,
     VP_DR6,
     VP_DR7,
     VP_PAT,
@@ -32,10 +32,11 @@ enum vp_register {
     VP_SYSENTER_CS,
     VP_SYSENTER_ESP,
     VP_SYSENTER_EIP,
+    VP_TSC_OFFSET, /* guest TSC = host TSC + offset */
+    VP_DEBUG_CTL,
+    VP_EFER,
     VP_INTERRUPT_SHADOW, /* 0 or 1 */
     VP_NMI_MASKED,       /* 0 or 1: an NMI was delivered and IRET has not been executed since */
-    VP_TSC_OFFSET,       /* guest TSC = host TSC + offset */
-    VP_DEBUG_CTL,
     VP_REGISTER_COUNT
 };
 
@@ -76,6 +77,7 @@ struct vp_exit {
             uint8_t bytes_count;  /* instruction bytes that the hardware fetched; 0: none */
             uint8_t bytes[15];
         } fault;
+        bool hypercall_allowed; /* HYPERCALL: made in protected mode by CPL 0 */
         struct { /* EXCEPTION, intercepted before delivery */
             uint8_t vector;
             bool has_error_code;
@@ -91,19 +93,11 @@ struct vp_exit {
     };
 };
 
-/* What every intercept message and the register page show of a control block. */
-struct vp_special {
-    struct hv_x64_segment_register segment[6]; /* ES CS SS DS FS GS */
-    uint64_t cr0, cr3, cr4, efer, dr7;
-    bool interrupt_shadow;
-    bool nmi_masked;
-};
-
 /* What decides where a VP's instructions are read and what they mean. */
 struct vp_code {
     uint64_t cr0, cr3, cr4, efer;
     struct hv_x64_segment_register cs;
-    uint8_t privilege; /* CPL */
+    uint64_t cs_form;  /* CS but its base, as the vendor keeps it: to compare */
 };
 
 /* One entry of a nested page table. Access is HV_MAP_GPA_READABLE | WRITABLE | EXECUTABLE bits. */
@@ -144,10 +138,13 @@ struct vendor {
     void (*get_segment)(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value);
     void (*set_segment)(struct vp *vp, enum vp_segment name, const struct hv_x64_segment_register *value);
 
-    /* The same registers together: what every message, and every instruction that is looked at, needs. */
-    void (*get_special)(const struct vp *vp, struct vp_special *special);
+    /* The same registers together. Those of the register page: segments, CR0, CR3, CR4, EFER, DR7, interrupt state. */
+    void (*get_special)(const struct vp *vp, struct hv_vp_register_page *page);
+    /* Of every message: CS and what HV_EXECUTION_* says of the processor, but for the pending interruption. */
+    uint16_t (*get_execution)(const struct vp *vp, struct hv_x64_segment_register *cs);
+    /* What every instruction that is looked at needs. */
     void (*get_code)(const struct vp *vp, struct vp_code *code);
-    /* get_code would give the same now, but for the privilege and CS's selector. */
+    /* get_code would give the same now. */
     bool (*code_is)(const struct vp *vp, const struct vp_code *code);
     /* As set(VP_INTERRUPT_SHADOW, 0), which every emulated instruction does. */
     void (*end_interrupt_shadow)(struct vp *vp);
@@ -158,7 +155,11 @@ struct vendor {
      */
     void (*inject)(struct vp *vp, uint64_t event);
     uint64_t (*interrupted_event)(const struct vp *vp);
-    /* An INTERRUPT_WINDOW exit as soon as the VP can take an external interrupt. */
+    /*
+     * An INTERRUPT_WINDOW exit as soon as the VP can take an external interrupt. The VP has the task priority of its
+     * local APIC from now on, which follows what the guest makes of it. Before a child is entered, whenever its local
+     * APIC may have changed.
+     */
     void (*interrupt_window)(struct vp *vp, bool wanted);
     /* The VP runs on this nested page table; its old translations are dropped at the next entry. */
     void (*set_nested_root)(struct vp *vp, uint64_t spa);

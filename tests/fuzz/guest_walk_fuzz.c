@@ -131,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const unsigned address_bits[] = {36, 40, 48, 52};
     struct fuzz_input input = {data, size};
     struct vp_code code;
+    struct guest_code kept;
     struct hv_output_translate_virtual_address output;
     uint8_t buffer[64];
     uint64_t gpa = 0;
@@ -139,7 +140,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fake_guest_start(1);
     struct vp *vp = fake_vp(0);
     memset(fake_gpa(0), 0, TABLES * HV_PAGE_SIZE);
-    memset(&vp->code_walk, 0, sizeof(vp->code_walk));
     unsigned mode = fuzz_take(&input, 1);
     fake_address_bits = address_bits[fuzz_take(&input, 1) % 4];
     *fake_register(vp, VP_CR0) = CR0_PE | (mode & 1 ? CR0_PG : 0);
@@ -165,8 +165,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     guest_translate(vp, gva, access, &output);
     guest_read(vp, gva, buffer, sizeof(buffer), access);
     vendor->get_code(vp, &code);
-    for (unsigned i = 0; i < 2; i++)
-        guest_read_code(vp, &code, *fake_register(vp, VP_EFER) & EFER_LMA ? gva : (uint32_t)gva, buffer, 15);
+    size_t count = guest_read_code(vp, &code, *fake_register(vp, VP_EFER) & EFER_LMA ? gva : (uint32_t)gva,
+                                   buffer, 15, &kept);
+    if (kept.at != NULL && (count != 15 || !guest_code_is(vp, &kept)))
+        abort();
     if (fake_guest_memory_depth != 0)
         abort();
     return 0;

@@ -229,7 +229,7 @@ static void test_what_is_left_to_the_worker(void **state)
     assert_false(apic_page_access(vp, &other));
     other.fault.table_walk = false;
     fake_pages[CODE >> HV_PAGE_SHIFT].access = 0; /* no code to read */
-    vp->code_walk.page = NULL;
+    fake_partition.map_generation++;
     assert_false(apic_page_access(vp, &other));
     assert_int_equal(vp->apic.tpr, 0x11);
     assert_int_equal(vp->rip, CODE);

@@ -34,12 +34,13 @@ void child_cpuid_default(const struct vp *vp, uint32_t leaf, uint32_t subleaf, u
         result[1] |= vp->apic.id << 24;
 }
 
-void child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
+bool child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
 {
     if (leaf == 1)
         result[2] = (result[2] & ~(1u << 27)) | (vendor->get(vp, VP_CR4) & FAKE_CR4_OSXSAVE ? 1u << 27 : 0);
     if (leaf == 0xD && subleaf == 0)
         result[1] = (uint32_t)vp->xcr0;
+    return leaf == 1 || leaf == 0xD;
 }
 
 void child_msr_reset(struct vp *vp)
@@ -193,11 +194,11 @@ unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[15])
     struct nested_translation translation;
     unsigned count = 0;
 
-    guest_memory_begin(vp);
+    struct vp *before = guest_memory_begin(vp);
     while (count < 15 && nested_lookup(&vp->partition->map, vp->rip + count, &translation) &&
            translation.access)
         bytes[count++] = *(const uint8_t *)physical_pointer(translation.spa);
-    guest_memory_end();
+    guest_memory_end(before);
     return count;
 }
 
@@ -205,9 +206,9 @@ bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa)
 {
     struct nested_translation translation;
 
-    guest_memory_begin(vp);
+    struct vp *before = guest_memory_begin(vp);
     nested_lookup(&vp->partition->map, vp->rip, &translation);
-    guest_memory_end();
+    guest_memory_end(before);
     if (translation.no_access)
         *gpa = vp->rip & ~(uint64_t)(HV_PAGE_SIZE - 1);
     return translation.no_access;
@@ -224,8 +225,7 @@ unsigned guest_privilege_level(const struct vp *vp)
 unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
 {
     (void)vp;
-    (void)exit;
-    return FAKE_INSTRUCTION_LENGTH;
+    return exit->instruction_length ? exit->instruction_length : FAKE_INSTRUCTION_LENGTH;
 }
 
 void guest_instruction_done(struct vp *vp, unsigned length)

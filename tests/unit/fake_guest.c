@@ -73,7 +73,6 @@ static void get_code(const struct vp *vp, struct vp_code *code)
     code->cr4 = get(vp, VP_CR4);
     code->efer = get(vp, VP_EFER);
     get_segment(vp, VP_CS, &code->cs);
-    code->privilege = control(vp)->segments[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & 3;
 }
 
 static bool code_is(const struct vp *vp, const struct vp_code *code)
@@ -250,14 +249,15 @@ bool nested_lookup(const struct nested_table *table, uint64_t gpa, struct nested
     return page->access != 0 || page->no_access;
 }
 
-void guest_memory_begin(struct vp *vp)
+struct vp *guest_memory_begin(struct vp *vp)
 {
-    (void)vp;
     fake_guest_memory_depth++;
+    return vp;
 }
 
-void guest_memory_end(void)
+void guest_memory_end(struct vp *before)
 {
+    (void)before;
     fake_guest_memory_depth--;
 }
 

@@ -171,6 +171,8 @@ static void vendor_run(struct vp *vp, struct vp_exit *exit)
     struct control *control = vp->control;
 
     fake_vendor_record.runs++;
+    if (__atomic_load_n(&lp_current()->running, __ATOMIC_SEQ_CST) != vp)
+        panic("a VP is entered that is not announced");
     fake_vendor_record.flushes += shoot_down_entry(vp);
     fake_vendor_record.injected = control->injected;
     fake_vendor_record.window = control->window;
@@ -180,7 +182,6 @@ static void vendor_run(struct vp *vp, struct vp_exit *exit)
         fake_guest(vp, exit);
     else
         exit->reason = LOAM_EXIT_EXTERNAL_INTERRUPT;
-    shoot_down_exit();
 }
 
 static uint64_t vendor_get(const struct vp *vp, enum vp_register name)
@@ -205,16 +206,28 @@ static void vendor_set_segment(struct vp *vp, enum vp_segment name,
     ((struct control *)vp->control)->segments[name] = *value;
 }
 
-static void vendor_get_special(const struct vp *vp, struct vp_special *special)
+static void vendor_get_special(const struct vp *vp, struct hv_vp_register_page *page)
 {
-    memcpy(special->segment, ((const struct control *)vp->control)->segments, sizeof(special->segment));
-    special->cr0 = vendor_get(vp, VP_CR0);
-    special->cr3 = vendor_get(vp, VP_CR3);
-    special->cr4 = vendor_get(vp, VP_CR4);
-    special->efer = vendor_get(vp, VP_EFER);
-    special->dr7 = vendor_get(vp, VP_DR7);
-    special->interrupt_shadow = vendor_get(vp, VP_INTERRUPT_SHADOW);
-    special->nmi_masked = vendor_get(vp, VP_NMI_MASKED);
+    memcpy(page->segment, ((const struct control *)vp->control)->segments, sizeof(page->segment));
+    page->cr0 = vendor_get(vp, VP_CR0);
+    page->cr3 = vendor_get(vp, VP_CR3);
+    page->cr4 = vendor_get(vp, VP_CR4);
+    page->efer = vendor_get(vp, VP_EFER);
+    page->dr7 = vendor_get(vp, VP_DR7);
+    page->interrupt_state = (vendor_get(vp, VP_INTERRUPT_SHADOW) ? HV_INTERRUPT_STATE_SHADOW : 0) |
+                            (vendor_get(vp, VP_NMI_MASKED) ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
+}
+
+static uint16_t vendor_get_execution(const struct vp *vp, struct hv_x64_segment_register *cs)
+{
+    const struct control *control = vp->control;
+
+    *cs = control->segments[VP_CS];
+    return (uint16_t)((control->segments[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & HV_EXECUTION_CPL_MASK) |
+                      (vendor_get(vp, VP_CR0) & 1 ? HV_EXECUTION_CR0_PE : 0) |
+                      (vendor_get(vp, VP_CR0) & 0x40000 ? HV_EXECUTION_CR0_AM : 0) |
+                      (vendor_get(vp, VP_EFER) & 0x400 ? HV_EXECUTION_EFER_LMA : 0) |
+                      (vendor_get(vp, VP_INTERRUPT_SHADOW) ? HV_EXECUTION_INTERRUPT_SHADOW : 0));
 }
 
 static void vendor_get_code(const struct vp *vp, struct vp_code *code)
@@ -224,8 +237,6 @@ static void vendor_get_code(const struct vp *vp, struct vp_code *code)
     code->cr4 = vendor_get(vp, VP_CR4);
     code->efer = vendor_get(vp, VP_EFER);
     vendor_get_segment(vp, VP_CS, &code->cs);
-    code->privilege =
-        ((const struct control *)vp->control)->segments[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & 3;
 }
 
 static void vendor_inject(struct vp *vp, uint64_t event)
@@ -262,6 +273,7 @@ static const struct vendor fake_vendor = {
     .get_segment = vendor_get_segment,
     .set_segment = vendor_set_segment,
     .get_special = vendor_get_special,
+    .get_execution = vendor_get_execution,
     .get_code = vendor_get_code,
     .inject = vendor_inject,
     .interrupted_event = vendor_interrupted_event,

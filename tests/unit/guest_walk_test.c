@@ -396,11 +396,13 @@ static void map_4_level(uint64_t gva, uint64_t gpa)
     build(&plan);
 }
 
+static struct guest_code kept;
+
 static size_t read_code(uint64_t linear, uint8_t *buffer, size_t length)
 {
     struct vp_code code;
     vendor->get_code(vp, &code);
-    return guest_read_code(vp, &code, linear, buffer, length);
+    return guest_read_code(vp, &code, linear, buffer, length, &kept);
 }
 
 static void test_reads_across_pages(void **state)
@@ -481,49 +483,74 @@ static void put_entry(unsigned page, unsigned index, uint64_t value)
     memcpy(fake_gpa((uint64_t)page * HV_PAGE_SIZE + index * 8), &value, 8);
 }
 
-/* A kept walk is used again, and never when anything that it rests on has changed. */
-static void test_kept_code_walk(void **state)
+static void expect_kept(bool expected)
 {
+    fake_nested_lookups = 0;
+    assert_int_equal(guest_code_is(vp, &kept), expected);
+    assert_int_equal(fake_nested_lookups, 0);
+    assert_int_equal(fake_guest_memory_depth, 0);
+}
+
+/* Code that was read holds without another walk, and never when anything that it rests on has changed. */
+static void test_kept_code(void **state)
+{
+    static const enum vp_register names[] = {VP_CR0, VP_CR3, VP_CR4, VP_EFER};
     uint8_t code[GUEST_CODE_BYTES];
     (void)state;
     fake_guest_start(1);
     vp = fake_vp(0);
     map_4_level(0x7000, 0x10000);
-    fake_gpa(0x10010)[0] = 1;
-    fake_gpa(0x30010)[0] = 2;
-    fake_gpa(0x50010)[0] = 3;
     assert_int_equal(read_code(0x7010, code, 1), 1);
-    assert_int_equal(code[0], 1);
-    fake_nested_lookups = 0;
-    assert_int_equal(read_code(0x7010, code, 1), 1);
-    assert_int_equal(fake_nested_lookups, 0);
-    fake_gpa(0x10010)[0] = 7; /* the bytes themselves are read each time */
-    assert_int_equal(read_code(0x7010, code, 1), 1);
-    assert_int_equal(code[0], 7);
-    uint64_t cr3 = *fake_register(vp, VP_CR3);
-    for (unsigned level = 0; level < 3; level++) { /* the guest changes its tables, at each level */
-        uint64_t before = get_entry(64 + level, 0);
-        put_entry(64 + level, 0, 0);
-        assert_int_equal(read_code(0x7010, code, 1), 0);
-        put_entry(64 + level, 0, before);
-        assert_int_equal(read_code(0x7010, code, 1), 1);
+    expect_kept(true);
+    for (unsigned i = 0; i < GUEST_CODE_BYTES; i++) { /* the bytes */
+        fake_gpa(0x10010)[i] ^= 1;
+        expect_kept(false);
+        fake_gpa(0x10010)[i] ^= 1;
     }
-    put_entry(67, 7, (get_entry(67, 7) & 0xFFF) | 0x30000);
-    assert_int_equal(*fake_register(vp, VP_CR3), cr3);
+    for (unsigned level = 0; level < 4; level++) { /* the guest's tables, at each level */
+        unsigned index = level == 3 ? 7 : 0;
+        uint64_t before = get_entry(64 + level, index);
+        put_entry(64 + level, index, before ^ 0x20000);
+        expect_kept(false);
+        put_entry(64 + level, index, before);
+    }
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) { /* the registers */
+        *fake_register(vp, names[i]) ^= 0x10000;
+        expect_kept(false);
+        *fake_register(vp, names[i]) ^= 0x10000;
+    }
+    fake_segment(vp, VP_CS)->attributes ^= HV_SEGMENT_L;
+    expect_kept(false);
+    fake_segment(vp, VP_CS)->attributes ^= HV_SEGMENT_L;
+    expect_kept(true);
+    fake_partition.map_generation++; /* the parent's map */
+    expect_kept(false);
     assert_int_equal(read_code(0x7010, code, 1), 1);
-    assert_int_equal(code[0], 2);
-    fake_pages[0x30].spa = FAKE_GUEST_SPA + 0x50000; /* the parent changes the map */
-    fake_partition.map_generation++;
+    expect_kept(true);
+    assert_int_equal(read_code(0x7FF8, code, 1), 1); /* not all in one page */
+    assert_null(kept.at);
+    *fake_register(vp, VP_CR0) = CR0_PE; /* no tables at all */
+    *fake_register(vp, VP_EFER) = 0;
     assert_int_equal(read_code(0x7010, code, 1), 1);
-    assert_int_equal(code[0], 3);
-    *fake_register(vp, VP_CR3) = 0x1000; /* another address space: nothing there */
-    assert_int_equal(read_code(0x7010, code, 1), 0);
-    map_4_level(0x7000, 0x10000);
+    expect_kept(true);
+    fake_gpa(0x7010)[3] ^= 1;
+    expect_kept(false);
+    fake_guest_stop();
+}
+
+/* Tables with entries of 4 bytes are walked each time. */
+static void test_narrow_tables_are_not_kept(void **state)
+{
+    uint8_t code[GUEST_CODE_BYTES];
+    (void)state;
+    fake_guest_start(1);
+    vp = fake_vp(0);
+    struct plan plan = {.mode = BITS_32, .gva = 0x7000, .target = 0x10000, .depth = 2};
+    for (unsigned i = 0; i < 2; i++)
+        plan.entry[i] = (struct entry_plan){.present = true};
+    build(&plan);
     assert_int_equal(read_code(0x7010, code, 1), 1);
-    *fake_register(vp, VP_CR0) = 0; /* paging off */
-    fake_gpa(0x7010)[0] = 9;
-    assert_int_equal(read_code(0x7010, code, 1), 1);
-    assert_int_equal(code[0], 9);
+    assert_null(kept.at);
     fake_guest_stop();
 }
 
@@ -545,8 +572,11 @@ static void test_privilege_level(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_plans),       cmocka_unit_test(test_reads_across_pages),
-        cmocka_unit_test(test_code_wraps_at_4_gib), cmocka_unit_test(test_kept_code_walk),
+        cmocka_unit_test(test_against_plans),
+        cmocka_unit_test(test_reads_across_pages),
+        cmocka_unit_test(test_code_wraps_at_4_gib),
+        cmocka_unit_test(test_kept_code),
+        cmocka_unit_test(test_narrow_tables_are_not_kept),
         cmocka_unit_test(test_privilege_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

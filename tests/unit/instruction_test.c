@@ -195,6 +195,26 @@ static void test_fetch(void **state)
     expect_fetch(0x1234, 15);
 }
 
+/* What was fetched is given again without a walk, and never when it has changed. */
+static void test_kept_fetch(void **state)
+{
+    uint8_t first[15], second[15];
+    (void)state;
+    start(CODE_64, 0, 0, 0x1234);
+    assert_int_equal(guest_fetch_instruction(vp, first), 15);
+    fake_nested_lookups = 0;
+    assert_int_equal(guest_fetch_instruction(vp, second), 15);
+    assert_int_equal(fake_nested_lookups, 0);
+    assert_memory_equal(second, first, sizeof(first));
+    fake_gpa(0x1234)[14] ^= 1;
+    assert_int_equal(guest_fetch_instruction(vp, second), 15);
+    assert_int_equal(second[14], first[14] ^ 1);
+    fake_pages[1].access = 0;
+    fake_partition.map_generation++;
+    assert_int_equal(guest_fetch_instruction(vp, second), 0);
+    fake_guest_stop();
+}
+
 static void expect_no_access(bool expected, uint64_t gpa)
 {
     uint64_t found;
@@ -321,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_random_bytes),
         cmocka_unit_test(test_kept_lengths), cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_kept_fetch),
         cmocka_unit_test(test_no_access),
         cmocka_unit_test(test_length_from_memory),
         cmocka_unit_test(test_done),

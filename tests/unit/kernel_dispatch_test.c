@@ -528,24 +528,19 @@ static void msrs(void **state)
 
 static void hypercalls_of_a_child(void **state)
 {
-    struct hv_x64_segment_register user = {.limit = 0xFFFFFFFF, .attributes = 0xC0F3};
-    uint64_t halves[2];
-
     (void)state;
-    add(LOAM_EXIT_HYPERCALL);
+    add(LOAM_EXIT_HYPERCALL)->hypercall_allowed = true;
     EXPECT_READY(0);
     assert_int_equal(injected[1], EXCEPTION(6));
     set_register(id, 0, HV_REGISTER_GUEST_OS_ID, 1, 0);
     begin_script();
-    add(LOAM_EXIT_HYPERCALL);
+    add(LOAM_EXIT_HYPERCALL)->hypercall_allowed = true;
     EXPECT_READY(0);
     assert_int_equal(injected[1], 0);
     assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RAX), HV_STATUS_INVALID_HYPERCALL_CODE);
     assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RIP), 0xFFF0 + FAKE_INSTRUCTION_LENGTH);
-    memcpy(halves, &user, sizeof(user));
-    set_register(id, 0, HV_X64_REGISTER_SS, halves[0], halves[1]);
     begin_script();
-    add(LOAM_EXIT_HYPERCALL);
+    add(LOAM_EXIT_HYPERCALL)->hypercall_allowed = false;
     EXPECT_READY(0);
     assert_int_equal(injected[1], EXCEPTION(6));
 }
@@ -1108,11 +1103,12 @@ static void unmap_meanwhile(struct vp *vp)
     (void)vp;
     flushes_before = fake_vendor_record.flushes;
     fake_machine_become(1);
-    /* Processor 0 does not leave by itself in this test; what it would do is done for it. */
+    /* Processor 0 does not flush by itself in this test: it is not to be waited for. */
     fake_elsewhere = NULL;
     assert_ptr_equal(lp_by_index(0)->running, vp0);
     lp_by_index(0)->running = NULL;
     assert_int_equal(unmap_pages(id, 0x20, 0, 1, NULL), HV_STATUS_SUCCESS);
+    lp_by_index(0)->running = vp0;
     fake_machine_become(0);
 }
 

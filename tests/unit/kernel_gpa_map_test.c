@@ -243,7 +243,7 @@ static void leave_late(void)
 {
     assert_int_equal(frame_find(watched_pfn)->maps, 1);
     fake_machine_become(1);
-    shoot_down_exit();
+    guest_memory_end(NULL);
     fake_machine_become(0);
 }
 
@@ -257,6 +257,7 @@ static void pages_are_kept_until_the_shoot_down(void **state)
     map_pages(id, 0x10, RWX, &watched_pfn, 1, &done);
     running = create_vp_with_pages(id, 0);
     fake_machine_become(1);
+    guest_memory_begin(running);
     shoot_down_entry(running);
     fake_machine_become(0);
     fake_elsewhere = leave_late;

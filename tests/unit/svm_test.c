@@ -44,10 +44,6 @@ bool shoot_down_entry(struct vp *entered)
     return flush;
 }
 
-void shoot_down_exit(void)
-{
-}
-
 /* A processor with shadow stacks and last branch virtualization, or with neither. */
 static void start(bool modern)
 {
@@ -141,13 +137,15 @@ static void test_control_register_writes(void **state)
     struct vp_exit exit;
     (void)state;
     start(true);
-    svm_vendor.run(vp, &exit);
+    svm_vendor.interrupt_window(vp, false);
     assert_int_equal(vmcb->intercept_cr_write, 1u << 4);
     local_apic_set_cr8(&vp->apic, 5);
-    svm_vendor.run(vp, &exit);
+    svm_vendor.interrupt_window(vp, false);
     assert_int_equal(vmcb->intercept_cr_write, 1u << 4 | 1u << 8);
-    local_apic_set_cr8(&vp->apic, 0);
     svm_vendor.run(vp, &exit);
+    assert_int_equal(local_apic_cr8(&vp->apic), 5);
+    local_apic_set_cr8(&vp->apic, 0);
+    svm_vendor.interrupt_window(vp, false);
     assert_int_equal(vmcb->intercept_cr_write, 1u << 4);
 }
 
@@ -253,12 +251,12 @@ static void test_setting_control_registers_drops_translations(void **state)
     }
 }
 
-/* What get_special and get_code give together is what get and get_segment give one by one. */
+/* What is given together is what get and get_segment give one by one. */
 static void test_registers_together(void **state)
 {
     static const enum vp_register names[] = {VP_CR0, VP_CR3, VP_CR4, VP_EFER, VP_DR7};
     struct hv_x64_segment_register segment;
-    struct vp_special special;
+    struct hv_vp_register_page page;
     struct vp_code code;
 
     (void)state;
@@ -272,27 +270,64 @@ static void test_registers_together(void **state)
                                                                  (uint16_t)(0xA093 + (i << 5))});
     svm_vendor.set(vp, VP_INTERRUPT_SHADOW, 1);
     svm_vendor.set(vp, VP_NMI_MASKED, 1);
-    memset(&special, 0xEE, sizeof(special));
-    svm_vendor.get_special(vp, &special);
+    memset(&page, 0xEE, sizeof(page));
+    svm_vendor.get_special(vp, &page);
     svm_vendor.get_code(vp, &code);
     for (unsigned i = VP_ES; i <= VP_GS; i++) {
         svm_vendor.get_segment(vp, i, &segment);
-        assert_memory_equal(&special.segment[i], &segment, sizeof(segment));
+        assert_int_equal(segment.base, 0x10000 * (i + 1));
+        assert_int_equal(segment.limit, 0xFFFF + i);
+        assert_int_equal(segment.selector, 8 * i);
+        assert_int_equal(segment.attributes, (0xA093 + (i << 5)) & 0xF0FF);
+        assert_memory_equal(&page.segment[i], &segment, sizeof(segment));
     }
-    assert_memory_equal(&code.cs, &special.segment[VP_CS], sizeof(code.cs));
-    assert_int_equal(code.privilege, special.segment[VP_SS].attributes >> HV_SEGMENT_DPL_SHIFT & 3);
-    assert_int_equal(special.cr0, 0x1100);
-    assert_int_equal(special.cr3, 0x1101);
-    assert_int_equal(special.cr4, 0x1102);
-    assert_int_equal(special.efer, svm_vendor.get(vp, VP_EFER));
-    assert_int_equal(special.dr7, 0x1104);
-    assert_true(special.interrupt_shadow && special.nmi_masked);
-    assert_true(code.cr0 == special.cr0 && code.cr3 == special.cr3 && code.cr4 == special.cr4 &&
-                code.efer == special.efer);
+    assert_memory_equal(&code.cs, &page.segment[VP_CS], sizeof(code.cs));
+    assert_int_equal(page.cr0, 0x1100);
+    assert_int_equal(page.cr3, 0x1101);
+    assert_int_equal(page.cr4, 0x1102);
+    assert_int_equal(page.efer, svm_vendor.get(vp, VP_EFER));
+    assert_int_equal(page.dr7, 0x1104);
+    assert_int_equal(page.interrupt_state, HV_INTERRUPT_STATE_SHADOW | HV_INTERRUPT_STATE_NMI_MASKED);
+    assert_true(code.cr0 == page.cr0 && code.cr3 == page.cr3 && code.cr4 == page.cr4 &&
+                code.efer == page.efer);
     svm_vendor.end_interrupt_shadow(vp);
     svm_vendor.set(vp, VP_NMI_MASKED, 0);
-    svm_vendor.get_special(vp, &special);
-    assert_false(special.interrupt_shadow || special.nmi_masked);
+    svm_vendor.get_special(vp, &page);
+    assert_int_equal(page.interrupt_state, 0);
+}
+
+/* One of the facts that a message tells about the processor after another. */
+static void test_execution(void **state)
+{
+    static const struct {
+        enum vp_register name;
+        uint64_t value;
+        uint16_t bits;
+    } facts[] = {
+        {VP_CR0,              CR0_PE,   HV_EXECUTION_CR0_PE          },
+        {VP_CR0,              CR0_AM,   HV_EXECUTION_CR0_AM          },
+        {VP_EFER,             EFER_LMA, HV_EXECUTION_EFER_LMA        },
+        {VP_DR7,              0x40,     HV_EXECUTION_DEBUG_ACTIVE    },
+        {VP_INTERRUPT_SHADOW, 1,        HV_EXECUTION_INTERRUPT_SHADOW},
+    };
+    const struct hv_x64_segment_register cs = {0x1000, 0xFFFF, 8, 0xA09B};
+    struct hv_x64_segment_register got;
+
+    (void)state;
+    start(true);
+    svm_vendor.set_segment(vp, VP_CS, &cs);
+    for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+        svm_vendor.set(vp, VP_CR0, 0);
+        svm_vendor.set(vp, VP_EFER, 0);
+        svm_vendor.set(vp, VP_DR7, 0x400);
+        svm_vendor.set(vp, VP_INTERRUPT_SHADOW, 0);
+        assert_int_equal(svm_vendor.get_execution(vp, &got), 0);
+        svm_vendor.set(vp, facts[i].name, facts[i].value);
+        vmcb->cpl = (uint8_t)(i % 4);
+        assert_int_equal(svm_vendor.get_execution(vp, &got), facts[i].bits | i % 4);
+        assert_memory_equal(&got, &cs, sizeof(cs));
+        vmcb->cpl = 0;
+    }
 }
 
 /* Each of the registers that say where code is and what it means. */
@@ -326,6 +361,30 @@ static void test_code_changes(void **state)
     }
     svm_vendor.set_segment(vp, VP_CS, &cs);
     assert_true(svm_vendor.code_is(vp, &code));
+}
+
+static void makes_hypercall(void)
+{
+    vmcb->exit_code = SVM_EXIT_VMMCALL;
+}
+
+/* Hypercalls are for CPL 0 in protected mode. */
+static void test_hypercall(void **state)
+{
+    struct vp_exit exit;
+
+    (void)state;
+    start(true);
+    guest = makes_hypercall;
+    for (unsigned cpl = 0; cpl < 4; cpl++) {
+        for (unsigned protected = 0; protected < 2; protected ++) {
+            vmcb->cpl = (uint8_t)cpl;
+            vmcb->cr0 = protected ? CR0_PE : 0;
+            svm_vendor.run(vp, &exit);
+            assert_int_equal(exit.reason, LOAM_EXIT_HYPERCALL);
+            assert_int_equal(exit.hypercall_allowed, cpl == 0 && protected);
+        }
+    }
 }
 
 static bool trap_seen;
@@ -450,7 +509,9 @@ int main(void)
         TEST(test_cr4_operand),
         TEST(test_setting_control_registers_drops_translations),
         TEST(test_registers_together),
+        TEST(test_execution),
         TEST(test_code_changes),
+        TEST(test_hypercall),
         TEST(test_injected_interrupts),
         TEST(test_injected_interrupts_on_tcg),
         TEST(test_iret_of_an_nmi),

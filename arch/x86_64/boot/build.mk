@@ -11,14 +11,14 @@ CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check
                        -fno-asynchronous-unwind-tables -fno-strict-aliasing -MMD -MP
 CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mindirect-branch=thunk -mcmodel=kernel -fno-pic -fno-pie \
                      -ffunction-sections -fdata-sections -fbuiltin -fno-tree-loop-distribute-patterns \
-                     -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 -flto -flto-partition=one \
+                     -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 -flto -flto-partition=one -fno-ipa-profile \
                      -DLOAM_ONLY_VENDOR=svm_vendor -DLOAM_VERSION='"$(LOAM_VERSION)"'
 # GNU-EFI's headers are older than prototypes.
 CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -O2 -fpic -fshort-wchar -fno-stack-protector -maccumulate-outgoing-args \
                  -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER
 
 HYPERVISOR_C_OBJECTS := $(HYPERVISOR_SOURCES:%.c=$(BUILD)/hypervisor/%.o)
-HYPERVISOR_OBJECTS := $(BUILD)/hypervisor/code.o $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
+HYPERVISOR_OBJECTS := $(HYPERVISOR_C_OBJECTS) $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
 LOADER_OBJECTS := $(LOADER_SOURCES:%.c=$(BUILD)/loader/%.o) $(BUILD)/loader/launch.o
 OBJECTS += $(HYPERVISOR_C_OBJECTS) $(LOADER_OBJECTS)
 
@@ -36,11 +36,11 @@ $(BUILD)/loader/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) -I. -Iinclude $(CFLAGS_LOADER) -c -o $@ $<
 
-# Small functions of one file are inlined into others: an exit's path goes through many files.
-$(BUILD)/hypervisor/code.o: $(HYPERVISOR_C_OBJECTS)
-	$(CC) $(CFLAGS_HYPERVISOR) -r -flinker-output=nolto-rel -nostdlib -o $@ $^
-
-LINK_HYPERVISOR = $(LD) -nostdlib -static -no-pie --gc-sections -z max-page-size=4096 -T linker.ld
+# Compiled as a whole: functions of one file are inlined into others, since an exit's path goes through many files.
+# Without string.c, so that the compiler goes on to make a few instructions of a short memcpy().
+$(BUILD)/hypervisor/arch/x86_64/cpu/string.o: CFLAGS_HYPERVISOR += -fno-lto
+LINK_HYPERVISOR = $(CC) $(CFLAGS_HYPERVISOR) -nostdlib -static -no-pie -Wl,--gc-sections -Wl,--build-id=none \
+                  -z max-page-size=4096 -T linker.ld
 
 # Linked twice: the table of function names is made from the first image and moves no function.
 $(BUILD)/hypervisor/loam.elf: $(HYPERVISOR_OBJECTS) linker.ld tools/symbol-table

@@ -282,28 +282,30 @@ static void replace(uint32_t *value, uint32_t bit, bool set)
     *value = (*value & ~bit) | (set ? bit : 0);
 }
 
-void child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
+bool child_cpuid_live(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
 {
     switch (leaf) {
     case 0x1:
         replace(&result[CPUID_ECX], ECX1_OSXSAVE, (vendor->get(vp, VP_CR4) & CR4_OSXSAVE) != 0);
         replace(&result[CPUID_EDX], EDX1_APIC, local_apic_enabled(&vp->apic));
-        break;
+        return true;
     case 0x7:
         if (subleaf == 0)
             replace(&result[CPUID_ECX], ECX7_OSPKE, (vendor->get(vp, VP_CR4) & CR4_PKE) != 0);
-        break;
+        return true;
     case 0xD:
         if (host.maximum_basic < 0xD)
-            break;
+            return false;
         if (subleaf == 0)
             result[CPUID_EBX] = xsave_standard_size(extended_state_xcr0(vp));
         else if (subleaf == 1)
             result[CPUID_EBX] = xsave_compacted_size(extended_state_xcr0(vp) | vp->xss);
-        break;
+        return true;
     case EXTENDED + 1:
         if (host.vendor == PROCESSOR_AMD)
             replace(&result[CPUID_EDX], EDX1_APIC, local_apic_enabled(&vp->apic));
-        break;
+        return true;
+    default:
+        return false;
     }
 }

@@ -7,6 +7,7 @@
 #define CR0_MP (1ull << 1)
 #define CR0_NE (1ull << 5)
 #define CR0_WP (1ull << 16)
+#define CR0_AM (1ull << 18)
 #define CR0_CD (1ull << 30)
 #define CR0_NW (1ull << 29)
 #define CR0_ET (1ull << 4)
@@ -48,6 +49,7 @@
 #define DR6_INIT 0xFFFF0FF0ull
 #define DR6_BS (1ull << 14)
 #define DR7_INIT 0x400ull
+#define DR7_ENABLES 0xFFull
 
 enum exception {
     EXCEPTION_DB = 1,

@@ -217,6 +217,7 @@ static void set_msr(uint32_t msr, uint64_t from, uint64_t to)
 
 static void set_debug_registers(const uint64_t from[4], const uint64_t to[4])
 {
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         if (from[i] != to[i])
             write_debug_register(i, to[i]);

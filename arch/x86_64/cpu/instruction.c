@@ -7,6 +7,8 @@
 #include "kernel/arch.h"
 #include "kernel/vp.h"
 
+#define FETCHED LOAM_EXIT_REASON_COUNT /* kept for its bytes alone, INSTRUCTION_MAXIMUM of them */
+
 /* --- where the instruction is --- */
 
 static enum code_mode code_mode(const struct vp_code *code)
@@ -37,13 +39,35 @@ static inline struct place find_place(const struct vp_code *code, uint64_t rip)
     return place;
 }
 
+/* Guests leave from a few places again and again; much of the work is to find out what they do there. */
+static struct guest_code *kept_code(struct vp *vp)
+{
+    return &vp->kept_code[(vp->rip ^ vp->rip >> 4) % GUEST_CODE_KEPT];
+}
+
+/* NULL: what is asked about the instruction at RIP is not kept. */
+static inline const struct guest_code *find_kept(struct vp *vp, uint32_t kind)
+{
+    const struct guest_code *kept = kept_code(vp);
+    return kept->rip == vp->rip && kept->kind == kind && guest_code_is(vp, kept) ? kept : NULL;
+}
+
+static void keep(struct vp *vp, uint32_t kind, uint64_t result)
+{
+    struct guest_code *kept = kept_code(vp);
+    kept->kind = kept->at != NULL ? kind : 0;
+    kept->result = result;
+}
+
 static unsigned fetch(struct vp *vp, uint8_t bytes[GUEST_CODE_BYTES], enum code_mode *mode)
 {
     struct vp_code code;
     vendor->get_code(vp, &code);
     struct place place = find_place(&code, vp->rip);
     *mode = place.mode;
-    return place.length == 0 ? 0 : (unsigned)guest_read_code(vp, &code, place.linear, bytes, place.length);
+    if (place.length == 0)
+        return 0;
+    return (unsigned)guest_read_code(vp, &code, place.linear, bytes, place.length, kept_code(vp));
 }
 
 bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa)
@@ -63,32 +87,45 @@ bool guest_instruction_no_access(struct vp *vp, uint64_t *gpa)
 
 unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[INSTRUCTION_MAXIMUM])
 {
+    const struct guest_code *kept = find_kept(vp, FETCHED);
     uint8_t code[GUEST_CODE_BYTES] = {0};
     enum code_mode mode;
-    unsigned count = fetch(vp, code, &mode);
+    unsigned count;
+    if (kept != NULL) {
+        memcpy(bytes, kept->bytes, INSTRUCTION_MAXIMUM);
+        return INSTRUCTION_MAXIMUM;
+    }
+    count = fetch(vp, code, &mode);
     memcpy(bytes, code, count);
+    if (count == INSTRUCTION_MAXIMUM)
+        keep(vp, FETCHED, 0);
     return count;
+}
+
+/* Outside 64-bit mode the instruction pointer has 32 bits; a single step traps after the instruction. */
+static void __attribute__((noinline)) finish_special_instruction(struct vp *vp)
+{
+    struct vp_code code;
+    vendor->get_code(vp, &code);
+    if (code_mode(&code) != CODE_64)
+        vp->rip = (uint32_t)vp->rip;
+    if ((vp->rflags & RFLAGS_TF) == 0 || vp->pending_interruption != 0)
+        return;
+    vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | DR6_BS);
+    vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
+                               (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION
+                                   << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+                               (uint64_t)EXCEPTION_DB << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
 }
 
 void guest_instruction_done(struct vp *vp, unsigned length)
 {
-    uint64_t next = vp->rip + length;
-    if (next >> 32 != vp->rip >> 32) { /* outside 64-bit mode the pointer has 32 bits */
-        struct vp_code code;
-        vendor->get_code(vp, &code);
-        if (code_mode(&code) != CODE_64)
-            next = (uint32_t)next;
-    }
-    vp->rip = next;
+    uint64_t before = vp->rip;
+    vp->rip = before + length;
     vp->rflags &= ~RFLAGS_RF;
+    if ((vp->rip ^ before) >> 32 != 0 || (vp->rflags & RFLAGS_TF) != 0)
+        finish_special_instruction(vp);
     vendor->end_interrupt_shadow(vp);
-    if ((vp->rflags & RFLAGS_TF) != 0 && vp->pending_interruption == 0) { /* single step: a trap after it */
-        vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | DR6_BS);
-        vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
-                                   (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION
-                                       << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-                                   (uint64_t)EXCEPTION_DB << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
-    }
 }
 
 /* --- prefixes --- */
@@ -178,54 +215,19 @@ unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode
     return 0;
 }
 
-/* --- instructions that were looked at before --- */
-
-/* Guests leave from a few places again and again; much of the work is to find out what they do there. */
-static struct guest_decoded *kept_place(struct vp *vp)
-{
-    return &vp->decoded[(vp->rip ^ vp->rip >> 4) % GUEST_DECODED_KEPT];
-}
-
-static uint64_t kind_of(enum code_mode mode, enum loam_exit_reason reason)
-{
-    return (uint64_t)reason << 8 | mode;
-}
-
-/*
- * NULL: not kept, or its bytes cannot be had quickly. As long as the walk holds, the registers that it was made
- * with are the VP's.
- */
-static inline const struct guest_decoded *find_kept(struct vp *vp, enum loam_exit_reason reason)
-{
-    const struct guest_decoded *kept = kept_place(vp);
-    struct place place = find_place(&vp->code_walk.code, vp->rip);
-    if (kept->kind != kind_of(place.mode, reason) || place.length != INSTRUCTION_MAXIMUM ||
-        !guest_code_is(vp, place.linear, kept->bytes))
-        return NULL;
-    return kept;
-}
-
-static void keep(struct vp *vp, const uint8_t bytes[GUEST_CODE_BYTES], uint64_t kind, uint64_t result)
-{
-    struct guest_decoded *kept = kept_place(vp);
-    memcpy(kept->bytes, bytes, sizeof(kept->bytes));
-    kept->kind = kind;
-    kept->result = result;
-}
-
 static unsigned __attribute__((noinline)) find_length(struct vp *vp, enum loam_exit_reason reason)
 {
     uint8_t bytes[GUEST_CODE_BYTES] = {0};
     enum code_mode mode;
     unsigned count = fetch(vp, bytes, &mode), length = instruction_length(bytes, count, mode, reason);
-    if (length != 0 && count == INSTRUCTION_MAXIMUM)
-        keep(vp, bytes, kind_of(mode, reason), length);
+    if (length != 0)
+        keep(vp, reason, length);
     return length;
 }
 
 unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
 {
-    const struct guest_decoded *kept;
+    const struct guest_code *kept;
     if (exit->instruction_length != 0)
         return exit->instruction_length;
     kept = find_kept(vp, exit->reason);
@@ -338,7 +340,7 @@ bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_m
     return true;
 }
 
-_Static_assert(sizeof(struct memory_instruction) == sizeof(((struct guest_decoded *)0)->result), "fits");
+_Static_assert(sizeof(struct memory_instruction) == sizeof(((struct guest_code *)0)->result), "fits");
 
 static bool __attribute__((noinline))
 find_memory_instruction(struct vp *vp, const struct vp_exit *exit, struct memory_instruction *instruction)
@@ -355,15 +357,14 @@ find_memory_instruction(struct vp *vp, const struct vp_exit *exit, struct memory
     if (!memory_instruction_decode(bytes, count, mode, instruction))
         return false;
     memcpy(&result, instruction, sizeof(result));
-    if (count == INSTRUCTION_MAXIMUM)
-        keep(vp, bytes, kind_of(mode, exit->reason), result);
+    keep(vp, exit->reason, result);
     return true;
 }
 
 bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
                                      struct memory_instruction *instruction)
 {
-    const struct guest_decoded *kept = exit->fault.bytes_count == 0 ? find_kept(vp, exit->reason) : NULL;
+    const struct guest_code *kept = exit->fault.bytes_count == 0 ? find_kept(vp, exit->reason) : NULL;
     if (kept == NULL)
         return find_memory_instruction(vp, exit, instruction);
     memcpy(instruction, &kept->result, sizeof(*instruction));

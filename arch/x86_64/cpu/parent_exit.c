@@ -16,8 +16,7 @@
 
 static void advance(struct vp *vp, const struct vp_exit *exit)
 {
-    guest_instruction_done(vp,
-                           exit->instruction_length ? exit->instruction_length : guest_instruction_length(vp, exit));
+    guest_instruction_done(vp, guest_instruction_length(vp, exit));
 }
 
 static void exit_cpuid(struct vp *vp, const struct vp_exit *exit)
@@ -58,10 +57,7 @@ static void exit_msr_write(struct vp *vp, const struct vp_exit *exit)
 
 static void exit_hypercall(struct vp *vp, const struct vp_exit *exit)
 {
-    struct vp_code code;
-
-    vendor->get_code(vp, &code);
-    if (code.privilege != 0 || !(code.cr0 & CR0_PE)) {
+    if (!exit->hypercall_allowed) {
         parent_vp_raise(vp, EXCEPTION_UD, false);
         return;
     }

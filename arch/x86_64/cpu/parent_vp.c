@@ -13,6 +13,7 @@
 #include "arch/x86_64/cpu/processor_start.h"
 #include "kernel/parent_map.h"
 #include "kernel/partition.h"
+#include "kernel/shoot_down.h"
 #include "kernel/vp.h"
 
 #define CPUID_SIGNATURE_LEAF 1u
@@ -208,7 +209,9 @@ void parent_vp_run(struct vp *vp)
             processor_start_serve();
         offer_events(lp, vp);
         host_apic_recheck();
+        guest_memory_begin(vp);
         vendor->run(vp, &exit);
+        guest_memory_end(NULL);
         vp->exits[exit.reason]++;
         vp->pending_interruption = vendor->interrupted_event(vp);
         parent_exit(vp, &exit);

@@ -287,9 +287,9 @@ void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
     struct nested_translation nested;
     uint64_t gpa = 0;
     get_paging(vp, &paging);
-    guest_memory_begin(vp);
+    struct vp *before = guest_memory_begin(vp);
     enum hv_translate_gva_result_code result = translate(vp, &paging, gva, access, &gpa, &nested);
-    guest_memory_end();
+    guest_memory_end(before);
     *output = (struct hv_output_translate_virtual_address){
         .result_code = result,
         .cache_type = MEMORY_TYPE_WRITE_BACK,
@@ -302,7 +302,7 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
     struct paging paging;
     size_t done = 0;
     get_paging(vp, &paging);
-    guest_memory_begin(vp);
+    struct vp *before = guest_memory_begin(vp);
     while (done < length) {
         struct nested_translation nested;
         uint64_t gpa;
@@ -314,7 +314,7 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
         memcpy((uint8_t *)buffer + done, physical_pointer(nested.spa), part);
         done += part;
     }
-    guest_memory_end();
+    guest_memory_end(before);
     return done;
 }
 
@@ -327,65 +327,44 @@ static uint64_t load_word(const uint8_t *bytes)
     return word;
 }
 
-/* All but the page, which the caller compares: registers, the parent's map, the guest's tables. */
-static inline bool code_walk_holds(const struct vp *vp)
+bool guest_code_is(struct vp *vp, const struct guest_code *kept)
 {
-    const struct guest_code_walk *kept = &vp->code_walk;
-    if (!vendor->code_is(vp, &kept->code) ||
-        kept->map_generation != __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST))
-        return false;
-    if ((kept->code.cr4 & CR4_PAE) != 0) {
-        for (unsigned i = 0; i < kept->depth; i++)
-            if (load_entry(kept->entry[i], true) != kept->value[i])
-                return false;
-    } else {
-        for (unsigned i = 0; i < kept->depth; i++)
-            if (load_entry(kept->entry[i], false) != kept->value[i])
-                return false;
-    }
-    return true;
-}
-
-bool guest_code_is(struct vp *vp, uint64_t linear, const uint64_t words[2])
-{
-    uint64_t offset = linear & (HV_PAGE_SIZE - 1);
-    const uint8_t *page = vp->code_walk.page;
-    if (page == NULL || vp->code_walk.linear_page != linear - offset ||
-        offset > HV_PAGE_SIZE - GUEST_CODE_BYTES)
-        return false;
-    guest_memory_begin(vp);
-    bool same = code_walk_holds(vp) && load_word(page + offset) == words[0] &&
-                load_word(page + offset + 8) == words[1];
-    guest_memory_end();
+    struct vp *before = guest_memory_begin(vp);
+    bool same = kept->map_generation == __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST) &&
+                vendor->code_is(vp, &kept->code) && load_entry(kept->entry[0], true) == kept->value[0] &&
+                load_entry(kept->entry[1], true) == kept->value[1] &&
+                load_entry(kept->entry[2], true) == kept->value[2] &&
+                load_entry(kept->entry[3], true) == kept->value[3] &&
+                load_entry(kept->entry[4], true) == kept->value[4] && load_word(kept->at) == kept->bytes[0] &&
+                load_word(kept->at + 8) == kept->bytes[1];
+    guest_memory_end(before);
     return same;
 }
 
 /* NULL: the page cannot be read. */
-static const uint8_t *walk_to_code(struct vp *vp, const struct vp_code *code, uint64_t linear_page)
+static const uint8_t *walk_to_code(struct vp *vp, const struct paging *paging, uint64_t linear_page,
+                                   struct walk *walk)
 {
-    struct guest_code_walk *kept = &vp->code_walk;
     struct nested_translation nested;
-    struct paging paging;
-    struct walk walk;
-    uint64_t generation = __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST);
-    kept->page = NULL;
-    get_paging(vp, &paging);
-    walk_tables(vp, &paging, linear_page, &walk);
-    if (walk.result != HV_TRANSLATE_GVA_SUCCESS || !find_memory(vp, walk.gpa, &nested) ||
+    walk_tables(vp, paging, linear_page, walk);
+    if (walk->result != HV_TRANSLATE_GVA_SUCCESS || !find_memory(vp, walk->gpa, &nested) ||
         (nested.access & HV_MAP_GPA_READABLE) == 0)
         return NULL;
-    *kept = (struct guest_code_walk){
-        .map_generation = generation,
-        .code = *code,
-        .linear_page = linear_page,
-        .page = physical_pointer(nested.spa),
-        .depth = walk.depth,
-    };
-    for (unsigned i = 0; i < walk.depth; i++) {
-        kept->entry[i] = walk.entry[i];
-        kept->value[i] = walk.value[i];
+    return physical_pointer(nested.spa);
+}
+
+/* Entries of 4 bytes are not worth their own way of comparing. */
+static void keep_walk(const struct walk *walk, const struct paging *paging, const uint8_t *at,
+                      struct guest_code *kept)
+{
+    static const uint64_t none;
+    if (!paging->wide && walk->depth > 0)
+        return;
+    for (unsigned i = 0; i < GUEST_WALK_LEVELS; i++) {
+        kept->entry[i] = i < walk->depth ? walk->entry[i] : &none;
+        kept->value[i] = i < walk->depth ? walk->value[i] : none;
     }
-    return kept->page;
+    kept->at = at;
 }
 
 /* Behind the page of a linear address; outside long mode the address space ends at 4 GiB and begins again. */
@@ -396,26 +375,33 @@ static uint64_t next_page(const struct vp_code *code, uint64_t linear)
 }
 
 size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
-                       uint8_t buffer[GUEST_CODE_BYTES], size_t length)
+                       uint8_t buffer[GUEST_CODE_BYTES], size_t length, struct guest_code *kept)
 {
-    const uint64_t page_mask = ~(uint64_t)(HV_PAGE_SIZE - 1);
-    size_t offset = linear & ~page_mask, first = HV_PAGE_SIZE - offset;
-    guest_memory_begin(vp);
-    const uint8_t *page = vp->code_walk.page;
-    if (page == NULL || vp->code_walk.linear_page != (linear & page_mask) || !code_walk_holds(vp))
-        page = walk_to_code(vp, code, linear & page_mask);
+    size_t offset = linear & (HV_PAGE_SIZE - 1), first = HV_PAGE_SIZE - offset;
+    struct vp *before = guest_memory_begin(vp);
+    struct paging paging;
+    struct walk walk;
+    *kept = (struct guest_code){
+        .rip = vp->rip,
+        .map_generation = __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST),
+        .code = *code,
+    };
+    get_paging(vp, &paging);
+    const uint8_t *page = walk_to_code(vp, &paging, linear - offset, &walk);
     if (page == NULL) {
         length = 0;
     } else if (first >= GUEST_CODE_BYTES) {
         memcpy(buffer, page + offset, GUEST_CODE_BYTES);
+        memcpy(kept->bytes, buffer, GUEST_CODE_BYTES);
+        keep_walk(&walk, &paging, page + offset, kept);
     } else {
         memcpy(buffer, page + offset, first);
-        page = length > first ? walk_to_code(vp, code, next_page(code, linear)) : NULL;
+        page = length > first ? walk_to_code(vp, &paging, next_page(code, linear), &walk) : NULL;
         if (page != NULL)
             memcpy(buffer + first, page, GUEST_CODE_BYTES - first);
         else if (length > first)
             length = first;
     }
-    guest_memory_end();
+    guest_memory_end(before);
     return length;
 }

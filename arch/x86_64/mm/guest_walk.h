@@ -10,6 +10,7 @@
 #include "hv/types.h"
 #include "hv/hypercall.h"
 
+struct guest_code;
 struct vp;
 struct vp_code;
 
@@ -34,16 +35,13 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
  * The same for code at the VP's RIP, whose linear address (32 bits outside long mode) the caller has
  * computed; `code` is the VP's as it is now. Up to `length` bytes, at most GUEST_CODE_BYTES, of a buffer that
  * always has room for so many. No permissions are checked: the processor has fetched these bytes already.
- * Keeps the walk in vp->code_walk and repeats it only if what it rests on may have changed.
+ * Fills *kept with the way there, but for what the caller found out about the bytes.
  */
 #define GUEST_CODE_BYTES 16u
 size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
-                       uint8_t buffer[GUEST_CODE_BYTES], size_t length);
+                       uint8_t buffer[GUEST_CODE_BYTES], size_t length, struct guest_code *kept);
 
-/*
- * Whether the GUEST_CODE_BYTES at `linear` are these, quickly: only if they are in one page and the kept walk
- * leads there with the VP's registers as they are. False: not so, or not known.
- */
-bool guest_code_is(struct vp *vp, uint64_t linear, const uint64_t words[2]);
+/* Whether the VP would read the same bytes in the same way now. Quick; false also if that is not known. */
+bool guest_code_is(struct vp *vp, const struct guest_code *kept);
 
 #endif

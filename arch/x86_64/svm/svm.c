@@ -215,43 +215,17 @@ static void take_asid(struct vmcb *vmcb, struct arch_lp *arch)
         vmcb->tlb_control = TLB_CONTROL_FLUSH_ALL;
     }
     vmcb->asid = arch->asid_next++;
-    vmcb->software.asid_generation = arch->asid_generation;
-    vmcb->software.asid_lp = arch->lp.index + 1;
-    vmcb->clean &= ~CLEAN_ASID;
 }
 
-static void prepare_translations(struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
+static void __attribute__((noinline))
+drop_translations(const struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
 {
-    bool flush = shoot_down_entry(vp), elsewhere = vmcb->software.asid_lp != arch->lp.index + 1;
-
-    vmcb->tlb_control = TLB_CONTROL_NOTHING;
-    if (elsewhere)
-        vmcb->clean = 0;
-    if (vp->is_parent) {
-        if (flush)
-            vmcb->tlb_control =
-                features & FEATURE_FLUSH_BY_ASID ? TLB_CONTROL_FLUSH_ASID : TLB_CONTROL_FLUSH_ALL;
-    } else if (flush || elsewhere || vmcb->software.asid_generation != arch->asid_generation) {
+    vmcb->clean = 0; /* on another processor nothing of it is cached */
+    if (vp->is_parent)
+        vmcb->tlb_control = features & FEATURE_FLUSH_BY_ASID ? TLB_CONTROL_FLUSH_ASID : TLB_CONTROL_FLUSH_ALL;
+    else
         take_asid(vmcb, arch);
-    }
-}
-
-/* CR8 is in the control block while the child runs. A write is intercepted only when it may unmask an interrupt. */
-static void load_task_priority(struct vp *vp, struct vmcb *vmcb)
-{
-    uint64_t priority = local_apic_cr8(&vp->apic);
-    uint16_t writes = child_cr_writes;
-
-    if (priority > 1 && local_apic_pending(&vp->apic) < 0)
-        writes |= INTERCEPT_CR8;
-    if ((vmcb->virtual_interrupt & V_TPR_MASK) != priority) {
-        vmcb->virtual_interrupt = (vmcb->virtual_interrupt & ~V_TPR_MASK) | priority;
-        vmcb->clean &= ~CLEAN_TPR;
-    }
-    if (vmcb->intercept_cr_write != writes) {
-        vmcb->intercept_cr_write = writes;
-        vmcb->clean &= ~CLEAN_INTERCEPTS;
-    }
+    vmcb->software.asid_generation = arch->asid_generation;
 }
 
 static void run(struct vp *vp, struct vp_exit *exit)
@@ -265,11 +239,10 @@ static void run(struct vp *vp, struct vp_exit *exit)
     vmcb->rflags = vp->rflags;
     if (vmcb->software.nmi_stepping)
         vmcb->rflags |= RFLAGS_TF;
-    if (!vp->is_parent)
-        load_task_priority(vp, vmcb);
-    prepare_translations(vp, vmcb, arch);
+    vmcb->tlb_control = TLB_CONTROL_NOTHING;
+    if (shoot_down_entry(vp) || vmcb->software.asid_generation != arch->asid_generation)
+        drop_translations(vp, vmcb, arch);
     svm_enter(vp, vp->control_page[0], arch->host_vmcb);
-    shoot_down_exit();
     vmcb->clean = CLEAN_ALL;
     vmcb->event_injection = 0;
     vp->gpr[GPR_RAX] = vmcb->rax;
@@ -364,16 +337,11 @@ static uint64_t get(const struct vp *vp, enum vp_register name)
 {
     struct vmcb *vmcb = vmcb_of(vp);
 
-    switch (name) {
-    case VP_EFER:
-        return vmcb->efer & ~EFER_SVME;
-    case VP_INTERRUPT_SHADOW:
+    if (name == VP_INTERRUPT_SHADOW)
         return vmcb->interrupt_state & INTERRUPT_SHADOW;
-    case VP_NMI_MASKED:
+    if (name == VP_NMI_MASKED)
         return vmcb->software.nmi_masked;
-    default:
-        return *register_place(vmcb, name);
-    }
+    return *register_place(vmcb, name) & ~(name == VP_EFER ? EFER_SVME : 0);
 }
 
 /* Translations go by themselves when the guest writes a control register, not when we do (15.16.1). */
@@ -418,36 +386,67 @@ static inline struct vmcb_segment *segment_place(const struct vp *vp, enum vp_se
     return (struct vmcb_segment *)((uint8_t *)vp->control + segment_offsets[name]);
 }
 
-/* The control block keeps descriptor bits 55:52 right above 47:40; the TLFS leaves the limit's nibble between. */
+/* All of a segment but its base: selector, attributes, limit. */
+static inline uint64_t segment_form(const struct vmcb_segment *segment)
+{
+    uint64_t form;
+
+    memcpy(&form, segment, sizeof form);
+    return form;
+}
+
+/*
+ * The TLFS has limit, selector and attributes in that order. The control block keeps descriptor bits 55:52 right above
+ * 47:40; the TLFS leaves the limit's nibble between.
+ */
 static inline struct hv_x64_segment_register neutral_segment(const struct vmcb_segment *segment)
 {
-    uint16_t attributes = (uint16_t)((segment->attributes & 0xFF) | (segment->attributes & 0xF00) << 4);
+    struct hv_x64_segment_register neutral = {.base = segment->base};
+    uint64_t form = segment_form(segment);
 
-    return (struct hv_x64_segment_register){segment->base, segment->limit, segment->selector, attributes};
+    form = form >> 32 | form << 32;
+    form = (form & 0x00FFFFFFFFFFFFFF) | (form & 0x0F00000000000000) << 4;
+    memcpy(&neutral.limit, &form, sizeof form);
+    return neutral;
 }
+HV_ASSERT_OFFSET(struct hv_x64_segment_register, limit, 8);
+HV_ASSERT_OFFSET(struct hv_x64_segment_register, selector, 12);
+HV_ASSERT_OFFSET(struct hv_x64_segment_register, attributes, 14);
 
 static void get_segment(const struct vp *vp, enum vp_segment name, struct hv_x64_segment_register *value)
 {
     *value = neutral_segment(segment_place(vp, name));
 }
 
-static void get_special(const struct vp *vp, struct vp_special *special)
+static void get_special(const struct vp *vp, struct hv_vp_register_page *page)
 {
     const struct vmcb *vmcb = vmcb_of(vp);
 
-    special->segment[VP_ES] = neutral_segment(&vmcb->es);
-    special->segment[VP_CS] = neutral_segment(&vmcb->cs);
-    special->segment[VP_SS] = neutral_segment(&vmcb->ss);
-    special->segment[VP_DS] = neutral_segment(&vmcb->ds);
-    special->segment[VP_FS] = neutral_segment(&vmcb->fs);
-    special->segment[VP_GS] = neutral_segment(&vmcb->gs);
-    special->cr0 = vmcb->cr0;
-    special->cr3 = vmcb->cr3;
-    special->cr4 = vmcb->cr4;
-    special->efer = vmcb->efer & ~EFER_SVME;
-    special->dr7 = vmcb->dr7;
-    special->interrupt_shadow = vmcb->interrupt_state & INTERRUPT_SHADOW;
-    special->nmi_masked = vmcb->software.nmi_masked;
+    page->segment[VP_ES] = neutral_segment(&vmcb->es);
+    page->segment[VP_CS] = neutral_segment(&vmcb->cs);
+    page->segment[VP_SS] = neutral_segment(&vmcb->ss);
+    page->segment[VP_DS] = neutral_segment(&vmcb->ds);
+    page->segment[VP_FS] = neutral_segment(&vmcb->fs);
+    page->segment[VP_GS] = neutral_segment(&vmcb->gs);
+    page->cr0 = vmcb->cr0;
+    page->cr3 = vmcb->cr3;
+    page->cr4 = vmcb->cr4;
+    page->efer = vmcb->efer & ~EFER_SVME;
+    page->dr7 = vmcb->dr7;
+    page->interrupt_state = (vmcb->interrupt_state & INTERRUPT_SHADOW ? HV_INTERRUPT_STATE_SHADOW : 0) |
+                            (vmcb->software.nmi_masked ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
+}
+
+static uint16_t get_execution(const struct vp *vp, struct hv_x64_segment_register *cs)
+{
+    const struct vmcb *vmcb = vmcb_of(vp);
+
+    *cs = neutral_segment(&vmcb->cs);
+    return (uint16_t)((vmcb->cpl & HV_EXECUTION_CPL_MASK) | (vmcb->cr0 & CR0_PE ? HV_EXECUTION_CR0_PE : 0) |
+                      (vmcb->cr0 & CR0_AM ? HV_EXECUTION_CR0_AM : 0) |
+                      (vmcb->efer & EFER_LMA ? HV_EXECUTION_EFER_LMA : 0) |
+                      (vmcb->dr7 & DR7_ENABLES ? HV_EXECUTION_DEBUG_ACTIVE : 0) |
+                      (vmcb->interrupt_state & INTERRUPT_SHADOW ? HV_EXECUTION_INTERRUPT_SHADOW : 0));
 }
 
 static void get_code(const struct vp *vp, struct vp_code *code)
@@ -459,17 +458,16 @@ static void get_code(const struct vp *vp, struct vp_code *code)
     code->cr4 = vmcb->cr4;
     code->efer = vmcb->efer & ~EFER_SVME;
     code->cs = neutral_segment(&vmcb->cs);
-    code->privilege = vmcb->cpl;
+    code->cs_form = segment_form(&vmcb->cs);
 }
 
 static bool code_is(const struct vp *vp, const struct vp_code *code)
 {
     const struct vmcb *vmcb = vmcb_of(vp);
-    struct hv_x64_segment_register cs = neutral_segment(&vmcb->cs);
 
     return vmcb->cr3 == code->cr3 && vmcb->cr0 == code->cr0 && vmcb->cr4 == code->cr4 &&
-           vmcb->efer == (code->efer | EFER_SVME) && cs.base == code->cs.base && cs.limit == code->cs.limit &&
-           cs.attributes == code->cs.attributes;
+           vmcb->efer == (code->efer | EFER_SVME) && vmcb->cs.base == code->cs.base &&
+           segment_form(&vmcb->cs) == code->cs_form;
 }
 
 static void end_interrupt_shadow(struct vp *vp)
@@ -568,6 +566,24 @@ static uint64_t interrupted_event(const struct vp *vp)
     return event;
 }
 
+/* CR8 is in the control block while the child runs. A write is intercepted only when it may unmask an interrupt. */
+static void load_task_priority(struct vp *vp, struct vmcb *vmcb)
+{
+    uint64_t priority = local_apic_cr8(&vp->apic);
+    uint16_t writes = child_cr_writes;
+
+    if (priority > 1 && local_apic_pending(&vp->apic) < 0)
+        writes |= INTERCEPT_CR8;
+    if ((vmcb->virtual_interrupt & V_TPR_MASK) != priority) {
+        vmcb->virtual_interrupt = (vmcb->virtual_interrupt & ~V_TPR_MASK) | priority;
+        vmcb->clean &= ~CLEAN_TPR;
+    }
+    if (vmcb->intercept_cr_write != writes) {
+        vmcb->intercept_cr_write = writes;
+        vmcb->clean &= ~CLEAN_INTERCEPTS;
+    }
+}
+
 /* A dummy virtual interrupt whose delivery is intercepted (15.21.4). */
 static void interrupt_window(struct vp *vp, bool wanted)
 {
@@ -575,6 +591,7 @@ static void interrupt_window(struct vp *vp, bool wanted)
     int vector = wanted ? local_apic_pending(&vp->apic) : 0;
     uint64_t priority = vector < 0 ? 15 : (uint64_t)vector >> 4; /* ExtINT has no priority: any task priority lets it pass */
 
+    load_task_priority(vp, vmcb);
     if (!wanted && !(vmcb->virtual_interrupt & V_IRQ))
         return;
     vmcb->virtual_interrupt &= ~(V_IRQ | 0xFull << V_PRIORITY_SHIFT);
@@ -591,8 +608,7 @@ static void set_nested_root(struct vp *vp, uint64_t spa)
     struct vmcb *vmcb = vmcb_of(vp);
 
     vmcb->nested_cr3 = spa;
-    vmcb->clean &= ~CLEAN_NESTED_PAGING;
-    vmcb->software.asid_lp = 0;
+    vp->last_lp = ~0u;
 }
 
 /* Nested page table entries are those of a 64-bit page table, always user (15.25.5). */
@@ -649,6 +665,7 @@ const struct vendor svm_vendor = {
     .get_segment = get_segment,
     .set_segment = set_segment,
     .get_special = get_special,
+    .get_execution = get_execution,
     .get_code = get_code,
     .code_is = code_is,
     .end_interrupt_shadow = end_interrupt_shadow,

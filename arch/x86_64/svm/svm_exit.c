@@ -19,7 +19,6 @@ static const uint8_t reasons[SVM_EXIT_COUNT] = {
     [SVM_EXIT_INVLPGA] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
     [SVM_EXIT_SHUTDOWN] = LOAM_EXIT_TRIPLE_FAULT,
     [SVM_EXIT_VMRUN] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
-    [SVM_EXIT_VMMCALL] = LOAM_EXIT_HYPERCALL,
     [SVM_EXIT_VMLOAD... SVM_EXIT_SKINIT] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
     [SVM_EXIT_WBINVD] = LOAM_EXIT_CACHE,
     [SVM_EXIT_MONITOR... SVM_EXIT_MWAIT_ARMED] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
@@ -148,6 +147,9 @@ decode_details(struct vp *vp, struct vmcb *vmcb, uint32_t code, struct vp_exit *
 {
     if (code == SVM_EXIT_IOIO) {
         decode_io(vp, vmcb, exit);
+    } else if (code == SVM_EXIT_VMMCALL) {
+        exit->reason = LOAM_EXIT_HYPERCALL;
+        exit->hypercall_allowed = vmcb->cpl == 0 && (vmcb->cr0 & CR0_PE);
     } else if (code == SVM_EXIT_MSR) {
         exit->reason = vmcb->exit_info1 & 1 ? LOAM_EXIT_MSR_WRITE : LOAM_EXIT_MSR_READ;
     } else if (code >= SVM_EXIT_EXCEPTION && code <= SVM_EXIT_EXCEPTION_LAST) {
@@ -168,9 +170,12 @@ decode_details(struct vp *vp, struct vmcb *vmcb, uint32_t code, struct vp_exit *
 /* Of the intercepted instruction, from processors that say where the next one is; 0: not known. */
 static uint8_t next_rip_length(const struct vmcb *vmcb)
 {
-    uint64_t length = vmcb->next_rip - vmcb->rip;
+    uint64_t length;
 
-    return svm_has_next_rip() && length <= 15 ? (uint8_t)length : 0;
+    if (!svm_has_next_rip())
+        return 0;
+    length = vmcb->next_rip - vmcb->rip;
+    return length <= 15 ? (uint8_t)length : 0;
 }
 
 void svm_decode_exit(struct vp *vp, struct vmcb *vmcb, struct vp_exit *exit)

@@ -14,7 +14,6 @@
 #define INTERCEPT_CPUID (1u << 18)
 #define INTERCEPT_IRET (1u << 20)
 #define INTERCEPT_INVD (1u << 22)
-#define INTERCEPT_PAUSE (1u << 23)
 #define INTERCEPT_HLT (1u << 24)
 #define INTERCEPT_INVLPGA (1u << 26)
 #define INTERCEPT_IOIO (1u << 27)
@@ -27,20 +26,12 @@
 #define INTERCEPT_CR8 (1u << 8)
 
 /* offset 010h: intercepts, vector 4 */
-#define INTERCEPT_VMRUN (1u << 0)
-#define INTERCEPT_VMMCALL (1u << 1)
-#define INTERCEPT_VMLOAD (1u << 2)
-#define INTERCEPT_VMSAVE (1u << 3)
-#define INTERCEPT_STGI (1u << 4)
-#define INTERCEPT_CLGI (1u << 5)
-#define INTERCEPT_SKINIT (1u << 6)
 #define INTERCEPT_WBINVD (1u << 9)
 #define INTERCEPT_MONITOR (1u << 10)
 #define INTERCEPT_MWAIT (1u << 11)
-#define INTERCEPT_MWAIT_ARMED (1u << 12)
 #define INTERCEPT_XSETBV (1u << 13)
 #define INTERCEPT_RDPRU (1u << 14)
-#define INTERCEPT_SVM_INSTRUCTIONS 0x7Fu
+#define INTERCEPT_SVM_INSTRUCTIONS 0x7Fu /* VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT */
 
 /* offset 014h: intercepts, vector 5 */
 #define INTERCEPT_INVLPGB (1u << 0)
@@ -70,8 +61,6 @@
 
 /* offset 0C0h: fields that the processor may take from its cache; a set bit = unchanged since the last run */
 #define CLEAN_INTERCEPTS (1u << 0)
-#define CLEAN_PERMISSION_MAPS (1u << 1)
-#define CLEAN_ASID (1u << 2)
 #define CLEAN_TPR (1u << 3)
 #define CLEAN_NESTED_PAGING (1u << 4)
 #define CLEAN_CONTROL_REGISTERS (1u << 5)
@@ -179,13 +168,12 @@ struct vmcb {
     uint8_t reserved4[0x3E0 - 0xE0];
     /* Reserved for software: ours. */
     struct {
-        uint64_t asid_generation;
-        uint32_t asid_lp;    /* 1 + index of the processor on which the ASID was taken */
+        uint64_t asid_generation; /* of the processor on which the ASID was taken */
         uint8_t nmi_masked;  /* an NMI was injected; IRET is intercepted */
         uint8_t nmi_stepping; /* its IRET is being stepped over */
         uint8_t step_saved_exceptions; /* #DB was intercepted before the step */
         uint8_t step_saved_trap;       /* the guest's own TF was set before the step */
-        uint64_t padding[2];
+        uint8_t padding[20];
     } HV_PACKED software;
     struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
     uint8_t reserved5[0x4CB - 0x4A0];
