@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The little that the loader needs of the firmware's ACPI tables (ACPI 6.4, 5.2). */
-#include "arch/x86_64/boot/loader.h"
+#include <string.h>
+
+#include "arch/x86_64/boot/acpi.h"
+#include "arch/x86_64/boot/firmware.h"
+
+#define TABLE(a, b, c, d) ((uint32_t)(d) << 24 | (uint32_t)(c) << 16 | (uint32_t)(b) << 8 | (a))
 
 struct acpi_header {
-    char signature[4];
-    UINT32 length;
-    UINT8 revision, checksum;
+    uint32_t signature;
+    uint32_t length;
+    uint8_t revision, checksum;
     char oem[6], oem_table[8];
-    UINT32 oem_revision, creator, creator_revision;
+    uint32_t oem_revision, creator, creator_revision;
 } __attribute__((packed));
 
 struct acpi_root {
     char signature[8];
-    UINT8 checksum;
+    uint8_t checksum;
     char oem[6];
-    UINT8 revision;
-    UINT32 rsdt;
-    UINT32 length;
-    UINT64 xsdt;
+    uint8_t revision;
+    uint32_t rsdt;
+    uint32_t length;
+    uint64_t xsdt;
 } __attribute__((packed));
 
 #define FADT_RESET_REGISTER 116 /* generic address: space, width, offset, size, address */
@@ -31,56 +35,46 @@ struct acpi_root {
 #define MADT_LOCAL_X2APIC 9
 #define MADT_ENABLED_OR_CAPABLE 3u
 
-static const struct acpi_root *root_pointer(void)
+static const struct acpi_header *find_table(uint32_t signature)
 {
-    static EFI_GUID acpi2 = ACPI_20_TABLE_GUID, acpi1 = ACPI_TABLE_GUID;
-    void *root = NULL;
-
-    if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi2, &root)) &&
-        EFI_ERROR(LibGetSystemConfigurationTable(&acpi1, &root)))
-        return NULL;
-    return root;
-}
-
-static const struct acpi_header *find_table(const char signature[4])
-{
-    const struct acpi_root *root = root_pointer();
-    const struct acpi_header *list;
-    BOOLEAN wide;
+    const struct acpi_root *root = firmware_acpi_root();
+    const struct acpi_header *list, *table;
+    bool wide;
 
     if (!root)
         return NULL;
     wide = root->revision >= 2 && root->xsdt != 0;
-    list = (const void *)(wide ? root->xsdt : (UINT64)root->rsdt);
+    list = firmware_pointer(wide ? root->xsdt : root->rsdt);
     if (!list || list->length < sizeof *list)
         return NULL;
-    for (UINT32 at = sizeof *list; at + (wide ? 8 : 4) <= list->length; at += wide ? 8 : 4) {
-        const void *entry = (const UINT8 *)list + at;
-        UINT64 address = 0;
+    for (uint32_t at = sizeof *list; at + (wide ? 8 : 4) <= list->length; at += wide ? 8 : 4) {
+        const void *entry = (const uint8_t *)list + at;
+        uint64_t address = 0;
 
-        CopyMem(&address, (void *)entry, wide ? 8 : 4);
-        if (address && CompareMem((void *)address, (void *)signature, 4) == 0)
-            return (const void *)address;
+        memcpy(&address, entry, wide ? 8 : 4);
+        table = firmware_pointer(address);
+        if (table && table->signature == signature)
+            return table;
     }
     return NULL;
 }
 
-unsigned acpi_processors(UINT32 apic_ids[LOAM_MAXIMUM_PROCESSORS])
+unsigned acpi_processors(uint32_t apic_ids[LOAM_MAXIMUM_PROCESSORS])
 {
-    const struct acpi_header *madt = find_table("APIC");
-    const UINT8 *bytes = (const void *)madt;
+    const struct acpi_header *madt = find_table(TABLE('A', 'P', 'I', 'C'));
+    const uint8_t *bytes = (const void *)madt;
     unsigned count = 0;
 
     if (!madt)
         return 0;
-    for (UINT32 at = MADT_ENTRIES; at + 2 <= madt->length && bytes[at + 1] >= 2; at += bytes[at + 1]) {
-        BOOLEAN wide = bytes[at] == MADT_LOCAL_X2APIC;
-        UINT32 flags, id = 0;
+    for (uint32_t at = MADT_ENTRIES; at + 2 <= madt->length && bytes[at + 1] >= 2; at += bytes[at + 1]) {
+        bool wide = bytes[at] == MADT_LOCAL_X2APIC;
+        uint32_t flags, id = 0;
 
         if ((!wide && bytes[at] != MADT_LOCAL_APIC) || at + (wide ? 16 : 8) > madt->length)
             continue;
-        CopyMem(&flags, (void *)(bytes + at + (wide ? 8 : 4)), 4);
-        CopyMem(&id, (void *)(bytes + at + (wide ? 4 : 3)), wide ? 4 : 1);
+        memcpy(&flags, bytes + at + (wide ? 8 : 4), 4);
+        memcpy(&id, bytes + at + (wide ? 4 : 3), wide ? 4 : 1);
         if ((flags & MADT_ENABLED_OR_CAPABLE) && count < LOAM_MAXIMUM_PROCESSORS)
             apic_ids[count++] = id;
     }
@@ -89,17 +83,17 @@ unsigned acpi_processors(UINT32 apic_ids[LOAM_MAXIMUM_PROCESSORS])
 
 void acpi_reset_register(uint16_t *port, uint8_t *value)
 {
-    const struct acpi_header *fadt = find_table("FACP");
-    const UINT8 *bytes = (const void *)fadt;
-    UINT32 flags;
-    UINT64 address;
+    const struct acpi_header *fadt = find_table(TABLE('F', 'A', 'C', 'P'));
+    const uint8_t *bytes = (const void *)fadt;
+    uint32_t flags;
+    uint64_t address;
 
     *port = 0;
     *value = 0;
     if (!fadt || fadt->length <= FADT_RESET_VALUE)
         return;
-    CopyMem(&flags, (void *)(bytes + FADT_FLAGS), 4);
-    CopyMem(&address, (void *)(bytes + FADT_RESET_REGISTER + 4), 8);
+    memcpy(&flags, bytes + FADT_FLAGS, 4);
+    memcpy(&address, bytes + FADT_RESET_REGISTER + 4, 8);
     if ((flags & FADT_RESET_SUPPORTED) && bytes[FADT_RESET_REGISTER] == ADDRESS_SPACE_IO && address <= 0xFFFF) {
         *port = (uint16_t)address;
         *value = bytes[FADT_RESET_VALUE];

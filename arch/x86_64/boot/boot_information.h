@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the EFI loader tells the hypervisor, and the layout that both agree on. */
+/* What the loader tells the hypervisor, and the layout that both agree on. */
 #ifndef BOOT_BOOT_INFORMATION_H
 #define BOOT_BOOT_INFORMATION_H
 

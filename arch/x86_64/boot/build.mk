@@ -4,8 +4,10 @@
 HYPERVISOR_SOURCES := $(wildcard kernel/*.c arch/x86_64/cpu/*.c arch/x86_64/mm/*.c arch/x86_64/svm/*.c \
                         drivers/host/*.c) arch/x86_64/boot/initialize.c
 HYPERVISOR_ASSEMBLY := $(wildcard arch/x86_64/cpu/*.asm arch/x86_64/svm/*.asm) arch/x86_64/boot/low_page.asm
-LOADER_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c efi_main.c file.c host_map.c memory.c memory_range.c \
-                    next_image.c processors.c) kernel/boot_memory_needed.c
+# Both loaders have these.
+LAUNCH_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c host_map.c late_launch.c memory.c memory_range.c) \
+                  kernel/boot_memory_needed.c
+LOADER_SOURCES := $(LAUNCH_SOURCES) $(wildcard arch/x86_64/boot/efi/*.c)
 
 CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check -mno-red-zone -fcf-protection=none \
                        -fno-asynchronous-unwind-tables -fno-strict-aliasing -MMD -MP

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The other processors, through EFI MP Services (UEFI PI specification vol. 2, 13.4). */
-#include "arch/x86_64/boot/loader.h"
+#include "arch/x86_64/boot/efi/loader.h"
+#include "arch/x86_64/boot/firmware.h"
+#include "arch/x86_64/boot/late_launch.h"
 
 typedef struct mp_services MP_SERVICES;
 typedef VOID(EFIAPI *MP_PROCEDURE)(VOID *argument);
@@ -18,17 +20,14 @@ static EFI_GUID mp_services_guid = {0x3FDDA605, 0xA76E, 0x4F46, {0xAD, 0x29, 0x1
 
 static MP_SERVICES *services;
 
-unsigned processors_count(BOOLEAN mp_services)
+unsigned firmware_processors(void)
 {
-    static UINT32 apic_ids[LOAM_MAXIMUM_PROCESSORS];
-    unsigned by_acpi = acpi_processors(apic_ids), count = by_acpi > 0 ? by_acpi : 1;
     UINTN total, enabled;
 
-    services = NULL;
-    if (mp_services && !EFI_ERROR(LibLocateProtocol(&mp_services_guid, (void **)&services)) &&
-        !EFI_ERROR(services->GetNumberOfProcessors(services, &total, &enabled)) && total > count)
-        count = (unsigned)total;
-    return count < LOAM_MAXIMUM_PROCESSORS ? count : LOAM_MAXIMUM_PROCESSORS;
+    if (EFI_ERROR(LibLocateProtocol(&mp_services_guid, (void **)&services)) ||
+        EFI_ERROR(services->GetNumberOfProcessors(services, &total, &enabled)))
+        return 0;
+    return (unsigned)total;
 }
 
 static VOID EFIAPI launch_this_processor(VOID *argument)
@@ -43,7 +42,7 @@ static VOID EFIAPI launch_this_processor(VOID *argument)
     enter_loam(&context, information->low_page + LOW_PAGE_CALL);
 }
 
-unsigned processors_launch(struct boot_information *information)
+unsigned firmware_launch_processors(struct boot_information *information)
 {
     const struct low_page_fields *fields = (const void *)(information->low_page + LOW_PAGE_FIELDS);
     EFI_STATUS status;

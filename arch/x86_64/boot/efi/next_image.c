@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "arch/x86_64/boot/loader.h"
+#include "arch/x86_64/boot/efi/loader.h"
+#include "arch/x86_64/boot/late_launch.h"
 
 /* Where installed systems put their loaders, most specific first. */
 static const CHAR16 *const usual_loaders[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "arch/x86_64/boot/loader.h"
+#include "arch/x86_64/boot/efi/loader.h"
 
 static EFI_FILE_HANDLE file_open(EFI_HANDLE device, const CHAR16 *path)
 {
