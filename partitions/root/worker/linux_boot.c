@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arch/x86_64/boot/linux_image.h"
 #include "partitions/root/worker/processor_mode.h"
 
 /* Where things are put below A0000h, all of it usable RAM to the kernel. */
@@ -24,60 +25,15 @@
 #define HIGH_MEMORY        0x100000u
 #define FOUR_GIB           (1ull << 32)
 
-#define SECTOR 512u
-
-/* Offsets in the file's first sectors and in boot_params alike. */
-#define HEADER_SETUP_SECTORS  0x1F1
-#define HEADER_SYSTEM_SIZE    0x1F4
-#define HEADER_BOOT_FLAG      0x1FE
-#define HEADER_JUMP_LENGTH    0x201
-#define HEADER_MAGIC          0x202
-#define HEADER_VERSION        0x206
-#define HEADER_LOADER_TYPE    0x210
-#define HEADER_LOAD_FLAGS     0x211
-#define HEADER_CODE32_START   0x214
-#define HEADER_RAMDISK_IMAGE  0x218
-#define HEADER_RAMDISK_SIZE   0x21C
-#define HEADER_COMMAND_LINE   0x228
-#define HEADER_INITRD_LIMIT   0x22C
-#define HEADER_ALIGNMENT      0x230
-#define HEADER_RELOCATABLE    0x234
-#define HEADER_EXTENDED_FLAGS 0x236
-#define HEADER_COMMAND_SIZE   0x238
-#define HEADER_PREFERRED      0x258
-#define HEADER_INIT_SIZE      0x260
-#define HEADER_END            0x280 /* as far as this program reads */
-
-#define LOAD_FLAG_HIGH        0x01
-#define EXTENDED_FLAG_64_BIT  0x0001
-#define LOADER_TYPE_UNDEFINED 0xFF
-
-#define VERSION_OLDEST         0x0206
-#define VERSION_WITH_INIT_SIZE 0x020A
-#define VERSION_WITH_64_BIT    0x020C
-
-/* boot_params. */
-#define PARAMS_SIZE         0x1000
-#define PARAMS_RSDP         0x070
-#define PARAMS_E820_COUNT   0x1E8
-#define PARAMS_HEADER       0x1F1
-#define PARAMS_E820         0x2D0
-#define PARAMS_E820_LENGTH  20
-#define PARAMS_E820_MAXIMUM 128
-
 enum e820_type { E820_RAM = 1, E820_RESERVED = 2, E820_NVS = 4 };
 
 /* The kernel file, opened and understood. */
 struct image {
     const struct linux_boot *boot;
     char *error;
-    uint8_t header[HEADER_END]; /* zero where the file's header ends earlier */
-    uint64_t file_size;
-    uint16_t version;
+    struct linux_image kernel;
     uint32_t command_line_size;
     char clock[48]; /* goes before the command line */
-    uint64_t payload_offset;
-    uint64_t payload_size;
     uint64_t load_address;
     uint64_t kernel_end; /* of all the memory that it uses before it knows the memory map */
     uint64_t initrd_address;
@@ -94,19 +50,6 @@ refuse(struct image *image, const char *name, const char *format, ...)
     vsnprintf(image->error + length, LINUX_BOOT_ERROR_SIZE - (size_t)length, format, arguments);
     va_end(arguments);
     return false;
-}
-
-static uint64_t get(const uint8_t *bytes, unsigned offset, unsigned size)
-{
-    uint64_t value = 0;
-
-    memcpy(&value, bytes + offset, size);
-    return value;
-}
-
-static void put(uint8_t *bytes, unsigned offset, unsigned size, uint64_t value)
-{
-    memcpy(bytes + offset, &value, size);
 }
 
 /* Reads exactly `length` bytes. */
@@ -143,78 +86,24 @@ static bool file_size(struct image *image, int descriptor, const char *name, uin
     return true;
 }
 
-/* Names what else the file may be. */
-static bool refuse_other_kind(struct image *image)
-{
-    static const struct {
-        const char *magic;
-        unsigned length;
-        const char *kind;
-    } kinds[] = {
-        {"\177ELF",       4, "an ELF file (vmlinux?)"     },
-        {"\037\213",      2, "a gzip file"                },
-        {"\375"
-         "7zXZ", 5, "an XZ file"                 },
-        {"070701",        6, "a cpio archive (an initrd?)"},
-        {"conectix",      8, "a VHD"                      },
-        {"#!",            2, "a script"                   },
-    };
-
-    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (memcmp(image->header, kinds[i].magic, kinds[i].length) == 0)
-            return refuse(image, image->boot->kernel_name, "is %s, not a Linux kernel (bzImage)",
-                          kinds[i].kind);
-    return refuse(image, image->boot->kernel_name, "is not a Linux kernel (bzImage)");
-}
-
 static bool read_header(struct image *image)
 {
     const struct linux_boot *boot = image->boot;
-    uint64_t length = HEADER_END;
-    uint64_t header_end;
+    unsigned long long numbers[2] = {0};
+    uint8_t bytes[LINUX_HEADER_END];
+    uint64_t length = LINUX_HEADER_END, size;
+    const char *problem;
 
-    if (!file_size(image, boot->kernel, boot->kernel_name, &image->file_size))
+    if (!file_size(image, boot->kernel, boot->kernel_name, &size))
         return false;
-    if (image->file_size < length)
-        length = image->file_size;
-    if (!read_file(image, boot->kernel, boot->kernel_name, 0, image->header, length))
+    if (size < length)
+        length = size;
+    if (!read_file(image, boot->kernel, boot->kernel_name, 0, bytes, length))
         return false;
-    if (length < HEADER_END || get(image->header, HEADER_BOOT_FLAG, 2) != 0xAA55 ||
-        memcmp(image->header + HEADER_MAGIC, "HdrS", 4) != 0)
-        return refuse_other_kind(image);
-    /* What lies behind the header is code. */
-    header_end = HEADER_MAGIC + image->header[HEADER_JUMP_LENGTH];
-    if (header_end < HEADER_END)
-        memset(image->header + header_end, 0, HEADER_END - header_end);
-    return true;
-}
-
-static bool check_header(struct image *image)
-{
-    const struct linux_boot *boot = image->boot;
-    uint64_t setup_sectors = image->header[HEADER_SETUP_SECTORS];
-    uint64_t system_size = get(image->header, HEADER_SYSTEM_SIZE, 4) * 16;
-
-    image->version = (uint16_t)get(image->header, HEADER_VERSION, 2);
-    if (image->version < VERSION_OLDEST)
-        return refuse(image, boot->kernel_name,
-                      "boot protocol %u.%02u is too old; 2.06 (Linux 2.6.22) is needed", image->version >> 8,
-                      image->version & 0xFF);
-    if (!(image->header[HEADER_LOAD_FLAGS] & LOAD_FLAG_HIGH))
-        return refuse(image, boot->kernel_name, "is a zImage, which loads below 1 MiB; a bzImage is needed");
-    if (setup_sectors == 0)
-        setup_sectors = 4;
-    image->payload_offset = (setup_sectors + 1) * SECTOR;
-    /* The length is in paragraphs: the file may end within the last. */
-    if (system_size == 0 || image->file_size < image->payload_offset ||
-        image->file_size - image->payload_offset + 15 < system_size)
-        return refuse(image, boot->kernel_name, "is cut off: %llu of %llu bytes",
-                      (unsigned long long)image->file_size,
-                      (unsigned long long)(image->payload_offset + system_size));
-    image->payload_size = image->file_size - image->payload_offset;
-    if (image->payload_size > system_size)
-        image->payload_size = system_size;
-    image->command_line_size = (uint32_t)get(image->header, HEADER_COMMAND_SIZE, 4);
+    problem = linux_image_read(&image->kernel, bytes, length, size, numbers);
+    if (problem)
+        return refuse(image, boot->kernel_name, problem, numbers[0], numbers[1]);
+    image->command_line_size = image->kernel.command_line_size;
     if (image->command_line_size >= COMMAND_LINE_LIMIT)
         image->command_line_size = COMMAND_LINE_LIMIT - 1;
     if (strlen(boot->command_line) > image->command_line_size)
@@ -250,20 +139,12 @@ static void describe_clock(struct image *image)
 static bool place_kernel(struct image *image)
 {
     const struct linux_boot *boot = image->boot;
-    bool modern = image->version >= VERSION_WITH_INIT_SIZE;
-    uint64_t preferred = modern ? get(image->header, HEADER_PREFERRED, 8) : HIGH_MEMORY;
-    uint64_t alignment = get(image->header, HEADER_ALIGNMENT, 4);
-    uint64_t needed = modern ? get(image->header, HEADER_INIT_SIZE, 4) : 0;
-    uint64_t lowest = HIGH_MEMORY;
+    uint64_t preferred = image->kernel.preferred, needed = image->kernel.memory_size;
+    uint64_t alignment = image->kernel.alignment, lowest;
 
-    if (needed < image->payload_size)
-        needed = image->payload_size;
-    if (preferred < HIGH_MEMORY)
-        return refuse(image, boot->kernel_name, "is damaged: wants to be loaded at %#llx",
-                      (unsigned long long)preferred);
     image->load_address = preferred;
     if (preferred > boot->below_4g || needed > boot->below_4g - preferred) {
-        if (image->header[HEADER_RELOCATABLE] && alignment && (alignment & (alignment - 1)) == 0)
+        if (image->kernel.relocatable)
             lowest = (HIGH_MEMORY + alignment - 1) & ~(alignment - 1);
         else
             lowest = preferred;
@@ -281,7 +162,7 @@ static bool place_kernel(struct image *image)
 static bool place_initrd(struct image *image)
 {
     const struct linux_boot *boot = image->boot;
-    uint64_t limit = get(image->header, HEADER_INITRD_LIMIT, 4) + 1;
+    uint64_t limit = image->kernel.initrd_limit;
 
     if (boot->initrd < 0)
         return true;
@@ -319,44 +200,31 @@ static void write_memory(const struct image *image, uint64_t gpa, const void *by
     guest_memory_write(image->boot->memory, gpa, bytes, length);
 }
 
-static void add_e820(uint8_t *params, uint64_t begin, uint64_t end, enum e820_type type)
-{
-    unsigned count = params[PARAMS_E820_COUNT];
-    unsigned offset = PARAMS_E820 + count * PARAMS_E820_LENGTH;
-
-    if (begin >= end)
-        return;
-    put(params, offset, 8, begin);
-    put(params, offset + 8, 8, end - begin);
-    put(params, offset + 16, 4, type);
-    params[PARAMS_E820_COUNT]++;
-}
-
 static void fill_e820(const struct linux_boot *boot, uint8_t *params)
 {
     uint64_t acpi_end =
         ((uint64_t)boot->acpi_tables + boot->acpi_length + HV_PAGE_SIZE - 1) & ~(uint64_t)(HV_PAGE_SIZE - 1);
 
-    add_e820(params, 0, EXTENDED_BIOS_DATA, E820_RAM);
-    add_e820(params, EXTENDED_BIOS_DATA, VGA_MEMORY, E820_RESERVED);
-    add_e820(params, boot->acpi_tables, acpi_end, E820_NVS);
-    add_e820(params, BIOS_AREA, HIGH_MEMORY, E820_RESERVED);
-    add_e820(params, HIGH_MEMORY, boot->below_4g, E820_RAM);
-    add_e820(params, FOUR_GIB, FOUR_GIB + boot->above_4g, E820_RAM);
+    linux_boot_params_add_memory(params, 0, EXTENDED_BIOS_DATA, E820_RAM);
+    linux_boot_params_add_memory(params, EXTENDED_BIOS_DATA, VGA_MEMORY, E820_RESERVED);
+    linux_boot_params_add_memory(params, boot->acpi_tables, acpi_end, E820_NVS);
+    linux_boot_params_add_memory(params, BIOS_AREA, HIGH_MEMORY, E820_RESERVED);
+    linux_boot_params_add_memory(params, HIGH_MEMORY, boot->below_4g, E820_RAM);
+    linux_boot_params_add_memory(params, FOUR_GIB, FOUR_GIB + boot->above_4g, E820_RAM);
 }
 
 static void write_boot_params(const struct image *image)
 {
-    uint8_t params[PARAMS_SIZE] = {0};
-    uint8_t *header = params; /* the offsets are the same */
+    const struct linux_parameters parameters = {
+        .load_address = image->load_address,
+        .command_line = COMMAND_LINE_ADDRESS,
+        .initrd = (uint32_t)image->initrd_address,
+        .initrd_size = (uint32_t)image->initrd_size,
+        .acpi_root = image->boot->acpi_tables,
+    };
+    uint8_t params[LINUX_BOOT_PARAMS_SIZE];
 
-    memcpy(params + PARAMS_HEADER, image->header + PARAMS_HEADER, HEADER_END - PARAMS_HEADER);
-    header[HEADER_LOADER_TYPE] = LOADER_TYPE_UNDEFINED;
-    put(header, HEADER_CODE32_START, 4, image->load_address);
-    put(header, HEADER_COMMAND_LINE, 4, COMMAND_LINE_ADDRESS);
-    put(header, HEADER_RAMDISK_IMAGE, 4, image->initrd_address);
-    put(header, HEADER_RAMDISK_SIZE, 4, image->initrd_size);
-    put(params, PARAMS_RSDP, 8, image->boot->acpi_tables);
+    linux_boot_params(params, &image->kernel, &parameters);
     fill_e820(image->boot, params);
     write_memory(image, BOOT_PARAMS_ADDRESS, params, sizeof params);
 }
@@ -400,16 +268,15 @@ bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry,
     const uint16_t conventional_memory = EXTENDED_BIOS_DATA / 1024;
     struct image image = {.boot = boot, .error = error};
 
-    if (!read_header(&image) || !check_header(&image) || !place_kernel(&image) || !place_initrd(&image) ||
-        !load(&image, boot->kernel, boot->kernel_name, image.payload_offset, image.load_address,
-              image.payload_size))
+    if (!read_header(&image) || !place_kernel(&image) || !place_initrd(&image) ||
+        !load(&image, boot->kernel, boot->kernel_name, image.kernel.payload_offset, image.load_address,
+              image.kernel.payload_size))
         return false;
     if (boot->initrd >= 0 && image.initrd_size &&
         !load(&image, boot->initrd, boot->initrd_name, 0, image.initrd_address, image.initrd_size))
         return false;
-    entry->long_mode = image.version >= VERSION_WITH_64_BIT &&
-                       (get(image.header, HEADER_EXTENDED_FLAGS, 2) & EXTENDED_FLAG_64_BIT);
-    entry->rip = image.load_address + (entry->long_mode ? 0x200 : 0);
+    entry->long_mode = image.kernel.long_mode;
+    entry->rip = image.load_address + (entry->long_mode ? LINUX_64_BIT_ENTRY : 0);
     write_memory(&image, BIOS_MEMORY_SIZE, &conventional_memory, sizeof conventional_memory);
     describe_clock(&image);
     write_memory(&image, COMMAND_LINE_ADDRESS, image.clock, strlen(image.clock));
