@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The hypervisor's image and loam.efi, the EFI program that carries it.
+# The hypervisor's image, and the programs that carry it: loam.efi, and loam.mb2 for machines without UEFI.
 
 HYPERVISOR_SOURCES := $(wildcard kernel/*.c arch/x86_64/cpu/*.c arch/x86_64/mm/*.c arch/x86_64/svm/*.c \
                         drivers/host/*.c) arch/x86_64/boot/initialize.c
@@ -8,6 +8,8 @@ HYPERVISOR_ASSEMBLY := $(wildcard arch/x86_64/cpu/*.asm arch/x86_64/svm/*.asm) a
 LAUNCH_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c host_map.c late_launch.c memory.c memory_range.c) \
                   kernel/boot_memory_needed.c
 LOADER_SOURCES := $(LAUNCH_SOURCES) $(wildcard arch/x86_64/boot/efi/*.c)
+MULTIBOOT_SOURCES := $(LAUNCH_SOURCES) $(wildcard arch/x86_64/boot/multiboot/*.c) arch/x86_64/boot/linux_image.c \
+                     arch/x86_64/cpu/string.c drivers/host/uart.c kernel/log.c
 
 CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check -mno-red-zone -fcf-protection=none \
                        -fno-asynchronous-unwind-tables -fno-strict-aliasing -MMD -MP
@@ -18,11 +20,15 @@ CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mindirect-b
 # GNU-EFI's headers are older than prototypes.
 CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -O2 -fpic -fshort-wchar -fno-stack-protector -maccumulate-outgoing-args \
                  -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER
+# Not the code that runs for long: it may be slow, but the image is read through the BIOS.
+CFLAGS_MULTIBOOT := $(CFLAGS_FREESTANDING) -Os -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector -ffunction-sections \
+                    -fdata-sections -fno-tree-loop-distribute-patterns --param=min-pagesize=0
 
 HYPERVISOR_C_OBJECTS := $(HYPERVISOR_SOURCES:%.c=$(BUILD)/hypervisor/%.o)
 HYPERVISOR_OBJECTS := $(HYPERVISOR_C_OBJECTS) $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
 LOADER_OBJECTS := $(LOADER_SOURCES:%.c=$(BUILD)/loader/%.o) $(BUILD)/loader/launch.o
-OBJECTS += $(HYPERVISOR_C_OBJECTS) $(LOADER_OBJECTS)
+MULTIBOOT_OBJECTS := $(BUILD)/multiboot/entry.o $(BUILD)/loader/launch.o $(MULTIBOOT_SOURCES:%.c=$(BUILD)/multiboot/%.o)
+OBJECTS += $(HYPERVISOR_C_OBJECTS) $(LOADER_OBJECTS) $(MULTIBOOT_OBJECTS)
 
 $(BUILD)/hypervisor/%.o: %.c
 	@mkdir -p $(@D)
@@ -66,6 +72,19 @@ $(BUILD)/loam.efi: $(LOADER_OBJECTS)
 	objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' -j .reloc \
 	    -j .rodata --target=efi-app-x86_64 --subsystem=10 $(BUILD)/loader/loam.so $@
 
-hypervisor: $(BUILD)/loam.efi
+$(BUILD)/multiboot/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -I. -Iinclude $(CFLAGS_MULTIBOOT) -c -o $@ $<
+
+$(BUILD)/multiboot/entry.o: arch/x86_64/boot/multiboot/entry.asm
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -o $@ $<
+
+# kernel/log.c is there for its formatter: what the rest of it needs is not linked.
+$(BUILD)/loam.mb2: $(MULTIBOOT_OBJECTS) arch/x86_64/boot/multiboot/loader.ld
+	$(LD) -nostdlib -static -no-pie --gc-sections --no-warn-rwx-segments -s -T arch/x86_64/boot/multiboot/loader.ld \
+	    -o $@ $(MULTIBOOT_OBJECTS)
+
+hypervisor: $(BUILD)/loam.efi $(BUILD)/loam.mb2
 .PHONY: hypervisor
 all: hypervisor

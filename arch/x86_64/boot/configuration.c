@@ -3,9 +3,9 @@
 
 struct parser {
     struct configuration *configuration;
+    bool words; /* of a command line, not lines of the file */
     void (*report)(void *context, unsigned line, const char *problem);
     void *context;
-    unsigned line;
 };
 
 /* A piece of the file: not terminated. */
@@ -189,53 +189,73 @@ static const char *set_mp_services(struct configuration *configuration, struct p
 static const struct {
     const char *name;
     const char *(*set)(struct configuration *configuration, struct piece value);
+    bool everywhere; /* in a command line, too */
 } keys[] = {
-    {"next",        set_next       },
-    {"cmdline",     set_cmdline    },
-    {"initrd",      set_initrd     },
-    {"log",         set_log        },
-    {"serial",      set_serial     },
-    {"panic",       set_panic      },
-    {"mp-services", set_mp_services},
+    {"next",        set_next,        false},
+    {"cmdline",     set_cmdline,     false},
+    {"initrd",      set_initrd,      false},
+    {"log",         set_log,         true },
+    {"serial",      set_serial,      true },
+    {"panic",       set_panic,       true },
+    {"mp-services", set_mp_services, false},
 };
 
-static const char *parse_line(struct parser *parser, struct piece line)
+static const char *parse_setting(const struct parser *parser, struct piece setting)
 {
-    struct piece name = line, value;
+    struct piece name = setting, value;
     size_t at = 0;
 
-    while (at < line.length && line.text[at] != '=')
+    while (at < setting.length && setting.text[at] != '=')
         at++;
-    if (at == line.length)
-        return "line has no '='";
+    if (at == setting.length)
+        return "there is no '='";
     name.length = at;
-    value = trim((struct piece){line.text + at + 1, line.length - at - 1});
+    value = trim((struct piece){setting.text + at + 1, setting.length - at - 1});
     name = trim(name);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (equal(name, keys[i].name))
+        if (equal(name, keys[i].name) && (keys[i].everywhere || !parser->words))
             return keys[i].set(parser->configuration, value);
-    return "unknown key; known are next, cmdline, initrd, log, serial, panic and mp-services";
+    return parser->words ? "unknown key; known are log, serial and panic"
+                         : "unknown key; known are next, cmdline, initrd, log, serial, panic and mp-services";
+}
+
+static bool separates(const struct parser *parser, char c)
+{
+    return c == '\n' || (parser->words && blank(c));
+}
+
+static void parse(const struct parser *parser, const char *text, size_t size)
+{
+    unsigned number = 0;
+    size_t at = 0;
+
+    while (at < size) {
+        size_t end = at;
+        struct piece setting;
+        const char *problem;
+
+        while (end < size && !separates(parser, text[end]))
+            end++;
+        setting = trim((struct piece){text + at, end - at});
+        at = end + 1;
+        if (setting.length > 0 || !parser->words)
+            number++;
+        if (setting.length == 0 || (setting.text[0] == '#' && !parser->words))
+            continue;
+        problem = parse_setting(parser, setting);
+        if (problem && parser->report)
+            parser->report(parser->context, number, problem);
+    }
 }
 
 void configuration_parse(struct configuration *configuration, const char *text, size_t size,
                          void (*report)(void *context, unsigned line, const char *problem), void *context)
 {
-    struct parser parser = {configuration, report, context, 0};
-    size_t at = 0;
+    parse(&(struct parser){configuration, false, report, context}, text, size);
+}
 
-    while (at < size) {
-        size_t end = at;
-        struct piece line;
-
-        while (end < size && text[end] != '\n')
-            end++;
-        line = trim((struct piece){text + at, end - at});
-        parser.line++;
-        at = end + 1;
-        if (line.length == 0 || line.text[0] == '#')
-            continue;
-        const char *problem = parse_line(&parser, line);
-        if (problem)
-            report(context, parser.line, problem);
-    }
+void configuration_parse_words(struct configuration *configuration, const char *text, size_t size,
+                               void (*report)(void *context, unsigned word, const char *problem), void *context)
+{
+    parse(&(struct parser){configuration, true, report, context}, text, size);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* \EFI\loam\loam.conf: lines "key = value", '#' begins a comment. */
+/* \EFI\loam\loam.conf: lines "key = value", '#' begins a comment; or the words of a multiboot command line. */
 #ifndef BOOT_CONFIGURATION_H
 #define BOOT_CONFIGURATION_H
 
@@ -28,5 +28,12 @@ void configuration_defaults(struct configuration *configuration);
  */
 void configuration_parse(struct configuration *configuration, const char *text, size_t size,
                          void (*report)(void *context, unsigned line, const char *problem), void *context);
+
+/*
+ * The same from a command line: words "key=value" with blanks between; log, serial and panic are known. Words are
+ * counted from 1; without `report`, nobody is told of mistakes.
+ */
+void configuration_parse_words(struct configuration *configuration, const char *text, size_t size,
+                               void (*report)(void *context, unsigned word, const char *problem), void *context);
 
 #endif
