@@ -35,7 +35,15 @@ $(call unit_test,svm_test,tests/unit/svm_test.c tests/unit/fake_guest.c $(wildca
 $(call unit_test,host_map_test,tests/unit/host_map_test.c arch/x86_64/boot/host_map.c)
 $(call unit_test,loader_configuration_test,tests/unit/loader_configuration_test.c arch/x86_64/boot/configuration.c)
 $(call unit_test,memory_range_test,tests/unit/memory_range_test.c arch/x86_64/boot/memory_range.c)
+$(call unit_test,memory_map_test,tests/unit/memory_map_test.c arch/x86_64/boot/multiboot/memory_map.c \
+    arch/x86_64/boot/memory_range.c)
+$(call unit_test,multiboot_information_test,tests/unit/multiboot_information_test.c \
+    $(addprefix arch/x86_64/boot/,multiboot/information.c multiboot/memory_map.c memory_range.c))
+$(call unit_test,linux_parent_test,tests/unit/linux_parent_test.c \
+    $(addprefix arch/x86_64/boot/,multiboot/linux_parent.c multiboot/memory_map.c memory_range.c linux_image.c))
 
+$(call fuzzer,multiboot,tests/fuzz/multiboot_fuzz.c $(addprefix arch/x86_64/boot/multiboot/,information.c \
+    linux_parent.c memory_map.c) $(addprefix arch/x86_64/boot/,configuration.c linux_image.c memory_range.c))
 $(call fuzzer,guest_walk,tests/fuzz/guest_walk_fuzz.c tests/fuzz/fuzz_input.c tests/unit/fake_guest.c \
     arch/x86_64/mm/guest_walk.c $(LOCAL_APIC))
 $(call fuzzer,instruction,tests/fuzz/instruction_fuzz.c tests/unit/instruction_oracle.c tests/unit/fake_guest.c \

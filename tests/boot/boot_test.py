@@ -5,7 +5,8 @@ import os
 import sys
 import tempfile
 
-from machine import BOOT_SECONDS, BUILD, Machine, build_esp, expect
+from machine import BUILD, Machine, build_esp, expect
+from parent import check_hidden, check_log, check_processors, reboot_twice
 from suite import Suite, soak
 
 BARE = os.path.join(BUILD, "image/bare.img")
@@ -19,20 +20,10 @@ def boot(cycles=soak(20, 500), **options):
     processors = options.get("processors", 1)
     with Machine(esp, **options) as machine:
         machine.wait_for_shell()
-        expect(machine.run("grep -c ^processor /proc/cpuinfo") == str(processors), "not all processors came up")
-        for _ in range(cycles if processors > 1 else 0):
-            for processor in range(1, processors):
-                control = f"/sys/devices/system/cpu/cpu{processor}/online"
-                machine.run(f"echo 0 > {control} && echo 1 > {control}", 120)
-        expect(machine.run("cat /sys/devices/system/cpu/online") == ("0" if processors == 1 else f"0-{processors - 1}"),
-               "a processor did not come back")
-        expect(machine.run("grep -c svm /proc/cpuinfo || true") == "0", "the parent sees AMD-V")
+        check_processors(machine, processors, cycles)
         machine.power_off()
         log = machine.log()
-    expect("Loam on AMD-V" in log, "the hypervisor did not start")
-    for processor in range(processors):
-        expect(f"processor {processor} (APIC id" in log, f"processor {processor} was not taken over")
-    expect("panic" not in log, log)
+    check_log(log, processors)
     return log
 
 
@@ -112,14 +103,8 @@ def configuration_mistakes_are_reported():
 def hidden_memory_reads_as_zeros():
     with Machine(esp) as machine:
         machine.wait_for_shell()
-        region = machine.wait_log(r"KiB reserved at 0x([0-9a-f]+)")
-        # /dev/mem refuses RAM; the firmware's reservation is none to Linux, so it lets this be read.
-        data = machine.run(f"dd if=/dev/mem bs=4096 skip=$((0x{region} / 4096)) count=16 2>/dev/null | md5sum")
-        zeros = machine.run("dd if=/dev/zero bs=4096 count=16 2>/dev/null | md5sum")
-        expect(data == zeros, "the parent can read the hypervisor's memory")
-        status, _ = machine.try_run(f"dd if=/dev/zero of=/dev/mem bs=4096 seek=$((0x{region} / 4096)) count=1")
-        expect(status != 0, "a write to hidden memory went through")
-        machine.run("true")
+        region = int(machine.wait_log(r"KiB reserved at 0x([0-9a-f]+)"), 16)
+        check_hidden(machine, region, 16)
         expect("writes to hidden memory" in machine.log(), machine.log())
         machine.power_off()
 
@@ -128,11 +113,7 @@ def hidden_memory_reads_as_zeros():
 def reboot_by_the_parent():
     with Machine(esp, processors=2, reboot=True) as machine:
         machine.wait_for_shell()
-        for _ in range(2):
-            start = len(machine.output)
-            machine.send("reboot -f\n")
-            start = machine.wait_for(r"Loam: starting", BOOT_SECONDS, start).end()
-            machine.wait_for_shell(start=start)
+        reboot_twice(machine, r"Loam: starting")
         machine.power_off()
         expect(machine.log().count("Loam on AMD-V") == 3, machine.log())
 

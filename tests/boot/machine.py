@@ -68,24 +68,44 @@ def build_esp(output, initramfs, configuration="", kernel=None, loam=None, cmdli
     return output
 
 
+def build_grub_disk(output, initramfs, settings="", kernel=None, cmdline="", modules=None, size=64):
+    """A disk that a BIOS boots: GRUB starts loam.mb2 with these settings, and a Linux parent."""
+    kernel = kernel or cloud_kernel()
+    modules = modules if modules is not None else (
+        f"module2 /vmlinuz console=ttyS0 no_timer_check panic=1 {cmdline}\nmodule2 /initrd.img\n")
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "grub.cfg")
+        with open(path, "w", encoding="ascii") as stream:
+            stream.write("serial --unit=0 --speed=115200\nterminal_output console serial\n"
+                         f"multiboot2 /boot/loam.mb2 serial=com2 {settings}\n{modules}boot\n")
+        subprocess.run([os.path.join(TOP, "tools/grub-disk"), output, str(size), f"boot/grub/grub.cfg={path}",
+                        f"boot/loam.mb2={BUILD}/loam.mb2", f"vmlinuz={kernel}", f"initrd.img={initramfs}"], check=True)
+    return output
+
+
 class Machine:
     """`with Machine(esp) as machine:` starts it; machine.run(command) runs a command in the parent's shell."""
 
     def __init__(self, esp, processors=1, memory=1024, machine="q35", cpu="EPYC,+svm,+npt", firmware="4M", extra=(),
                  topology="", reboot=False, qemu="qemu-system-x86_64", threads="single"):
         self.directory = tempfile.mkdtemp(prefix="loam-test-")
-        code = f"{OVMF}/OVMF_CODE{'_4M' if firmware == '4M' else ''}.fd"
-        variables = os.path.join(self.directory, "vars.fd")
-        shutil.copy(f"{OVMF}/OVMF_VARS{'_4M' if firmware == '4M' else ''}.fd", variables)
+        disk = "ide-hd"
+        flash = []
+        if firmware != "BIOS":
+            disk = "virtio-blk-pci"
+            code = f"{OVMF}/OVMF_CODE{'_4M' if firmware == '4M' else ''}.fd"
+            variables = os.path.join(self.directory, "vars.fd")
+            shutil.copy(f"{OVMF}/OVMF_VARS{'_4M' if firmware == '4M' else ''}.fd", variables)
+            flash = ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+                     "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
         self.log_path = os.path.join(self.directory, "loam.log")
         self.command = [
             qemu, "-machine", machine, "-m", str(memory), "-smp",
-            f"{processors},{topology}" if topology else str(processors), "-accel",
-            f"tcg,thread={threads}", "-cpu", cpu, "-display", "none", "-nodefaults", *([] if reboot else ["-no-reboot"]), "-nic", "none",
-            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
-            "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
+            f"{processors},{topology}" if topology else str(processors), "-accel", f"tcg,thread={threads}", "-cpu",
+            cpu, "-display", "none", "-nodefaults", *([] if reboot else ["-no-reboot"]), "-nic", "none",
+            *flash,
             "-drive", f"if=none,id=esp,format=raw,file={esp},snapshot=on",
-            "-device", "virtio-blk-pci,drive=esp,bootindex=0",
+            "-device", f"{disk},drive=esp,bootindex=0",
             "-monitor", f"unix:{self.directory}/monitor,server=on,wait=off",
             "-serial", "stdio", "-serial", f"file:{self.log_path}", *extra]
         self.output = b""

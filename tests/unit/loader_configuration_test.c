@@ -27,7 +27,10 @@ static void report(void *context, unsigned line, const char *problem)
     reports->problem = problem;
 }
 
-static struct reports parse(struct configuration *configuration, const char *text, size_t size)
+typedef void parser(struct configuration *configuration, const char *text, size_t size,
+                    void (*report)(void *context, unsigned line, const char *problem), void *context);
+
+static struct reports parse_by(parser *parse_text, struct configuration *configuration, const char *text, size_t size)
 {
     /* Exactly as long as it is: a byte more that is read is found by the address sanitizer. */
     char *copy = malloc(size ? size : 1);
@@ -36,9 +39,14 @@ static struct reports parse(struct configuration *configuration, const char *tex
     assert_non_null(copy);
     memcpy(copy, text, size);
     configuration_defaults(configuration);
-    configuration_parse(configuration, copy, size, report, &reports);
+    parse_text(configuration, copy, size, report, &reports);
     free(copy);
     return reports;
+}
+
+static struct reports parse(struct configuration *configuration, const char *text, size_t size)
+{
+    return parse_by(configuration_parse, configuration, text, size);
 }
 
 static void reads_every_key(void **state)
@@ -138,6 +146,42 @@ static void values_have_a_limit(void **state)
     assert_string_equal(configuration.next, "");
 }
 
+static void reads_a_command_line(void **state)
+{
+    static const char text[] = "  log=verbose\tserial=0x2e8 panic=5 ", wrong[] = "log=quiet colour=blue #panic=3 =\n";
+    struct configuration configuration;
+    struct reports reports;
+
+    (void)state;
+    assert_int_equal(parse_by(configuration_parse_words, &configuration, text, sizeof text - 1).count, 0);
+    assert_int_equal(configuration.log_level, 2);
+    assert_int_equal(configuration.serial_port, 0x2E8);
+    assert_int_equal(configuration.panic_seconds, 5);
+    reports = parse_by(configuration_parse_words, &configuration, wrong, sizeof wrong - 1);
+    assert_int_equal(reports.count, 3);
+    assert_int_equal(reports.line, 4);
+    assert_int_equal(configuration.log_level, 0);
+    assert_int_equal(configuration.panic_seconds, 30);
+}
+
+static void a_command_line_knows_fewer_keys(void **state)
+{
+    static const char *const others[] = {"next=/x", "cmdline=x", "initrd=/x", "mp-services=no"};
+    struct configuration configuration, defaults;
+
+    (void)state;
+    configuration_defaults(&defaults);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct reports reports =
+            parse_by(configuration_parse_words, &configuration, others[i], strlen(others[i]));
+
+        assert_int_equal(reports.count, 1);
+        assert_string_equal(reports.problem, "unknown key; known are log, serial and panic");
+        assert_memory_equal(&configuration, &defaults, sizeof defaults);
+        configuration_parse_words(&configuration, others[i], strlen(others[i]), NULL, NULL);
+    }
+}
+
 /* Any bytes: no access outside the text or the values (the sanitizers judge), and values stay terminated. */
 static void survives_any_bytes(void **state)
 {
@@ -152,6 +196,7 @@ static void survives_any_bytes(void **state)
 
         for (size_t i = 0; i < size; i++)
             text[i] = rand() % 16 ? alphabet[(size_t)rand() % sizeof alphabet] : (char)rand();
+        parse_by(configuration_parse_words, &configuration, text, size);
         parse(&configuration, text, size);
         assert_non_null(memchr(configuration.next, 0, CONFIGURATION_TEXT));
         assert_non_null(memchr(configuration.cmdline, 0, CONFIGURATION_TEXT));
@@ -166,6 +211,8 @@ int main(void)
         cmocka_unit_test(an_empty_file_means_defaults),
         cmocka_unit_test(reports_mistakes_and_keeps_defaults),
         cmocka_unit_test(values_have_a_limit),
+        cmocka_unit_test(reads_a_command_line),
+        cmocka_unit_test(a_command_line_knows_fewer_keys),
         cmocka_unit_test(survives_any_bytes),
     };
 

@@ -55,8 +55,9 @@ struct framebuffer_tag {
     uint8_t colours[6]; /* of FRAMEBUFFER_RGB */
 };
 HV_ASSERT_OFFSET(struct framebuffer_tag, colours, 32);
-#define FRAMEBUFFER_RGB  1
-#define FRAMEBUFFER_TEXT 2
+#define FRAMEBUFFER_RGB      1
+#define FRAMEBUFFER_TEXT     2
+#define FRAMEBUFFER_RGB_SIZE (offsetof(struct framebuffer_tag, colours) + 6)
 
 #define ACPI_ROOT_SIZE_OLD 20u
 #define ACPI_ROOT_SIZE_NEW 36u
@@ -104,7 +105,7 @@ static void read_screen(struct multiboot2_information *information, const struct
 {
     if (tag->tag.size < offsetof(struct framebuffer_tag, colours))
         return;
-    if (tag->type == FRAMEBUFFER_RGB && tag->tag.size < sizeof *tag)
+    if (tag->type == FRAMEBUFFER_RGB && tag->tag.size < FRAMEBUFFER_RGB_SIZE)
         return;
     if (tag->type != FRAMEBUFFER_RGB && tag->type != FRAMEBUFFER_TEXT)
         return;
