@@ -2,8 +2,8 @@
 #
 #   make install [DESTDIR=...] [PREFIX=/usr/local]
 #
-# Programs, manual pages, completion, systemd units, users (sysusers.d), the driver's source for DKMS, and loam.efi, which
-# is for the EFI system partition (README). Nothing is started or enabled.
+# Programs, manual pages, completion, systemd units, users (sysusers.d), the driver's source for DKMS; loam.efi, which is
+# for the EFI system partition (README), and loam.mb2 where GRUB reads kernels from. Nothing is started or enabled.
 
 PREFIX ?= /usr/local
 INSTALL := install
@@ -16,9 +16,9 @@ define install_unit
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$(1)
 endef
 
-install: $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch) $(BUILD)/loam.efi driver-dkms
+install: $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch) $(BUILD)/loam.efi $(BUILD)/loam.mb2 driver-dkms
 	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/loam lib/systemd/system lib/sysusers.d share/man/man1 \
-	    share/man/man8 share/bash-completion/completions) $(DKMS_FOLDER)
+	    share/man/man8 share/bash-completion/completions) $(DESTDIR)/boot $(DKMS_FOLDER)
 	$(INSTALL) -m 755 $(BUILD)/bin/loam $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 $(addprefix $(BUILD)/bin/,loamd loam-worker loam-switch) $(DESTDIR)$(PREFIX)/sbin/
 	$(INSTALL) -m 644 docs/man/loam.1 $(DESTDIR)$(PREFIX)/share/man/man1/
@@ -28,6 +28,7 @@ install: $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch) $(BUILD)/
 	$(call install_unit,loamd.service)
 	$(call install_unit,loam-vms.service)
 	$(INSTALL) -m 644 $(BUILD)/loam.efi $(DESTDIR)$(PREFIX)/lib/loam/
+	$(INSTALL) -m 644 $(BUILD)/loam.mb2 $(DESTDIR)/boot/
 	cp -r $(BUILD)/dkms/. $(DKMS_FOLDER)/
 
 .PHONY: install

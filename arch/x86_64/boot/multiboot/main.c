@@ -136,8 +136,9 @@ static void launch(const struct configuration *configuration)
     if (problem)
         say("%s; starting without the hypervisor", problem);
     else
-        say("running on %u of %u processors; others follow when the operating system starts them",
-            result.launched, result.processors);
+        say("running on %u of %u processors%s", result.launched, result.processors,
+            result.launched < result.processors ? "; the others follow when the operating system starts them"
+                                                : "");
 }
 
 static void start(const struct multiboot2_information *information, const struct linux_placement *placement)
