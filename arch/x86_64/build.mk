@@ -32,6 +32,7 @@ $(call unit_test,svm_test,tests/unit/svm_test.c tests/unit/fake_guest.c $(wildca
     $(addprefix arch/x86_64/cpu/,child_control.c child_cpuid.c child_msr.c extended_state.c instruction.c speculation.c) \
     arch/x86_64/mm/guest_walk.c kernel/interrupt.c $(LOCAL_APIC))
 
+$(call unit_test,acpi_test,tests/unit/acpi_test.c arch/x86_64/boot/acpi.c)
 $(call unit_test,host_map_test,tests/unit/host_map_test.c arch/x86_64/boot/host_map.c)
 $(call unit_test,loader_configuration_test,tests/unit/loader_configuration_test.c arch/x86_64/boot/configuration.c)
 $(call unit_test,memory_range_test,tests/unit/memory_range_test.c arch/x86_64/boot/memory_range.c)

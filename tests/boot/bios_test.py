@@ -7,7 +7,7 @@ import struct
 import sys
 import tempfile
 
-from machine import BOOT_SECONDS, BUILD, Machine, build_grub_disk, cloud_kernel, expect
+from machine import BOOT_SECONDS, BUILD, Machine, build_grub_disk, cloud_kernel, expect, symbol_offset
 from parent import check_hidden, check_log, check_processors, reboot_twice
 from suite import Suite, soak
 
@@ -35,13 +35,16 @@ class Bios(Machine):
     def __init__(self, image, extra=(), **options):
         super().__init__(image, firmware="BIOS", extra=("-device", "VGA", *extra), **options)
 
-    def screen(self):
-        """The lines of text on it."""
-        name = os.path.join(self.directory, "screen")
-        self.monitor(f'pmemsave {SCREEN[0]:#x} {SCREEN[1]} "{name}"')
+    def read_physical(self, address, size):
+        """Memory, from outside: hidden pages, too."""
+        name = os.path.join(self.directory, "memory")
+        self.monitor(f'pmemsave {address:#x} {size} "{name}"')
         with open(name, "rb") as stream:
-            text = stream.read()[::2].decode("ascii", "replace")
-        return [text[at:at + 80].rstrip() for at in range(0, len(text), 80)]
+            return stream.read()
+
+    def screen(self):
+        """The text on it, lines of 80 characters without newlines."""
+        return self.read_physical(*SCREEN)[::2].decode("ascii", "replace")
 
 
 def changed_kernel(name, change):
@@ -112,6 +115,18 @@ def hidden_memory_reads_as_zeros():
 
 
 @suite.test
+def tsc_frequency_is_about_what_linux_finds():
+    """boot_information.tsc_frequency, behind the image and read from outside; to a factor, for neither is exact."""
+    with Bios(disk) as machine:
+        machine.wait_for_shell()
+        region = int(machine.wait_log(r"KiB reserved at 0x([0-9a-f]+)"), 16)
+        frequency = struct.unpack("<Q", machine.read_physical(region + symbol_offset("image_end") + 40, 8))[0]
+        found = float(re.search(r"tsc: Detected ([0-9.]+) MHz", machine.run("dmesg")).group(1)) * 1e6
+        expect(found / 1.5 < frequency < found * 1.5, f"{frequency} Hz, and Linux finds {found}")
+        machine.power_off()
+
+
+@suite.test
 def reboot_by_the_parent():
     with Bios(disk, processors=2, reboot=True) as machine:
         machine.wait_for_shell()
@@ -165,7 +180,7 @@ def stops(name, *said, settings="", modules=None, kernel=None, memory=1024):
     with Bios(image, memory=memory) as machine:
         machine.wait_log("(nothing can be started)", BOOT_SECONDS)
         expect("(loam)" not in machine.log(), machine.log())
-        screen = "".join(line.ljust(80) for line in machine.screen())
+        screen = machine.screen()
         for text in said:
             expect(f"Loam: {text}" in machine.log(), machine.log())
             expect(f"Loam: {text}" in screen, screen)

@@ -3,17 +3,15 @@
 """Faults of the hypervisor and of the machine."""
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
 
-from machine import BUILD, Machine, build_esp, build_initramfs, cloud_release, driver, expect, newest
+from machine import BUILD, Machine, build_esp, build_initramfs, cloud_release, driver, expect, newest, symbol_offset
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-IMAGE_BASE = 0xFFFFFFFF80000000
 UNDEFINED_INSTRUCTION = b"\x0f\x0b"
 PANIC_SECONDS = 6
 # Uncorrected, enabled, with an address; it can be returned from.
@@ -24,13 +22,6 @@ def parent(release, configuration=""):
     image = build_initramfs(os.path.join(directory.name, "parent.img"), f"module:{driver(release)}",
                             f"usr/bin/spinning_guest={BUILD}/bin/spinning_guest", release=release)
     return build_esp(os.path.join(directory.name, "esp.img"), image, configuration, kernel=f"/boot/vmlinuz-{release}")
-
-
-def symbol_offset(name):
-    """Where a function is in the hypervisor's image."""
-    listing = subprocess.run(["nm", os.path.join(BUILD, "hypervisor/loam.elf")], check=True, capture_output=True,
-                             text=True).stdout
-    return int(re.search(rf"^(\w+) T {name}$", listing, re.M).group(1), 16) - IMAGE_BASE
 
 
 def start_vm(machine, processor):

@@ -14,6 +14,7 @@ BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 OVMF = "/usr/share/OVMF"
 BOOT_SECONDS = 180  # an emulator on a loaded machine; nothing is judged by time but that something hangs
 COMMAND_SECONDS = 60
+IMAGE_BASE = 0xFFFFFFFF80000000  # of the hypervisor
 
 
 class Failure(Exception):
@@ -81,6 +82,13 @@ def build_grub_disk(output, initramfs, settings="", kernel=None, cmdline="", mod
         subprocess.run([os.path.join(TOP, "tools/grub-disk"), output, str(size), f"boot/grub/grub.cfg={path}",
                         f"boot/loam.mb2={BUILD}/loam.mb2", f"vmlinuz={kernel}", f"initrd.img={initramfs}"], check=True)
     return output
+
+
+def symbol_offset(name):
+    """Where a function or another symbol is in the hypervisor's image."""
+    listing = subprocess.run(["nm", os.path.join(BUILD, "hypervisor/loam.elf")], check=True, capture_output=True,
+                             text=True).stdout
+    return int(re.search(rf"^(\w+) \w {name}$", listing, re.M).group(1), 16) - IMAGE_BASE
 
 
 class Machine:

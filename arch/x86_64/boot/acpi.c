@@ -6,6 +6,8 @@
 
 #define TABLE(a, b, c, d) ((uint32_t)(d) << 24 | (uint32_t)(c) << 16 | (uint32_t)(b) << 8 | (a))
 
+#define TABLE_LENGTH_MAXIMUM (16u << 20) /* beyond all reason */
+
 struct acpi_header {
     uint32_t signature;
     uint32_t length;
@@ -35,6 +37,16 @@ struct acpi_root {
 #define MADT_LOCAL_X2APIC 9
 #define MADT_ENABLED_OR_CAPABLE 3u
 
+/* The whole table can be read. */
+static const struct acpi_header *table_at(uint64_t address)
+{
+    const struct acpi_header *table = firmware_pointer(address, sizeof *table);
+
+    if (!table || table->length < sizeof *table || table->length > TABLE_LENGTH_MAXIMUM)
+        return NULL;
+    return firmware_pointer(address, table->length);
+}
+
 static const struct acpi_header *find_table(uint32_t signature)
 {
     const struct acpi_root *root = firmware_acpi_root();
@@ -44,15 +56,15 @@ static const struct acpi_header *find_table(uint32_t signature)
     if (!root)
         return NULL;
     wide = root->revision >= 2 && root->xsdt != 0;
-    list = firmware_pointer(wide ? root->xsdt : root->rsdt);
-    if (!list || list->length < sizeof *list)
+    list = table_at(wide ? root->xsdt : root->rsdt);
+    if (!list)
         return NULL;
     for (uint32_t at = sizeof *list; at + (wide ? 8 : 4) <= list->length; at += wide ? 8 : 4) {
         const void *entry = (const uint8_t *)list + at;
         uint64_t address = 0;
 
         memcpy(&address, entry, wide ? 8 : 4);
-        table = firmware_pointer(address);
+        table = table_at(address);
         if (table && table->signature == signature)
             return table;
     }

@@ -21,8 +21,8 @@ unsigned firmware_memory(struct memory_range ranges[LOAM_MAXIMUM_RANGES], bool w
 uint64_t firmware_allocate(uint64_t size, uint64_t alignment, uint64_t limit);
 void firmware_free(uint64_t address, uint64_t size);
 
-/* What is at an address that the firmware's tables name; NULL: address 0, or one that cannot be read here. */
-const void *firmware_pointer(uint64_t address);
+/* `size` bytes at an address that the firmware's tables name; NULL: address 0, or they cannot all be read here. */
+const void *firmware_pointer(uint64_t address, uint32_t size);
 
 /* The ACPI root pointer (RSDP); NULL: there is none. */
 const void *firmware_acpi_root(void);

@@ -72,8 +72,9 @@ void firmware_free(uint64_t address, uint64_t size)
     BS->FreePages(address, size >> HV_PAGE_SHIFT);
 }
 
-const void *firmware_pointer(uint64_t address)
+const void *firmware_pointer(uint64_t address, uint32_t size)
 {
+    (void)size;
     return (const void *)address;
 }
 

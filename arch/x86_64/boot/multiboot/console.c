@@ -103,7 +103,7 @@ void stop(const char *format, ...)
     va_start(arguments, format);
     say_list(format, arguments);
     va_end(arguments);
-    say("nothing can be started; correct the entry in GRUB's menu and start the machine again");
+    say("nothing can be started");
     for (;;)
         cpu_halt();
 }

@@ -54,9 +54,9 @@ void firmware_free(uint64_t address, uint64_t size)
     memory_map_set(&machine_memory.free, address, address + size, MEMORY_RAM);
 }
 
-const void *firmware_pointer(uint64_t address)
+const void *firmware_pointer(uint64_t address, uint32_t size)
 {
-    return address < FOUR_GIB ? (const void *)address : NULL;
+    return address < FOUR_GIB && size <= FOUR_GIB - address ? (const void *)address : NULL;
 }
 
 static uint64_t find_root(uint64_t begin, uint64_t end)
@@ -90,7 +90,7 @@ void firmware_set_acpi_root(const void *root)
 
 const void *firmware_acpi_root(void)
 {
-    return acpi_root ? acpi_root : firmware_pointer(firmware_find_acpi_root());
+    return acpi_root ? acpi_root : (const void *)firmware_find_acpi_root();
 }
 
 void firmware_stall(unsigned microseconds)
