@@ -133,6 +133,17 @@ size_t format_text_list(char *buffer, size_t size, const char *format, va_list a
     return length;
 }
 
+size_t format_text(char *buffer, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    size_t length;
+
+    va_start(arguments, format);
+    length = format_text_list(buffer, size, format, arguments);
+    va_end(arguments);
+    return length;
+}
+
 void log_initialize(uint32_t wanted_level)
 {
     level = wanted_level;

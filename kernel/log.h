@@ -29,6 +29,7 @@ void log_read(uint64_t position, uint32_t size, struct loam_output_read_log *out
 void log_panicking(void);
 
 /* Formats into `buffer` (always terminated if size > 0); returns the length that was written. */
+size_t format_text(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_text_list(char *buffer, size_t size, const char *format, __builtin_va_list arguments);
 
 /* Stops the machine with a message, registers and a backtrace; resets it after the configured time. */
