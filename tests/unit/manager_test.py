@@ -139,7 +139,7 @@ class Host:
         return self
 
     def answers(self):
-        check(self.process.poll() is None, f"loamd has ended: {self.messages()}")
+        check(self.process.poll() is None, f"loamd has ended with {self.process.returncode}: {self.messages()[-2000:]}")
         return self.loam("switch", "list").status == 0
 
     def messages(self):

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,20 +39,22 @@ static int open_part(const char *directory, const char *name, mode_t mode, uid_t
     return open_directory(path, mode, user, group);
 }
 
-/* Taken for as long as we live. */
+/*
+ * Taken for as long as we live, by a lock that no child inherits: one that has been forked and not yet become
+ * the program that it is to be may outlive us.
+ */
 static bool lock(int directory, const char *path)
 {
-    char holder[16] = "";
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET}, holder = whole;
     int descriptor = openat(directory, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
-        if (ftruncate(descriptor, 0) == 0)
-            dprintf(descriptor, "%d\n", (int)getpid());
+    if (descriptor >= 0 && fcntl(descriptor, F_SETLK, &whole) == 0)
         return true;
-    }
-    if (descriptor >= 0 && errno == EWOULDBLOCK && pread(descriptor, holder, sizeof(holder) - 1, 0) > 0)
-        report("loamd runs already for %s (process %.*s)", path, (int)strcspn(holder, "\n"), holder);
+    int error = errno;
+    if (descriptor >= 0 && (error == EAGAIN || error == EACCES) &&
+        fcntl(descriptor, F_GETLK, &holder) == 0 && holder.l_type != F_UNLCK)
+        report("loamd runs already for %s (process %d)", path, (int)holder.l_pid);
     else
-        report("%s/" LOCK " cannot be locked: %s", path, strerror(errno));
+        report("%s/" LOCK " cannot be locked: %s", path, strerror(error));
     if (descriptor >= 0)
         close(descriptor);
     return false;
