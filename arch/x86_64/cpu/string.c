@@ -10,17 +10,12 @@ void *memcpy(void *restrict target, const void *restrict source, size_t length)
 {
     uint8_t *to = target;
     const uint8_t *from = source;
+    size_t i = 0;
 
-    for (; length >= 32; length -= 32, to += 32, from += 32) {
-        ((word *)to)[0] = ((const word *)from)[0];
-        ((word *)to)[1] = ((const word *)from)[1];
-        ((word *)to)[2] = ((const word *)from)[2];
-        ((word *)to)[3] = ((const word *)from)[3];
-    }
-    for (; length >= 8; length -= 8, to += 8, from += 8)
-        *(word *)to = *(const word *)from;
-    while (length-- > 0)
-        *to++ = *from++;
+    for (; i + 8 <= length; i += 8)
+        *(word *)(to + i) = *(const word *)(from + i);
+    for (; i < length; i++)
+        to[i] = from[i];
     return target;
 }
 
