@@ -49,7 +49,7 @@ def hypervisor_panics():
         expect(log.count("panic on processor") == 1, log)
         for register in ("rip", "rax", "r15"):
             expect(re.search(rf"^\(loam\)   .*{register} +[0-9a-f]{{16}}", log, re.M), log)
-        expect(re.search(r"^\(loam\)   ffffffff8[0-9a-f]+ hypercall_dispatch\+0x[0-9a-f]+$", log, re.M), log)
+        expect(re.search(r"^\(loam\)   ffffffff8[0-9a-f]+ (hypercall_dispatch|exit_hypercall)\+0x[0-9a-f]+$", log, re.M), log)
 
 
 @suite.test

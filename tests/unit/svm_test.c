@@ -498,6 +498,39 @@ static void test_injected_interrupts_on_tcg(void **state)
     assert_int_equal(vmcb->virtual_interrupt & V_IRQ, 0);
 }
 
+/* Between STI and HLT: with an interrupt shadow that the processor forgets, the HLT is not left to it. */
+static void test_halt_in_the_shadow(void **state)
+{
+    const struct hv_x64_segment_register code = {.limit = 0xFFFF, .attributes = 0x9B};
+    struct vp_exit exit;
+
+    (void)state;
+    for (unsigned tcg = 0; tcg < 2; tcg++) {
+        start(true);
+        if (tcg) {
+            fake_cpuid_set(0x40000000, 0, 0x40000001, 0x54474354, 0x43544743, 0x47435447);
+            svm_vendor.initialize();
+        }
+        svm_vendor.set_segment(vp, VP_CS, &code);
+        vp->rip = 0x1000;
+        fake_gpa(0x1000)[0] = 0xF4;
+        vmcb->interrupt_state = INTERRUPT_SHADOW;
+        svm_vendor.run(vp, &exit);
+        assert_int_equal(exit.reason, tcg ? LOAM_EXIT_HLT : LOAM_EXIT_EXTERNAL_INTERRUPT);
+        vmcb->interrupt_state = INTERRUPT_SHADOW;
+        svm_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_NMI, 2)); /* goes first */
+        svm_vendor.run(vp, &exit);
+        assert_int_equal(exit.reason, LOAM_EXIT_EXTERNAL_INTERRUPT);
+        vmcb->interrupt_state = INTERRUPT_SHADOW;
+        fake_gpa(0x1000)[0] = 0x90;
+        svm_vendor.run(vp, &exit);
+        assert_int_equal(exit.reason, LOAM_EXIT_EXTERNAL_INTERRUPT);
+        fake_guest_stop();
+        vendor = fake_vendor;
+    }
+    start(true);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -515,6 +548,7 @@ int main(void)
         TEST(test_injected_interrupts),
         TEST(test_injected_interrupts_on_tcg),
         TEST(test_iret_of_an_nmi),
+        TEST(test_halt_in_the_shadow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,8 @@
 #define PARENT_ASID 1u
 #define FIRST_CHILD_ASID 2u
 
+#define OPCODE_HLT 0xF4u
+
 #define MSR_BITMAP_BYTES 8192u
 #define IO_BITMAP_BYTES 12288u
 
@@ -42,6 +44,7 @@ static uint32_t features;  /* CPUID 8000_000A EDX */
 static uint32_t asid_count; /* ASIDs are 0 to asid_count - 1; 0 is the host's */
 static bool has_invlpgb;
 static bool injects_virtually; /* external interrupts; see inject_virtually() */
+static bool forgets_shadow;    /* see halts_in_shadow() */
 static uint16_t child_cr_writes; /* intercepted at all times */
 
 void svm_enter(struct vp *vp, uint64_t vmcb, uint64_t host_vmcb);
@@ -129,7 +132,7 @@ static void initialize(void)
     asid_count = result[1];
     cpuid(0x80000008u, 0, result);
     has_invlpgb = (result[1] >> 3 & 1) != 0;
-    injects_virtually = running_on_tcg();
+    injects_virtually = forgets_shadow = running_on_tcg();
     child_cr_writes = child_cr4_watched() ? INTERCEPT_CR4 : 0;
 
     for (unsigned i = 0; i < sizeof parent_intercepts / sizeof parent_intercepts[0]; i++)
@@ -228,11 +231,30 @@ drop_translations(const struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
     vmcb->software.asid_generation = arch->asid_generation;
 }
 
+/*
+ * TCG does not take the interrupt shadow from the control block (docs/emulators.md): an interrupt that ended the run
+ * between a child's STI and its HLT would be handled before the HLT, which then sleeps for ever. There the HLT is taken
+ * as executed.
+ */
+static bool __attribute__((noinline))
+halts_in_shadow(struct vp *vp, const struct vmcb *vmcb)
+{
+    uint8_t bytes[15];
+
+    return !vp->is_parent && vmcb->cpl == 0 && !(vmcb->event_injection & EVENT_VALID) &&
+           guest_fetch_instruction(vp, bytes) > 0 && bytes[0] == OPCODE_HLT;
+}
+
 static void run(struct vp *vp, struct vp_exit *exit)
 {
     struct vmcb *vmcb = vmcb_of(vp);
     struct arch_lp *arch = arch_lp(lp_current());
 
+    if (forgets_shadow && (vmcb->interrupt_state & INTERRUPT_SHADOW) && halts_in_shadow(vp, vmcb)) {
+        exit->reason = LOAM_EXIT_HLT;
+        exit->instruction_length = 1;
+        return;
+    }
     vmcb->rax = vp->gpr[GPR_RAX];
     vmcb->rsp = vp->gpr[GPR_RSP];
     vmcb->rip = vp->rip;
