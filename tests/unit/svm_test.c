@@ -69,6 +69,13 @@ static void start(bool modern)
     vendor = &svm_vendor;
 }
 
+/* After start(): the processor is QEMU's TCG. */
+static void become_tcg(void)
+{
+    fake_cpuid_set(0x40000000, 0, 0x40000001, 0x54474354, 0x43544743, 0x47435447);
+    svm_vendor.initialize();
+}
+
 static const struct vendor *fake_vendor;
 
 static int setup(void **state)
@@ -464,8 +471,7 @@ static void test_injected_interrupts_on_tcg(void **state)
 
     (void)state;
     start(true);
-    fake_cpuid_set(0x40000000, 0, 0x40000001, 0x54474354, 0x43544743, 0x47435447);
-    svm_vendor.initialize();
+    become_tcg();
 
     vp->rflags = 0x202;
     svm_vendor.inject(vp, external);
@@ -507,10 +513,8 @@ static void test_halt_in_the_shadow(void **state)
     (void)state;
     for (unsigned tcg = 0; tcg < 2; tcg++) {
         start(true);
-        if (tcg) {
-            fake_cpuid_set(0x40000000, 0, 0x40000001, 0x54474354, 0x43544743, 0x47435447);
-            svm_vendor.initialize();
-        }
+        if (tcg)
+            become_tcg();
         svm_vendor.set_segment(vp, VP_CS, &code);
         vp->rip = 0x1000;
         fake_gpa(0x1000)[0] = 0xF4;

@@ -43,8 +43,7 @@ static uint8_t child_io_bitmap[IO_BITMAP_BYTES] __attribute__((aligned(4096)));
 static uint32_t features;  /* CPUID 8000_000A EDX */
 static uint32_t asid_count; /* ASIDs are 0 to asid_count - 1; 0 is the host's */
 static bool has_invlpgb;
-static bool injects_virtually; /* external interrupts; see inject_virtually() */
-static bool forgets_shadow;    /* see halts_in_shadow() */
+static bool on_tcg; /* see inject_virtually() and halts_in_shadow() */
 static uint16_t child_cr_writes; /* intercepted at all times */
 
 void svm_enter(struct vp *vp, uint64_t vmcb, uint64_t host_vmcb);
@@ -132,7 +131,7 @@ static void initialize(void)
     asid_count = result[1];
     cpuid(0x80000008u, 0, result);
     has_invlpgb = (result[1] >> 3 & 1) != 0;
-    injects_virtually = forgets_shadow = running_on_tcg();
+    on_tcg = running_on_tcg();
     child_cr_writes = child_cr4_watched() ? INTERCEPT_CR4 : 0;
 
     for (unsigned i = 0; i < sizeof parent_intercepts / sizeof parent_intercepts[0]; i++)
@@ -250,7 +249,7 @@ static void run(struct vp *vp, struct vp_exit *exit)
     struct vmcb *vmcb = vmcb_of(vp);
     struct arch_lp *arch = arch_lp(lp_current());
 
-    if (forgets_shadow && (vmcb->interrupt_state & INTERRUPT_SHADOW) && halts_in_shadow(vp, vmcb)) {
+    if (on_tcg && (vmcb->interrupt_state & INTERRUPT_SHADOW) && halts_in_shadow(vp, vmcb)) {
         exit->reason = LOAM_EXIT_HLT;
         exit->instruction_length = 1;
         return;
@@ -520,7 +519,7 @@ static const uint8_t event_types[8] = {
 /* A virtual interrupt that stands for an injected one, not for a window: its delivery is not intercepted. */
 static bool injected_virtually(const struct vmcb *vmcb)
 {
-    return injects_virtually && (vmcb->virtual_interrupt & V_IRQ) && !(vmcb->intercepts3 & INTERCEPT_VINTR);
+    return on_tcg && (vmcb->virtual_interrupt & V_IRQ) && !(vmcb->intercepts3 & INTERCEPT_VINTR);
 }
 
 /*
@@ -547,7 +546,7 @@ static void inject(struct vp *vp, uint64_t event)
     uint64_t raw = 0;
 
     if (event & HV_PENDING_INTERRUPTION_PENDING) {
-        if (injects_virtually && type == HV_INTERRUPTION_TYPE_EXTERNAL && inject_virtually(vp, vmcb, vector))
+        if (on_tcg && type == HV_INTERRUPTION_TYPE_EXTERNAL && inject_virtually(vp, vmcb, vector))
             return;
         raw = EVENT_VALID | (uint64_t)event_types[type] << EVENT_TYPE_SHIFT | vector;
         if (event & HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE)
