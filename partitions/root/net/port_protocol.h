@@ -20,12 +20,14 @@
 
 #include <stdint.h>
 
+#include "partitions/root/net/nic_backend.h"
+
 #define PORT_PROTOCOL_MAGIC   0x6D616F6Cu /* "loam" */
 #define PORT_PROTOCOL_VERSION 2u
 #define PORT_NAME_SIZE        64
 #define PORT_MESSAGE_FRAMES   32u
 /* The longest message: NIC_MAXIMUM_FRAME and its length, so often. */
-#define PORT_MESSAGE_MAXIMUM (PORT_MESSAGE_FRAMES * (2 + 1518))
+#define PORT_MESSAGE_MAXIMUM (PORT_MESSAGE_FRAMES * (2 + NIC_MAXIMUM_FRAME))
 
 struct port_hello {
     uint32_t magic;
