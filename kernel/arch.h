@@ -58,6 +58,12 @@ uint64_t child_cr4_bits(void);
 bool child_cr4_write(struct vp *vp, uint64_t value);
 
 /*
+ * MOV to CR0 of any guest, where the vendor intercepts it: LMA follows PG (SDM vol. 3A, 4.1.2; APM vol. 2, 14.6).
+ * False: #GP(0).
+ */
+bool guest_cr0_write(struct vp *vp, uint64_t value);
+
+/*
  * Extended state (x87, SSE, AVX, XCR0, PKRU; DR0-DR3, TSC_AUX, SPEC_CTRL): switches what this processor holds
  * from the parent to the child, or back. The images live in pages of the VP (vp->extended_state) and of the
  * LP.

@@ -127,14 +127,14 @@ static enum outcome choose_event(struct vp *vp)
 }
 
 /*
- * The driver's timer has to be set first, or nothing would end the run when the VP's timer is due. Not twice
+ * The driver's timer has to be set first, if nothing else would end the run when the VP's timer is due. Not twice
  * in a row, so that a VP whose timer is quicker than the parent makes progress nevertheless.
  */
 static bool needs_timer(const struct vp *vp, uint64_t now)
 {
     uint64_t deadline = local_apic_deadline(&vp->apic);
 
-    return deadline != LOAM_NO_DEADLINE && !vp->told_only &&
+    return !vendor->has_deadline && deadline != LOAM_NO_DEADLINE && !vp->told_only &&
            (deadline < vp->told_deadline || vp->told_deadline <= now);
 }
 
@@ -230,6 +230,7 @@ static enum outcome enter(struct dispatch *dispatch)
         vp->told_only = false;
         guest_memory_begin(vp);
         extended_state_enter(vp);
+        vendor->enter_child(vp);
     }
     vendor->inject(vp, vp->pending_interruption);
     vp->pending_interruption = 0;
@@ -250,6 +251,7 @@ static enum outcome run(struct dispatch *dispatch)
             outcome = enter(dispatch);
     } while (outcome == RUN);
     if (dispatch->entered) {
+        vendor->leave_child(dispatch->vp);
         extended_state_leave(dispatch->vp);
         guest_memory_end(NULL);
     }

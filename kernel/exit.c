@@ -182,7 +182,7 @@ static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit
     return EXIT_CHECK;
 }
 
-/* CR8, and writes of CR4: nothing else of the control registers is intercepted. */
+/* CR8, and writes of CR0 and CR4: nothing else of the control registers is intercepted. */
 static enum exit_action exit_control_register(struct vp *vp, const struct vp_exit *exit)
 {
     uint64_t *gpr = &vp->gpr[exit->control.gpr];
@@ -191,6 +191,11 @@ static enum exit_action exit_control_register(struct vp *vp, const struct vp_exi
         uint64_t value = vendor->get(vp, VP_EFER) & EFER_LMA ? *gpr : (uint32_t)*gpr;
 
         return child_cr4_write(vp, value) ? finish(vp, exit) : raise(vp, EXCEPTION_PROTECTION, true);
+    }
+    if (exit->control.number == 0 && exit->control.write) {
+        uint64_t value = vendor->get(vp, VP_EFER) & EFER_LMA ? *gpr : (uint32_t)*gpr;
+
+        return guest_cr0_write(vp, value) ? finish(vp, exit) : raise(vp, EXCEPTION_PROTECTION, true);
     }
     if (exit->control.number != 8) {
         message_unsupported_feature(vp, exit->reason, exit->control.number);

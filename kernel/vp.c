@@ -21,11 +21,15 @@ bool vp_claim(struct vp *vp)
 
 void vp_release(struct vp *vp)
 {
+    if (vp->control)
+        vendor->release(vp);
     __atomic_store_n(&vp->claim, 0, __ATOMIC_RELEASE);
 }
 
 static void release_pages(struct vp *vp)
 {
+    if (vp->control)
+        vendor->release(vp);
     for (unsigned i = 0; i < VP_CONTROL_PAGES; i++)
         if (vp->control_page[i])
             partition_page_release(vp->partition, physical_pointer(vp->control_page[i]));

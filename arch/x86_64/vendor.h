@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The seam between the hypervisor and the two kinds of hardware virtualization. svm/ and vmx/ each fill one
- * `struct vendor`; `vendor` is chosen once at boot, and nothing above this seam knows which one it is.
+ * `struct vendor`; the loader carries an image of each, and nothing above this seam knows which one it is in.
  *
  * All functions run on the logical processor that holds the VP (see vp_claim), in host mode.
  */
@@ -129,6 +129,12 @@ struct vendor {
     void (*vp_initialize)(struct vp *vp);
     void (*parent_initialize)(struct vp *vp);
 
+    /* The claim on a child ends: nothing of its control block stays in this processor. */
+    void (*release)(struct vp *vp);
+    /* Between them the child's registers that no entry loads are in the processor, before and after the parent's. */
+    void (*enter_child)(struct vp *vp);
+    void (*leave_child)(struct vp *vp);
+
     /* Enters the guest until the next exit. Loads vp->gpr, rip, rflags before and stores them after. */
     void (*run)(struct vp *vp, struct vp_exit *exit);
 
@@ -164,14 +170,21 @@ struct vendor {
     /* The VP runs on this nested page table; its old translations are dropped at the next entry. */
     void (*set_nested_root)(struct vp *vp, uint64_t spa);
 
+    /* Lets pending NMIs, and if `interrupts` also maskable interrupts, come to the host's descriptor table, once. */
+    void (*host_window)(bool interrupts);
+    /* Sleeps, open to NMIs and SMIs, until *word is not 0 or *nmis, which counts NMIs, is not `seen`. */
+    void (*host_wait)(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
+
     struct nested_format nested;
+    bool has_deadline; /* run() ends when the VP's APIC timer is due */
+    bool has_vmmcall; /* the guest's hypercall instruction is VMMCALL, not VMCALL */
 };
 
-extern const struct vendor svm_vendor;
+extern const struct vendor svm_vendor, vmx_vendor;
 
-/* The image has one backend so far and tells the compiler which, so that it is called directly. Tests replace it. */
-#ifdef LOAM_ONLY_VENDOR
-static const struct vendor *const vendor = &LOAM_ONLY_VENDOR;
+/* Each image has one backend and tells the compiler which, so that it is called directly. Tests replace it. */
+#ifdef LOAM_VENDOR
+static const struct vendor *const vendor = &LOAM_VENDOR;
 #else
 extern const struct vendor *vendor;
 #endif

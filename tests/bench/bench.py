@@ -77,8 +77,9 @@ class Bench:
     # --- groups ---
 
     def sizes(self):
-        image = os.path.getsize(f"{BUILD}/hypervisor/loam.bin")
-        self.add("image of the hypervisor", image / 1024, "KiB", 256)
+        for vendor, name in ("svm", "AMD-V"), ("vmx", "VT-x"):
+            image = os.path.getsize(f"{BUILD}/hypervisor/{vendor}/loam.bin")
+            self.add(f"image of the hypervisor for {name}", image / 1024, "KiB", 256)
         self.add("loam.efi", os.path.getsize(f"{BUILD}/loam.efi") / 1024, "KiB")
         self.add("loam.mb2", os.path.getsize(f"{BUILD}/loam.mb2") / 1024, "KiB")
         image = hypervisor_sources()

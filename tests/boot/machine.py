@@ -84,9 +84,9 @@ def build_grub_disk(output, initramfs, settings="", kernel=None, cmdline="", mod
     return output
 
 
-def symbol_offset(name):
+def symbol_offset(name, vendor="svm"):
     """Where a function or another symbol is in the hypervisor's image."""
-    listing = subprocess.run(["nm", os.path.join(BUILD, "hypervisor/loam.elf")], check=True, capture_output=True,
+    listing = subprocess.run(["nm", os.path.join(BUILD, f"hypervisor/{vendor}/loam.elf")], check=True, capture_output=True,
                              text=True).stdout
     return int(re.search(rf"^(\w+) \w {name}$", listing, re.M).group(1), 16) - IMAGE_BASE
 

@@ -99,6 +99,14 @@ bool child_cr4_write(struct vp *vp, uint64_t value)
     return true;
 }
 
+bool guest_cr0_write(struct vp *vp, uint64_t value)
+{
+    if (value >> 32 != 0)
+        return false;
+    vendor->set(vp, VP_CR0, value);
+    return true;
+}
+
 void extended_state_enter(struct vp *child)
 {
     (void)child;

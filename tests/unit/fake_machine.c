@@ -173,6 +173,8 @@ static void vendor_run(struct vp *vp, struct vp_exit *exit)
     fake_vendor_record.runs++;
     if (__atomic_load_n(&lp_current()->running, __ATOMIC_SEQ_CST) != vp)
         panic("a VP is entered that is not announced");
+    if (fake_vendor_record.child != vp)
+        panic("a child is entered without its registers");
     fake_vendor_record.flushes += shoot_down_entry(vp);
     fake_vendor_record.injected = control->injected;
     fake_vendor_record.window = control->window;
@@ -263,10 +265,34 @@ static void vendor_set_nested_root(struct vp *vp, uint64_t spa)
     ((struct control *)vp->control)->nested_root = spa;
 }
 
+/* What no entry loads belongs to the parent again before anything but the hypervisor runs. */
+static void vendor_enter_child(struct vp *vp)
+{
+    if (fake_vendor_record.child)
+        panic("a child's registers are loaded over another's");
+    fake_vendor_record.child = vp;
+}
+
+static void vendor_leave_child(struct vp *vp)
+{
+    if (fake_vendor_record.child != vp)
+        panic("registers of a child are stored that were not loaded");
+    fake_vendor_record.child = NULL;
+}
+
+static void vendor_release(struct vp *vp)
+{
+    if (fake_vendor_record.child == vp)
+        panic("a VP is given back with its registers in the processor");
+}
+
 static const struct vendor fake_vendor = {
     .name = "fake",
     .control_pages = 1,
     .vp_initialize = vendor_initialize,
+    .release = vendor_release,
+    .enter_child = vendor_enter_child,
+    .leave_child = vendor_leave_child,
     .run = vendor_run,
     .get = vendor_get,
     .set = vendor_set,

@@ -55,6 +55,7 @@ struct fake_vendor_record {
     unsigned flushes;
     uint64_t injected; /* event of the last entry */
     bool window;       /* an interrupt window was wanted at the last entry */
+    const struct vp *child; /* whose registers that no entry loads are in the processor */
 };
 extern _Thread_local struct fake_vendor_record fake_vendor_record;
 /* Given by interrupted_event once. */

@@ -32,6 +32,12 @@ void svm_enter(struct vp *entered, uint64_t control_block, uint64_t host_vmcb)
         guest();
 }
 
+void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
+void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen)
+{
+    (void)word, (void)nmis, (void)seen;
+}
+
 uint64_t physical_of_image(const void *pointer)
 {
     return (uintptr_t)pointer;

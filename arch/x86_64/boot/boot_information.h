@@ -26,9 +26,9 @@
 
 /*
  * Pages of Loam's memory that each processor needs besides its stacks: the processor itself, its parent VP, the
- * vendor's control block and host areas, hypercall input, extended state.
+ * vendor's control blocks and host areas, hypercall input and output, extended state.
  */
-#define LOAM_PROCESSOR_PAGES 7u
+#define LOAM_PROCESSOR_PAGES 9u
 
 struct boot_information {
     uint64_t region; /* Loam's memory: 2 MiB aligned, below 4 GiB, the image at its beginning */

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The hypervisor's image, and the programs that carry it: loam.efi, and loam.mb2 for machines without UEFI.
 
-HYPERVISOR_SOURCES := $(wildcard kernel/*.c arch/x86_64/cpu/*.c arch/x86_64/mm/*.c arch/x86_64/svm/*.c \
-                        drivers/host/*.c) arch/x86_64/boot/initialize.c
-HYPERVISOR_ASSEMBLY := $(wildcard arch/x86_64/cpu/*.asm arch/x86_64/svm/*.asm) arch/x86_64/boot/low_page.asm
+# What images for both kinds of hardware virtualization have in common.
+HYPERVISOR_SOURCES := $(wildcard kernel/*.c arch/x86_64/cpu/*.c arch/x86_64/mm/*.c drivers/host/*.c) arch/x86_64/boot/initialize.c
+HYPERVISOR_ASSEMBLY := $(wildcard arch/x86_64/cpu/*.asm) arch/x86_64/boot/low_page.asm
 # Both loaders have these.
-LAUNCH_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c host_map.c late_launch.c memory.c memory_range.c) \
+LAUNCH_SOURCES := $(addprefix arch/x86_64/boot/,acpi.c configuration.c host_map.c hypervisor_image.c late_launch.c memory.c memory_range.c) \
                   kernel/boot_memory_needed.c
 LOADER_SOURCES := $(LAUNCH_SOURCES) $(wildcard arch/x86_64/boot/efi/*.c)
 MULTIBOOT_SOURCES := $(LAUNCH_SOURCES) $(wildcard arch/x86_64/boot/multiboot/*.c) arch/x86_64/boot/linux_image.c \
@@ -16,7 +16,7 @@ CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check
 CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mindirect-branch=thunk -mcmodel=kernel -fno-pic -fno-pie \
                      -ffunction-sections -fdata-sections -fbuiltin -fno-tree-loop-distribute-patterns \
                      -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 -flto -flto-partition=one -fno-ipa-profile \
-                     -DLOAM_ONLY_VENDOR=svm_vendor -DLOAM_VERSION='"$(LOAM_VERSION)"'
+                     -DLOAM_VERSION='"$(LOAM_VERSION)"'
 # GNU-EFI's headers are older than prototypes.
 CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -O2 -fpic -fshort-wchar -fno-stack-protector -maccumulate-outgoing-args \
                  -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER
@@ -24,47 +24,53 @@ CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/
 CFLAGS_MULTIBOOT := $(CFLAGS_FREESTANDING) -Os -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector -ffunction-sections \
                     -fdata-sections -fno-tree-loop-distribute-patterns --param=min-pagesize=0
 
-HYPERVISOR_C_OBJECTS := $(HYPERVISOR_SOURCES:%.c=$(BUILD)/hypervisor/%.o)
-HYPERVISOR_OBJECTS := $(HYPERVISOR_C_OBJECTS) $(HYPERVISOR_ASSEMBLY:%.asm=$(BUILD)/hypervisor/%.asm.o)
 LOADER_OBJECTS := $(LOADER_SOURCES:%.c=$(BUILD)/loader/%.o) $(BUILD)/loader/launch.o
 MULTIBOOT_OBJECTS := $(BUILD)/multiboot/entry.o $(BUILD)/loader/launch.o $(MULTIBOOT_SOURCES:%.c=$(BUILD)/multiboot/%.o)
-OBJECTS += $(HYPERVISOR_C_OBJECTS) $(LOADER_OBJECTS) $(MULTIBOOT_OBJECTS)
-
-$(BUILD)/hypervisor/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) -I. -Iinclude $(CFLAGS_HYPERVISOR) -c -o $@ $<
-
-$(BUILD)/hypervisor/arch/x86_64/svm/enter.asm.o: arch/x86_64/cpu/speculation.inc
-
-$(BUILD)/hypervisor/%.asm.o: %.asm
-	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -o $@ $<
+OBJECTS += $(LOADER_OBJECTS) $(MULTIBOOT_OBJECTS)
 
 $(BUILD)/loader/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) -I. -Iinclude $(CFLAGS_LOADER) -c -o $@ $<
 
 # Compiled as a whole: functions of one file are inlined into others, since an exit's path goes through many files.
-# Without string.c, so that the compiler goes on to make a few instructions of a short memcpy().
-$(BUILD)/hypervisor/arch/x86_64/cpu/string.o: CFLAGS_HYPERVISOR += -fno-lto
 LINK_HYPERVISOR = $(CC) $(CFLAGS_HYPERVISOR) -nostdlib -static -no-pie -Wl,--gc-sections -Wl,--build-id=none \
                   -z max-page-size=4096 -T linker.ld
 
+# $(call hypervisor,VENDOR): build/hypervisor/VENDOR/loam.bin, the image with this backend, which is called directly.
+# Without LTO in string.c, so that the compiler goes on to make a few instructions of a short memcpy().
 # Linked twice: the table of function names is made from the first image and moves no function.
-$(BUILD)/hypervisor/loam.elf: $(HYPERVISOR_OBJECTS) linker.ld tools/symbol-table
-	tools/symbol-table > $(@D)/no-symbols.c
-	$(CC) $(CFLAGS_HYPERVISOR) -fno-lto -c -o $(@D)/no-symbols.o $(@D)/no-symbols.c
-	$(LINK_HYPERVISOR) -o $(@D)/first.elf $(HYPERVISOR_OBJECTS) $(@D)/no-symbols.o
-	tools/symbol-table $(@D)/first.elf > $(@D)/symbols.c
-	$(CC) $(CFLAGS_HYPERVISOR) -fno-lto -c -o $(@D)/symbols.o $(@D)/symbols.c
-	$(LINK_HYPERVISOR) -o $@ $(HYPERVISOR_OBJECTS) $(@D)/symbols.o
+define hypervisor_template
+$(1)_OBJECTS := $$(patsubst %.c,$(BUILD)/hypervisor/$(1)/%.o,$(HYPERVISOR_SOURCES) $(wildcard arch/x86_64/$(1)/*.c)) \
+                $$(patsubst %.asm,$(BUILD)/hypervisor/$(1)/%.asm.o,$(HYPERVISOR_ASSEMBLY) $(wildcard arch/x86_64/$(1)/*.asm))
+OBJECTS += $$(filter-out %.asm.o,$$($(1)_OBJECTS))
 
-$(BUILD)/hypervisor/loam.bin: $(BUILD)/hypervisor/loam.elf
-	objcopy -O binary $< $@
+$(BUILD)/hypervisor/$(1)/%.o: CFLAGS_HYPERVISOR += -DLOAM_VENDOR=$(1)_vendor
+$(BUILD)/hypervisor/$(1)/arch/x86_64/cpu/string.o: CFLAGS_HYPERVISOR += -fno-lto
+$(BUILD)/hypervisor/$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$$(CC) -I. -Iinclude $$(CFLAGS_HYPERVISOR) -c -o $$@ $$<
 
-$(BUILD)/loader/launch.o: arch/x86_64/boot/launch.asm $(BUILD)/hypervisor/loam.bin
+$(BUILD)/hypervisor/$(1)/arch/x86_64/$(1)/enter.asm.o: arch/x86_64/cpu/speculation.inc
+$(BUILD)/hypervisor/$(1)/%.asm.o: %.asm
+	@mkdir -p $$(@D)
+	$$(NASM) -f elf64 -g -o $$@ $$<
+
+$(BUILD)/hypervisor/$(1)/loam.elf: $$($(1)_OBJECTS) linker.ld tools/symbol-table
+	tools/symbol-table > $$(@D)/no-symbols.c
+	$$(CC) $$(CFLAGS_HYPERVISOR) -fno-lto -c -o $$(@D)/no-symbols.o $$(@D)/no-symbols.c
+	$$(LINK_HYPERVISOR) -o $$(@D)/first.elf $$($(1)_OBJECTS) $$(@D)/no-symbols.o
+	tools/symbol-table $$(@D)/first.elf > $$(@D)/symbols.c
+	$$(CC) $$(CFLAGS_HYPERVISOR) -fno-lto -c -o $$(@D)/symbols.o $$(@D)/symbols.c
+	$$(LINK_HYPERVISOR) -o $$@ $$($(1)_OBJECTS) $$(@D)/symbols.o
+
+$(BUILD)/hypervisor/$(1)/loam.bin: $(BUILD)/hypervisor/$(1)/loam.elf
+	objcopy -O binary $$< $$@
+endef
+$(foreach vendor,svm vmx,$(eval $(call hypervisor_template,$(vendor))))
+
+$(BUILD)/loader/launch.o: arch/x86_64/boot/launch.asm $(BUILD)/hypervisor/svm/loam.bin $(BUILD)/hypervisor/vmx/loam.bin
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -DLOAM_IMAGE='"$(BUILD)/hypervisor/loam.bin"' -o $@ $<
+	$(NASM) -f elf64 -DSVM_IMAGE='"$(BUILD)/hypervisor/svm/loam.bin"' -DVMX_IMAGE='"$(BUILD)/hypervisor/vmx/loam.bin"' -o $@ $<
 
 $(BUILD)/loam.efi: $(LOADER_OBJECTS)
 	$(LD) -shared -Bsymbolic -nostdlib -znocombreloc -T /usr/lib/elf_x86_64_efi.lds -L/usr/lib \

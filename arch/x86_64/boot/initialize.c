@@ -187,12 +187,13 @@ static void launch(struct launch_context *context, uint32_t index)
     struct processor *processor = processors[index];
     uint32_t count = lp_count();
 
+    uint64_t fs_base = rdmsr(MSR_FS_BASE), gs_base = rdmsr(MSR_GS_BASE); /* the firmware's */
+
     host_control_registers();
     processor->lp.lp.apic_id = host_apic_id();
-    /* The parent VP takes the firmware's FS, GS and task register: before they are replaced. */
-    parent_vp_create(&processor->lp.lp, context);
     fault_load_descriptors(&processor->lp);
     vendor->enable(&processor->lp.lp);
+    parent_vp_create(&processor->lp.lp, context, fs_base, gs_base);
     while (count < index + 1 &&
            !__atomic_compare_exchange_n(&processor_count, &count, index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;

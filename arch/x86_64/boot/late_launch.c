@@ -2,6 +2,7 @@
 #include "arch/x86_64/boot/late_launch.h"
 #include "arch/x86_64/boot/acpi.h"
 #include "arch/x86_64/boot/firmware.h"
+#include "arch/x86_64/boot/hypervisor_image.h"
 #include "arch/x86_64/boot/memory.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "hv/loam.h"
@@ -62,7 +63,7 @@ const char *late_launch(const struct configuration *configuration, struct late_l
     const char *problem;
 
     result->processors = count_processors(configuration->mp_services);
-    information = memory_reserve(result->processors, &problem);
+    information = memory_reserve(hypervisor_image(), result->processors, &problem);
     if (!information)
         return problem;
     information->tsc_frequency = tsc_frequency();
@@ -75,7 +76,7 @@ const char *late_launch(const struct configuration *configuration, struct late_l
     context.information = information;
     enter_loam(&context, information->low_page + LOW_PAGE_CALL);
     if (context.result != 0) {
-        problem = (const char *)&loam_image + context.result;
+        problem = (const char *)hypervisor_image() + context.result;
         memory_release(information);
         return problem;
     }

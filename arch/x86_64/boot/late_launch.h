@@ -19,8 +19,6 @@ struct late_launch {
 const char *late_launch(const struct configuration *configuration, struct late_launch *result);
 
 /* launch.asm */
-extern const struct image_header loam_image;
-extern const uint8_t loam_image_end[];
 void __attribute__((sysv_abi)) enter_loam(struct launch_context *context, uint64_t low_page_call);
 
 #endif

@@ -60,10 +60,12 @@ enter_loam:
     ret
 
 section .rodata
-global loam_image, loam_image_end
+global svm_image, vmx_image
 align 16
-loam_image:
-    incbin LOAM_IMAGE
-loam_image_end:
+svm_image:
+    incbin SVM_IMAGE
+align 16
+vmx_image:
+    incbin VMX_IMAGE
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -50,11 +50,11 @@ static uint64_t whole_pages(uint64_t size)
     return (size + HV_PAGE_SIZE - 1) & ~(uint64_t)(HV_PAGE_SIZE - 1);
 }
 
-struct boot_information *memory_reserve(unsigned processors, const char **problem)
+struct boot_information *memory_reserve(const struct image_header *image, unsigned processors, const char **problem)
 {
     static struct memory_range ranges[LOAM_MAXIMUM_RANGES], mapped[LOAM_MAXIMUM_RANGES];
     unsigned count = firmware_memory(ranges, false), mapped_count = firmware_memory(mapped, true);
-    uint64_t image_size = loam_image.image_end, size, region, low_page;
+    uint64_t image_size = image->image_end, size, region, low_page;
     bool large = has_1g_pages();
     struct boot_information *information;
 
@@ -78,7 +78,7 @@ struct boot_information *memory_reserve(unsigned processors, const char **proble
         return NULL;
     }
     memset((void *)region, 0, size);
-    memcpy((void *)region, &loam_image, (size_t)(loam_image_end - (const uint8_t *)&loam_image));
+    memcpy((void *)region, image, image->file_end);
 
     information = (void *)(region + image_size);
     information->region = region;

@@ -33,11 +33,15 @@ struct arch_lp {
     volatile uint32_t nmis; /* taken on the host's IDT */
     uint32_t nmis_accounted; /* of them, those that kick_account() has seen */
     bool kick_sent_again;    /* atomic: one NMI more than kicks_wanted says may come (lost requests, host_apic.h) */
+    bool draining;           /* interrupts that come in host mode are dropped, not kept for the parent */
+    bool has_interrupts;     /* a bit of `interrupts` is set */
+    uint64_t interrupts[4];  /* vectors that came in host mode and are to be injected into the parent */
     struct lp lp;
     uint64_t gdt[GDT_BYTES / 8];
     struct task_state task;
     uint64_t host_vmcb; /* SPA: the host's state for VMLOAD (AMD-V) */
-    uint64_t host_save; /* SPA: VM_HSAVE_PA (AMD-V) */
+    uint64_t host_save; /* SPA: VM_HSAVE_PA (AMD-V), VMXON region (VT-x) */
+    uint64_t control;   /* SPA of the current VMCS, 0: none (VT-x) */
     uint64_t asid_generation;
     uint32_t asid_next;
     uint64_t parent_state;  /* SPA: the parent's extended state while a child runs (struct lp_extended_state) */

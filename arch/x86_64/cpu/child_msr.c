@@ -27,7 +27,6 @@
 #define MISC_ENABLE_RESET                                                                                    \
     (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
 
-#define FEATURE_CONTROL_LOCKED 0x1ull
 #define DEBUG_CTL_BITS         0x3ull /* LBR, BTF */
 
 /* What a child may know of ARCH_CAPABILITIES: the *_NO bits and RSBA, no control that it has no MSR for. */

@@ -14,4 +14,10 @@ static inline bool running_on_tcg(void)
     return result[1] == 0x54474354u && result[2] == 0x43544743u && result[3] == 0x47435447u;
 }
 
+/* Bochs, which answers at its debug port (with port_e9_hack). */
+static inline bool running_on_bochs(void)
+{
+    return in8(0xE9) == 0xE9;
+}
+
 #endif

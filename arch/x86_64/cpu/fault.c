@@ -15,10 +15,12 @@
 #define BACKTRACE_LINES 16u
 #define EXCEPTION_COUNT 32u
 #define ENTRY_STRIDE 16u
+#define INTERRUPT_STRIDE 8u
 #define GATE_INTERRUPT 0x8E00u
 
 _Static_assert(offsetof(struct arch_lp, self) == 0, "vectors.asm");
 _Static_assert(offsetof(struct arch_lp, nmis) == 8, "vectors.asm");
+_Static_assert(offsetof(struct arch_lp, nmis_accounted) == 12, "vmx/enter.asm");
 
 struct gate {
     uint16_t offset_low;
@@ -45,7 +47,7 @@ extern const char symbol_names[];
 
 extern const uint8_t text_end[];
 extern const struct fixup fixup_table[], fixup_table_end[];
-extern const uint8_t exception_entries[], nmi_entry[], drain_entry[];
+extern const uint8_t exception_entries[], nmi_entry[], interrupt_entries[];
 void load_descriptors(const struct table_pointer *gdt, const struct table_pointer *idt);
 void fault_handler(struct fault_frame *frame);
 
@@ -64,7 +66,9 @@ void fault_initialize(uint32_t panic_seconds)
     seconds_to_reset = panic_seconds;
     for (unsigned vector = 0; vector < 256; vector++)
         set_gate(vector,
-                 vector < EXCEPTION_COUNT ? (uint64_t)exception_entries + vector * ENTRY_STRIDE : (uint64_t)drain_entry,
+                 vector < EXCEPTION_COUNT
+                     ? (uint64_t)exception_entries + vector * ENTRY_STRIDE
+                     : (uint64_t)interrupt_entries + (vector - EXCEPTION_COUNT) * INTERRUPT_STRIDE,
                  vector == EXCEPTION_DF || vector == EXCEPTION_MC ? IST_FAULT : 0);
     set_gate(EXCEPTION_NMI, (uint64_t)nmi_entry, 0);
 }
@@ -86,6 +90,11 @@ void fault_load_descriptors(struct arch_lp *lp)
     load_descriptors(&gdt_pointer, &idt_pointer);
     wrmsr(MSR_FS_BASE, 0);
     wrmsr(MSR_GS_BASE, (uint64_t)lp);
+}
+
+uint64_t fault_descriptors(void)
+{
+    return (uint64_t)idt;
 }
 
 const char *symbol_find(uint64_t address, uint64_t *offset)

@@ -17,6 +17,8 @@ struct fault_frame {
 void fault_initialize(uint32_t panic_seconds);
 /* Segments, task state and interrupt descriptors of this processor; GS names it from here on. */
 void fault_load_descriptors(struct arch_lp *lp);
+/* Address of the interrupt descriptor table, which all processors share. */
+uint64_t fault_descriptors(void);
 /* NULL, or the name of the function that `address` is in and the distance to its beginning. */
 const char *symbol_find(uint64_t address, uint64_t *offset);
 

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
 #include "arch/x86_64/boot/boot_information.h"
+#include "arch/x86_64/cpu/arch_lp.h"
 #include "arch/x86_64/cpu/emulator.h"
 #include "arch/x86_64/cpu/host_apic.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/kick.h"
+#include "arch/x86_64/vendor.h"
 #include "arch/x86_64/cpu/msr.h"
 #include "kernel/local_apic.h"
 
@@ -73,21 +77,39 @@ void host_apic_send(uint64_t icr)
 static uint32_t drained; /* one processor at a time needs it to be exact; more only make the bound smaller */
 
 /* A level-triggered source that nobody serves would come again for ever: then the APIC accepts no more. */
-void host_apic_drain_one(void)
+static void drain_one(void)
 {
     host_apic_eoi();
     if (++drained > DRAIN_MAXIMUM)
         host_apic_write(APIC_REGISTER_SVR, SVR_RESET);
 }
 
+void host_interrupt(uint8_t vector)
+{
+    struct arch_lp *arch = arch_lp(lp_current());
+
+    if (arch->draining) {
+        drain_one();
+        return;
+    }
+    arch->interrupts[vector / 64] |= 1ull << vector % 64;
+    arch->has_interrupts = true;
+}
+
 /* Takes what is requested and in service, with everything masked at its source. */
 static void drain(void)
 {
+    struct arch_lp *arch = arch_lp(lp_current());
+
     drained = 0;
+    memset(arch->interrupts, 0, sizeof arch->interrupts);
+    arch->has_interrupts = false;
+    arch->draining = true;
     for (unsigned i = 0; i < 256; i++)
         host_apic_eoi();
     host_apic_write(APIC_REGISTER_TPR, 0);
-    __asm__ volatile("stgi; nop; nop; clgi" : : : "memory");
+    vendor->host_window(true);
+    arch->draining = false;
     kick_account(); /* NMIs came through the window, too */
 }
 

@@ -35,8 +35,11 @@ void host_apic_send(uint64_t icr);
 
 /* The registers of this processor's APIC as INIT leaves them; requests that it holds are taken and dropped. */
 void host_apic_init(void);
-/* Called for each of them (vectors.asm). */
-void host_apic_drain_one(void);
+/*
+ * An interrupt came in host mode (vectors.asm): one of those, or on an emulator that lets them through although IF = 0
+ * (docs/emulators.md). The processor has acknowledged it in the parent's stead, who gets it injected.
+ */
+void host_interrupt(uint8_t vector);
 
 /*
  * QEMU's emulator changes the word that says "an interrupt is pending" at every #VMEXIT without a lock, so that one

@@ -21,6 +21,14 @@ void xsetbv(uint32_t number, uint64_t value);
 uint64_t read_debug_register(unsigned number);
 void write_debug_register(unsigned number, uint64_t value);
 void verw(const uint16_t *selector);
+uint64_t read_cr0(void);
+void write_cr0(uint64_t value);
+uint64_t read_cr2(void);
+void write_cr2(uint64_t value);
+uint64_t read_cr3(void);
+uint64_t read_cr4(void);
+void write_cr4(uint64_t value);
+uint8_t in8(uint16_t port);
 
 #else
 
@@ -89,6 +97,24 @@ static inline bool wrmsr_safe(uint32_t msr, uint64_t value)
                      : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
                      : "memory");
     return done != 0;
+}
+
+/* False: the instruction raised #GP. */
+static inline bool xsetbv_safe(uint32_t number, uint64_t value)
+{
+    uint32_t done = 0;
+    __asm__ volatile("1: xsetbv\n"
+                     "movl $1, %0\n"
+                     "2:\n" FIXUP("1b", "2b")
+                     : "+r"(done)
+                     : "c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+    return done != 0;
+}
+
+static inline void wbinvd(void)
+{
+    __asm__ volatile("wbinvd" : : : "memory");
 }
 
 static inline uint64_t xgetbv(uint32_t number)
@@ -173,6 +199,32 @@ static inline uint8_t in8(uint16_t port)
 static inline void out8(uint16_t port, uint8_t value)
 {
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint64_t read_cr0(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr0, %0" : "=r"(value));
+    return value;
+}
+
+static inline uint64_t read_cr3(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr3, %0" : "=r"(value));
+    return value;
+}
+
+static inline uint64_t read_cr4(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(value));
+    return value;
+}
+
+static inline void write_cr2(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr2" : : "r"(value));
 }
 
 static inline void write_cr0(uint64_t value)

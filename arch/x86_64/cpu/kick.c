@@ -3,6 +3,7 @@
 #include "arch/x86_64/cpu/host_apic.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/kick.h"
+#include "arch/x86_64/vendor.h"
 #include "kernel/arch.h"
 #include "kernel/lp.h"
 
@@ -54,13 +55,9 @@ bool kick_account(void)
 
 bool kick_take_nmi(void)
 {
-    /* IF = 0: the window is for the NMI alone, the parent's interrupts stay pending. */
-    __asm__ volatile("cli; stgi; nop; nop; clgi; sti" : : : "memory");
+    vendor->host_window(false);
     return kick_account();
 }
-
-/* In vectors.asm: with GIF = 1 and IF = 0 until *word is not 0 or *nmis is not `seen`. */
-void wait_for_word(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
 
 void kick_wait(const uint32_t *word)
 {
@@ -69,7 +66,7 @@ void kick_wait(const uint32_t *word)
     /* The word is looked at after each accounting: who sets it afterwards sends an NMI. */
     do {
         kick_account();
-        wait_for_word(word, &arch->nmis, arch->nmis_accounted);
+        vendor->host_wait(word, &arch->nmis, arch->nmis_accounted);
     } while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == 0);
     kick_account();
 }

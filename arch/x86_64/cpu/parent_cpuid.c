@@ -53,7 +53,7 @@ void parent_cpuid(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t
         break;
     case LOAM_CPUID_INTERFACE:
         result[EAX] = LOAM_INTERFACE_VERSION;
-        result[EBX] = vendor == &svm_vendor ? LOAM_FEATURE_VMMCALL : 0;
+        result[EBX] = vendor->has_vmmcall ? LOAM_FEATURE_VMMCALL : 0;
         result[ECX] = vp->index;
         result[EDX] = lp_count();
         break;

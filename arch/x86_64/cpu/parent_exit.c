@@ -7,6 +7,7 @@
 #include "arch/x86_64/cpu/machine_reset.h"
 #include "arch/x86_64/cpu/parent_exit.h"
 #include "arch/x86_64/cpu/parent_vp.h"
+#include "kernel/arch.h"
 #include "kernel/hypercall.h"
 #include "kernel/log.h"
 #include "kernel/parent_map.h"
@@ -105,6 +106,38 @@ static void exit_triple_fault(struct vp *vp, const struct vp_exit *exit)
     machine_reset();
 }
 
+/* XSETBV exits on VT-x, once its privilege has been checked; its operands are the hardware's to judge. */
+static void exit_xsetbv(struct vp *vp, const struct vp_exit *exit)
+{
+    uint64_t value = (vp->gpr[GPR_RDX] & LOW_HALF) << 32 | (vp->gpr[GPR_RAX] & LOW_HALF);
+
+    if (xsetbv_safe((uint32_t)vp->gpr[GPR_RCX], value))
+        advance(vp, exit);
+    else
+        parent_vp_raise(vp, EXCEPTION_GP, true);
+}
+
+/* INVD, which exits like XSETBV: what is dirty in the caches may be Loam's. */
+static void exit_cache(struct vp *vp, const struct vp_exit *exit)
+{
+    wbinvd();
+    advance(vp, exit);
+}
+
+/* Bits of CR0 and CR4 that virtualization fixes. The parent has no VMX to enable. */
+static void exit_control_register(struct vp *vp, const struct vp_exit *exit)
+{
+    uint64_t value = vp->gpr[exit->control.gpr];
+
+    if (!(vendor->get(vp, VP_EFER) & EFER_LMA))
+        value &= LOW_HALF;
+    if (exit->control.number != 0 || !exit->control.write || !guest_cr0_write(vp, value)) {
+        parent_vp_raise(vp, EXCEPTION_GP, true);
+        return;
+    }
+    advance(vp, exit);
+}
+
 /* The window that IRET interception opens: events are looked at again before the next entry. */
 static void exit_interrupt_window(struct vp *vp, const struct vp_exit *exit)
 {
@@ -122,6 +155,9 @@ static void (*const handlers[LOAM_EXIT_REASON_COUNT])(struct vp *vp, const struc
     [LOAM_EXIT_NESTED_FAULT] = exit_nested_fault,
     [LOAM_EXIT_VIRTUALIZATION_INSTRUCTION] = exit_virtualization_instruction,
     [LOAM_EXIT_TRIPLE_FAULT] = exit_triple_fault,
+    [LOAM_EXIT_XSETBV] = exit_xsetbv,
+    [LOAM_EXIT_CACHE] = exit_cache,
+    [LOAM_EXIT_CONTROL_REGISTER] = exit_control_register,
 };
 
 void parent_exit(struct vp *vp, const struct vp_exit *exit)

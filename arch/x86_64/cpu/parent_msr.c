@@ -99,6 +99,48 @@ static bool write_patch_loader(struct vp *vp, uint64_t value)
     return done;
 }
 
+/* The head of an update of Intel's, before the data that the trigger names (SDM vol. 3A, table 10-7). */
+struct update_header {
+    uint32_t version, revision, date, signature, checksum, loader, flags, data_size, total_size, reserved[3];
+};
+_Static_assert(sizeof(struct update_header) == 48, "update header");
+
+#define UPDATE_HEADER_VERSION 1u
+#define UPDATE_DEFAULT_SIZE 2048u /* where the header says 0 */
+#define UPDATE_MAXIMUM (1024u * 1024)
+
+/* Virtual addresses of the guest mean another thing here: the processor gets a copy, whole and with a right checksum. */
+static bool write_update_trigger(struct vp *vp, uint64_t value)
+{
+    static struct spinlock lock;
+    static uint32_t update[UPDATE_MAXIMUM / 4] __attribute__((aligned(16))); /* under lock */
+    struct update_header *header = (struct update_header *)update;
+    uint64_t begin = value - sizeof *header;
+    uint32_t size, sum = 0;
+    bool done = false;
+
+    lock_acquire(&lock);
+    if (guest_read(vp, begin, header, sizeof *header, HV_TRANSLATE_VALIDATE_READ) == sizeof *header &&
+        header->version == UPDATE_HEADER_VERSION) {
+        size = header->data_size == 0 ? UPDATE_DEFAULT_SIZE : header->total_size;
+        done = size > sizeof *header && size <= UPDATE_MAXIMUM && size % 4 == 0 &&
+               guest_read(vp, begin, update, size, HV_TRANSLATE_VALIDATE_READ) == size;
+        for (uint32_t i = 0; done && i < size / 4; i++)
+            sum += update[i];
+        done = done && sum == 0 && wrmsr_safe(MSR_UPDATE_TRIGGER, (uint64_t)(header + 1));
+    }
+    lock_release(&lock);
+    return done;
+}
+
+/* As on a processor whose firmware disabled VT-x. */
+static bool read_feature_control(struct vp *vp, uint64_t *value)
+{
+    (void)vp;
+    *value = FEATURE_CONTROL_LOCKED;
+    return true;
+}
+
 /* As on a processor whose firmware disabled AMD-V. */
 static bool read_vm_cr(struct vp *vp, uint64_t *value)
 {
@@ -131,6 +173,8 @@ static const struct {
     {MSR_X2APIC_ICR,   NULL,        write_icr         },
     {MSR_SYSCFG,       read_syscfg, write_syscfg      },
     {MSR_PATCH_LOADER, NULL,        write_patch_loader},
+    {MSR_UPDATE_TRIGGER, NULL, write_update_trigger},
+    {MSR_FEATURE_CONTROL, read_feature_control, deny_write},
     {MSR_VM_CR,        read_vm_cr,  deny_write        },
     {MSR_VM_IGNNE,     deny_read,   deny_write        },
     {MSR_SMM_CTL,      NULL,        deny_write        },
@@ -140,6 +184,8 @@ static const struct {
 
 bool parent_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
+    if (msr >= MSR_VMX_FIRST && msr <= MSR_VMX_LAST)
+        return false;
     for (unsigned i = 0; i < sizeof policy / sizeof policy[0]; i++)
         if (policy[i].msr == msr && policy[i].read)
             return policy[i].read(vp, value);

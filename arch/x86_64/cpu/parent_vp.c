@@ -41,7 +41,7 @@ static struct hv_x64_segment_register segment_of(uint16_t selector, uint64_t gdt
     return segment;
 }
 
-static void load_segments(struct vp *vp, const struct launch_context *context)
+static void load_segments(struct vp *vp, const struct launch_context *context, uint64_t fs_base, uint64_t gs_base)
 {
     const uint16_t selectors[] = {
         [VP_ES] = context->es, [VP_CS] = context->cs, [VP_SS] = context->ss,
@@ -52,9 +52,9 @@ static void load_segments(struct vp *vp, const struct launch_context *context)
     for (unsigned i = VP_ES; i <= VP_GS; i++) {
         segment = segment_of(selectors[i], context->gdtr_base, context->gdtr_limit);
         if (i == VP_FS)
-            segment.base = rdmsr(MSR_FS_BASE);
+            segment.base = fs_base;
         if (i == VP_GS)
-            segment.base = rdmsr(MSR_GS_BASE);
+            segment.base = gs_base;
         vendor->set_segment(vp, i, &segment);
     }
     segment = (struct hv_x64_segment_register){.selector = context->ldtr, .limit = 0xFFFF, .attributes = LDT_ATTRIBUTES};
@@ -72,9 +72,9 @@ static void load_segments(struct vp *vp, const struct launch_context *context)
     vendor->set_segment(vp, VP_IDTR, &segment);
 }
 
-static void load_context(struct vp *vp, const struct launch_context *context)
+static void load_context(struct vp *vp, const struct launch_context *context, uint64_t fs_base, uint64_t gs_base)
 {
-    load_segments(vp, context);
+    load_segments(vp, context, fs_base, gs_base);
     vendor->set(vp, VP_CR0, context->cr0);
     vendor->set(vp, VP_CR3, context->cr3);
     vendor->set(vp, VP_CR4, context->cr4);
@@ -144,7 +144,7 @@ void parent_vp_reset(struct vp *vp, uint8_t vector)
         write_debug_register(i, 0);
 }
 
-void parent_vp_create(struct lp *lp, const struct launch_context *context)
+void parent_vp_create(struct lp *lp, const struct launch_context *context, uint64_t fs_base, uint64_t gs_base)
 {
     struct vp *vp = lp->parent_vp;
 
@@ -157,7 +157,7 @@ void parent_vp_create(struct lp *lp, const struct launch_context *context)
     vendor->set_nested_root(vp, parent_map_root());
     load_msrs(vp);
     if (context) {
-        load_context(vp, context);
+        load_context(vp, context, fs_base, gs_base);
     } else {
         vendor->set(vp, VP_CR0, CR0_CD | CR0_NW);
         parent_vp_reset(vp, processor_start_vector(lp->apic_id));
@@ -174,14 +174,34 @@ void parent_vp_raise(struct vp *vp, uint8_t vector, bool has_error_code)
 }
 
 /* An NMI that waits for the parent is delivered unless one is being handled; the IRET that ends that one exits. */
-static void offer_nmi(struct lp *lp, struct vp *vp)
+static bool offer_nmi(struct lp *lp, struct vp *vp)
 {
     if (!__atomic_load_n(&lp->parent_nmi, __ATOMIC_SEQ_CST) || vendor->get(vp, VP_NMI_MASKED))
-        return;
+        return false;
     __atomic_store_n(&lp->parent_nmi, false, __ATOMIC_SEQ_CST);
     vendor->inject(vp, HV_PENDING_INTERRUPTION_PENDING |
                            (uint64_t)HV_INTERRUPTION_TYPE_NMI << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
                            (uint64_t)EXCEPTION_NMI << HV_PENDING_INTERRUPTION_VECTOR_SHIFT);
+    return true;
+}
+
+/* Those that host mode took, highest first. */
+static void offer_interrupt(struct arch_lp *arch, struct vp *vp)
+{
+    bool open = (vp->rflags & RFLAGS_IF) && !vendor->get(vp, VP_INTERRUPT_SHADOW);
+    unsigned word = 3;
+
+    while (arch->interrupts[word] == 0)
+        word--;
+    if (open) {
+        unsigned bit = 63 - (unsigned)__builtin_clzll(arch->interrupts[word]);
+
+        vendor->inject(vp, HV_PENDING_INTERRUPTION_PENDING |
+                               (uint64_t)(word * 64 + bit) << HV_PENDING_INTERRUPTION_VECTOR_SHIFT);
+        arch->interrupts[word] &= ~(1ull << bit);
+        arch->has_interrupts = arch->interrupts[0] || arch->interrupts[1] || arch->interrupts[2] || arch->interrupts[3];
+    }
+    vendor->interrupt_window(vp, arch->has_interrupts);
 }
 
 /* What the next entry delivers: first what the last exit interrupted or raised, then an NMI. */
@@ -194,8 +214,8 @@ static void offer_events(struct lp *lp, struct vp *vp)
     if (vp->pending_interruption != 0) {
         vendor->inject(vp, vp->pending_interruption);
         vp->pending_interruption = 0;
-    } else {
-        offer_nmi(lp, vp);
+    } else if (!offer_nmi(lp, vp) && arch_lp(lp)->has_interrupts) {
+        offer_interrupt(arch_lp(lp), vp);
     }
 }
 

@@ -9,8 +9,11 @@ struct launch_context;
 struct lp;
 struct vp;
 
-/* Makes this processor's VP: it goes on where the firmware left off, or, without context, at its SIPI vector. */
-void parent_vp_create(struct lp *lp, const struct launch_context *context);
+/*
+ * Makes this processor's VP: it goes on where the firmware left off, with its FS and GS base, or, without context, at its
+ * SIPI vector. Virtualization is on.
+ */
+void parent_vp_create(struct lp *lp, const struct launch_context *context, uint64_t fs_base, uint64_t gs_base);
 
 /* The state in which a SIPI starts a processor (APM vol. 2, 14.1.3 and 15.27.8). */
 void parent_vp_reset(struct vp *vp, uint8_t vector);

@@ -1,5 +1,5 @@
 ; SPDX-License-Identifier: GPL-2.0-or-later
-; Entry points of the hypervisor's own interrupt descriptor table, and waiting for an NMI.
+; Entry points of the hypervisor's own interrupt descriptor table.
 BITS 64
 %define ARCH_LP_NMIS 8      ; offset in struct arch_lp, asserted in fault.c
 extern fault_handler, host_nmi
@@ -66,47 +66,52 @@ exception_common:
     add rsp, 16
     iretq
 
-; An NMI is only taken in the windows that the NMI exit, polling and waiting open. GS is the host's there.
-; One between the check and the HLT of wait_for_word must not be slept through: it checks again.
+; NMIs: only in the windows that are opened for them on AMD-V, at any time in host mode on VT-x. GS is the host's. What
+; is restarted there was about to sleep or to enter a guest, and has to look again at what the NMI is for.
 global nmi_entry
+extern restart_table, restart_table_end
 nmi_entry:
     push rax
     push rcx
     inc dword [gs:ARCH_LP_NMIS]
     mov rax, [rsp + 16]         ; RIP
-    lea rcx, [rel wait_for_word.check]
-    sub rax, rcx
-    cmp rax, wait_for_word.halt - wait_for_word.check
-    ja .elsewhere
+    mov rcx, restart_table
+.next:
+    cmp rcx, restart_table_end
+    je .done
+    cmp rax, [rcx]
+    jb .other
+    cmp rax, [rcx + 8]
+    jbe .restart
+.other:
+    add rcx, 24
+    jmp .next
+.restart:
+    mov rcx, [rcx + 16]
     mov [rsp + 16], rcx
-.elsewhere:
+.done:
     pop rcx
     pop rax
     iretq
 
-; void wait_for_word(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen): with GIF = 1, so that SMIs and
-; NMIs are served, and IF = 0, until *word is not 0 or *nmis is not `seen`.
-global wait_for_word
-wait_for_word:
-    cli
-    stgi
-.check:
-    cmp dword [rdi], 0
-    jne .done
-    cmp dword [rsi], edx
-    jne .done
-.halt:
-    hlt
-    jmp .check
-.done:
-    clgi
-    sti
-    ret
+; Other vectors, 8 bytes apart: while a processor drains its local APIC for an INIT, and from an emulator in host mode.
+extern host_interrupt
+%macro INTERRUPT_ENTRY 1
+    align 8
+    push strict byte (%1 ^ 0x80) - 0x80 ; sign-extended: the low byte counts
+    jmp strict near interrupt_common
+%endmacro
 
-; Any other vector, while a processor drains its local APIC for an INIT: acknowledged and forgotten.
-extern host_apic_drain_one
-global drain_entry
-drain_entry:
+align 16
+global interrupt_entries
+interrupt_entries:
+%assign number 32
+%rep 224
+    INTERRUPT_ENTRY number
+%assign number number + 1
+%endrep
+
+interrupt_common:
     push rax
     push rcx
     push rdx
@@ -120,7 +125,8 @@ drain_entry:
     mov rbp, rsp
     and rsp, -16
     cld
-    call host_apic_drain_one
+    movzx edi, byte [rbp + 80]
+    call host_interrupt
     mov rsp, rbp
     pop rbp
     pop r11
@@ -132,6 +138,7 @@ drain_entry:
     pop rdx
     pop rcx
     pop rax
+    add rsp, 8
     iretq
 
 ; void load_descriptors(const void *gdtr, const void *idtr): the hypervisor's segments, GS base untouched.

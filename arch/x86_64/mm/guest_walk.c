@@ -405,3 +405,15 @@ size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linea
     guest_memory_end(before);
     return length;
 }
+
+bool guest_read_pointers(struct vp *vp, uint64_t cr3, uint64_t entries[4])
+{
+    struct vp *before = guest_memory_begin(vp);
+    struct nested_translation nested;
+    bool found = find_memory(vp, cr3 & 0xFFFFFFE0u, &nested);
+
+    if (found)
+        memcpy(entries, physical_pointer(nested.spa), 4 * sizeof(entries[0]));
+    guest_memory_end(before);
+    return found;
+}

@@ -41,6 +41,9 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
 size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
                        uint8_t buffer[GUEST_CODE_BYTES], size_t length, struct guest_code *kept);
 
+/* The four entries that PAE paging with this CR3 begins with. False: there is no memory. */
+bool guest_read_pointers(struct vp *vp, uint64_t cr3, uint64_t entries[4]);
+
 /* Whether the VP would read the same bytes in the same way now. Quick; false also if that is not known. */
 bool guest_code_is(struct vp *vp, const struct guest_code *kept);
 

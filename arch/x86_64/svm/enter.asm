@@ -1,5 +1,5 @@
 ; SPDX-License-Identifier: GPL-2.0-or-later
-; The world switch of AMD-V (AMD64 APM vol. 2, 15.5). Runs with GIF = 0 on both sides.
+; The world switch of AMD-V (AMD64 APM vol. 2, 15.5). Runs with GIF = 0 on both sides. And waiting in host mode.
 %include "arch/x86_64/cpu/speculation.inc"
 BITS 64
 section .text
@@ -69,5 +69,28 @@ svm_enter:
     pop rbp
     pop rbx
     ret
+
+; void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen): with GIF = 1, so that SMIs and
+; NMIs are served, and IF = 0, until *word is not 0 or *nmis is not `seen`.
+global svm_wait
+svm_wait:
+    cli
+    stgi
+.check:
+    cmp dword [rdi], 0
+    jne .done
+    cmp dword [rsi], edx
+    jne .done
+.halt:
+    hlt
+    jmp .check
+.done:
+    clgi
+    sti
+    ret
+
+; Where an NMI begins again: first and last instruction, and where.
+section .restart_table progbits alloc noexec nowrite align=8
+    dq svm_wait.check, svm_wait.halt, svm_wait.check
 
 section .note.GNU-stack noalloc noexec nowrite progbits

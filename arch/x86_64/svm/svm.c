@@ -47,6 +47,7 @@ static bool on_tcg; /* see inject_virtually() and halts_in_shadow() */
 static uint16_t child_cr_writes; /* intercepted at all times */
 
 void svm_enter(struct vp *vp, uint64_t vmcb, uint64_t host_vmcb);
+void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
 
 static inline struct vmcb *vmcb_of(const struct vp *vp)
 {
@@ -632,6 +633,21 @@ static void set_nested_root(struct vp *vp, uint64_t spa)
     vp->last_lp = ~0u;
 }
 
+/* Everything of a VP is in its control block, in memory. */
+static void nothing(struct vp *vp)
+{
+    (void)vp;
+}
+
+/* IF = 0: the window is for NMIs alone, the parent's interrupts stay pending. */
+static void host_window(bool interrupts)
+{
+    if (interrupts)
+        __asm__ volatile("stgi; nop; nop; clgi" : : : "memory");
+    else
+        __asm__ volatile("cli; stgi; nop; nop; clgi; sti" : : : "memory");
+}
+
 /* Nested page table entries are those of a 64-bit page table, always user (15.25.5). */
 #define ENTRY_PRESENT 0x1ull
 #define ENTRY_WRITABLE 0x2ull
@@ -680,6 +696,9 @@ const struct vendor svm_vendor = {
     .control_pages = 1,
     .vp_initialize = vp_initialize,
     .parent_initialize = parent_initialize,
+    .release = nothing,
+    .enter_child = nothing,
+    .leave_child = nothing,
     .run = run,
     .get = get,
     .set = set,
@@ -694,6 +713,8 @@ const struct vendor svm_vendor = {
     .interrupted_event = interrupted_event,
     .interrupt_window = interrupt_window,
     .set_nested_root = set_nested_root,
+    .host_window = host_window,
+    .host_wait = svm_wait,
     .nested = {
         .leaf = nested_leaf,
         .table = nested_table,
@@ -702,4 +723,5 @@ const struct vendor svm_vendor = {
         .accessed = nested_accessed,
         .dirty = nested_dirty,
     },
+    .has_vmmcall = true,
 };

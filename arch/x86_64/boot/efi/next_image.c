@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arch/x86_64/boot/efi/loader.h"
-#include "arch/x86_64/boot/late_launch.h"
+#include "arch/x86_64/boot/hypervisor_image.h"
 
 /* Where installed systems put their loaders, most specific first. */
 static const CHAR16 *const usual_loaders[] = {
@@ -72,6 +72,7 @@ static BOOLEAN is_loam(const EFI_LOADED_IMAGE *self, const CHAR16 *path)
 {
     EFI_DEVICE_PATH *candidate = FileDevicePath(self->DeviceHandle, (CHAR16 *)path);
     EFI_DEVICE_PATH *own = AppendDevicePath(DevicePathFromHandle(self->DeviceHandle), self->FilePath);
+    const struct image_header *header = hypervisor_image();
     BOOLEAN same = candidate && own && same_path(candidate, own);
     UINTN size;
     UINT8 *content;
@@ -85,8 +86,8 @@ static BOOLEAN is_loam(const EFI_LOADED_IMAGE *self, const CHAR16 *path)
     content = file_read(self->DeviceHandle, path, &size);
     if (!content)
         return FALSE;
-    for (UINTN at = 0; !same && at + sizeof loam_image <= size; at += 16)
-        same = CompareMem(content + at, (void *)&loam_image, sizeof loam_image) == 0;
+    for (UINTN at = 0; !same && at + sizeof *header <= size; at += 16)
+        same = CompareMem(content + at, (void *)header, sizeof *header) == 0;
     FreePool(content);
     return same;
 }

@@ -1,0 +1,130 @@
+; SPDX-License-Identifier: GPL-2.0-or-later
+; The world switch of VT-x (SDM vol. 3C, 27 and 28), and waiting in host mode. Runs with IF = 0; NMIs are open in host
+; mode, so that one may come at any instruction here (nmi_entry in cpu/vectors.asm).
+%include "arch/x86_64/cpu/speculation.inc"
+BITS 64
+%define ARCH_LP_NMIS            8   ; offsets in struct arch_lp, asserted in fault.c
+%define ARCH_LP_NMIS_ACCOUNTED  12
+%define VMCS_HOST_RSP           0x6C14
+%define VMX_ENTER_EXIT          0   ; enum vmx_enter
+%define VMX_ENTER_FAIL          1
+%define VMX_ENTER_NMI           2
+section .text
+
+; enum vmx_enter vmx_enter(struct vp *vp, bool launched)
+; Loads the guest's general registers (struct vp begins with them; RSP travels in the VMCS), runs until VM exit, and
+; stores them. An NMI that has not been accounted for, or comes before the guest is entered, keeps it from being entered.
+global vmx_enter
+vmx_enter:
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    push rdi
+    mov eax, VMCS_HOST_RSP
+    vmwrite rax, rsp
+    test esi, esi               ; ZF stays until VMLAUNCH or VMRESUME is chosen
+    mov rax, [rdi]
+    mov rcx, [rdi + 8]
+    mov rdx, [rdi + 16]
+    mov rbx, [rdi + 24]
+    mov rbp, [rdi + 40]
+    mov rsi, [rdi + 48]
+    mov r8, [rdi + 64]
+    mov r9, [rdi + 72]
+    mov r10, [rdi + 80]
+    mov r11, [rdi + 88]
+    mov r12, [rdi + 96]
+    mov r13, [rdi + 104]
+    mov r14, [rdi + 112]
+    mov r15, [rdi + 120]
+    jz .launch
+.resume:
+    mov edi, [gs:ARCH_LP_NMIS]
+    cmp edi, [gs:ARCH_LP_NMIS_ACCOUNTED]
+    jne .interrupted
+    mov rdi, [rsp]
+    mov rdi, [rdi + 56]
+.resume_last:
+    vmresume
+    jmp .failed
+.launch:
+    mov edi, [gs:ARCH_LP_NMIS]
+    cmp edi, [gs:ARCH_LP_NMIS_ACCOUNTED]
+    jne .interrupted
+    mov rdi, [rsp]
+    mov rdi, [rdi + 56]
+.launch_last:
+    vmlaunch
+.failed:
+    pop rdi
+    mov eax, VMX_ENTER_FAIL
+    jmp leave_guest
+.interrupted:
+    pop rdi
+    mov eax, VMX_ENTER_NMI
+    jmp leave_guest
+global vmx_exit_entry
+vmx_exit_entry:
+    push rdi
+    mov rdi, [rsp + 8]          ; vp
+    mov [rdi], rax
+    pop rax                     ; the guest's RDI
+    mov [rdi + 56], rax
+    mov [rdi + 8], rcx
+    mov [rdi + 16], rdx
+    mov [rdi + 24], rbx
+    mov [rdi + 40], rbp
+    mov [rdi + 48], rsi
+    mov [rdi + 64], r8
+    mov [rdi + 72], r9
+    mov [rdi + 80], r10
+    mov [rdi + 88], r11
+    mov [rdi + 96], r12
+    mov [rdi + 104], r13
+    mov [rdi + 112], r14
+    mov [rdi + 120], r15
+    pop rdi
+    FILL_RETURN_STACK
+    mov eax, VMX_ENTER_EXIT
+leave_guest:
+    ; No guest value stays in a register that the compiler might use speculatively.
+    xor ecx, ecx
+    xor edx, edx
+    xor esi, esi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+
+; void vmx_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen): until *word is not 0 or *nmis is not
+; `seen`; an NMI wakes the processor.
+global vmx_wait
+vmx_wait:
+.check:
+    cmp dword [rdi], 0
+    jne .done
+    cmp dword [rsi], edx
+    jne .done
+.halt:
+    hlt
+    jmp .check
+.done:
+    ret
+
+; Where an NMI begins again: first and last instruction, and where.
+section .restart_table progbits alloc noexec nowrite align=8
+    dq vmx_enter.resume, vmx_enter.resume_last, vmx_enter.resume
+    dq vmx_enter.launch, vmx_enter.launch_last, vmx_enter.launch
+    dq vmx_wait.check, vmx_wait.halt, vmx_wait.check
+
+section .note.GNU-stack noalloc noexec nowrite progbits

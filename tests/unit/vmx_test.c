@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The VT-x backend on a VMCS that is an array: what a child's controls say, and what is made of its exits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/cpu/arch_lp.h"
+#include "arch/x86_64/cpu/child_policy.h"
+#include "arch/x86_64/cpu/cpu_features.h"
+#include "arch/x86_64/cpu/fault.h"
+#include "arch/x86_64/cpu/instructions.h"
+#include "arch/x86_64/cpu/msr.h"
+#include "arch/x86_64/mm/physical.h"
+#include "arch/x86_64/vmx/vmx.h"
+#include "arch/x86_64/vmx/vmx_instructions.h"
+#include "kernel/shoot_down.h"
+#include "tests/unit/fake_guest.h"
+
+#define ALL_ALLOWED (0xFFFFFFFFull << 32)
+
+static uint64_t fields[0x7000];
+static struct vp *vp;
+static void (*guest)(void);
+static int entered; /* enum vmx_enter */
+static unsigned flushes, clears;
+static bool flush_wanted;
+
+/* --- the rest of the image, and the processor --- */
+
+int vmx_enter(struct vp *enters, bool launched);
+int vmx_enter(struct vp *enters, bool launched)
+{
+    (void)enters, (void)launched;
+    fields[VMCS_EXIT_REASON] = VMX_EXIT_EXTERNAL_INTERRUPT;
+    fields[VMCS_VECTORING] = 0;
+    if (guest)
+        guest();
+    if (entered == 0)
+        fields[VMCS_ENTRY_INTERRUPTION] &= ~(uint64_t)EVENT_VALID;
+    return entered;
+}
+
+const uint8_t vmx_exit_entry[1];
+void vmx_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
+void vmx_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen)
+{
+    (void)word, (void)nmis, (void)seen;
+}
+
+uint64_t physical_of_image(const void *pointer)
+{
+    return (uintptr_t)pointer;
+}
+
+uint64_t fault_descriptors(void)
+{
+    return 0;
+}
+
+bool shoot_down_entry(struct vp *enters)
+{
+    bool flush = flush_wanted || enters->last_lp != 0;
+    enters->last_lp = 0;
+    return flush;
+}
+
+uint64_t vmread(enum vmcs_field field)
+{
+    return fields[field];
+}
+
+void vmwrite(enum vmcs_field field, uint64_t value)
+{
+    fields[field] = value;
+}
+
+bool vmxon(uint64_t region)
+{
+    (void)region;
+    return true;
+}
+
+void vmptrld(uint64_t vmcs)
+{
+    (void)vmcs;
+}
+
+void vmclear(uint64_t vmcs)
+{
+    (void)vmcs;
+    clears++;
+}
+
+void invept(uint64_t type, uint64_t ept_pointer)
+{
+    (void)type, (void)ept_pointer;
+    flushes++;
+}
+
+static uint64_t control_registers[5];
+uint64_t read_cr0(void)
+{
+    return control_registers[0];
+}
+void write_cr0(uint64_t value)
+{
+    control_registers[0] = value;
+}
+uint64_t read_cr2(void)
+{
+    return control_registers[2];
+}
+void write_cr2(uint64_t value)
+{
+    control_registers[2] = value;
+}
+uint64_t read_cr3(void)
+{
+    return control_registers[3];
+}
+uint64_t read_cr4(void)
+{
+    return control_registers[4];
+}
+void write_cr4(uint64_t value)
+{
+    control_registers[4] = value;
+}
+uint8_t in8(uint16_t port)
+{
+    (void)port;
+    return 0xFF;
+}
+
+static const struct vendor *fake_vendor;
+
+static void capabilities(void)
+{
+    static const uint32_t syscall_msrs[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE};
+
+    fake_msr_clear();
+    fake_msr_set(MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
+    fake_msr_set(MSR_VMX_BASIC, VMX_BASIC_TRUE_CONTROLS | 18);
+    fake_msr_set(MSR_VMX_MISC, 5);
+    fake_msr_set(MSR_VMX_EPT_VPID, ~0ull);
+    fake_msr_set(MSR_VMX_SECONDARY, ALL_ALLOWED);
+    for (unsigned i = 0; i < 4; i++)
+        fake_msr_set(MSR_VMX_TRUE_PIN + i, ALL_ALLOWED | (i == 0 ? 0x16 : 0));
+    fake_msr_set(MSR_EFER, EFER_LME | EFER_LMA);
+    fake_msr_set(MSR_PAT, 0x0007040600070406);
+    for (unsigned i = 0; i < sizeof syscall_msrs / sizeof syscall_msrs[0]; i++)
+        fake_msr_set(syscall_msrs[i], 0x1000 + i);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    fake_vendor = vendor;
+    fake_cpuid_clear();
+    fake_cpuid_set(0, 0, 7, 0x756E6547, 0x6C65746E, 0x49656E69);
+    fake_cpuid_set(1, 0, 0, 0, 1u << 5, 0x078BFBFF);
+    fake_cpuid_set(0x80000000, 0, 0x80000008, 0, 0, 0);
+    fake_cpuid_set(0x80000001, 0, 0, 0, 0, 0x20100800);
+    capabilities();
+    fake_guest_start(1);
+    vp = fake_vp(0);
+    child_policy_detect();
+    memset(fields, 0, sizeof fields);
+    vmx_vendor.initialize();
+    free(vp->control); /* the fake vendor's */
+    for (unsigned i = 0; i < VMX_PAGES; i++)
+        vp->control_page[i] = 0x10000 + i * HV_PAGE_SIZE;
+    vp->control = physical_pointer(vp->control_page[VMX_PAGE_STATE]);
+    arch_lp(lp_current())->control = 0;
+    vmx_vendor.vp_initialize(vp);
+    vp->last_lp = ~0u;
+    guest = NULL;
+    entered = 0;
+    flushes = clears = 0;
+    flush_wanted = false;
+    vendor = &vmx_vendor;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    vendor = fake_vendor;
+    vp->control = NULL;
+    fake_guest_stop();
+    return 0;
+}
+
+static uint64_t event(enum hv_pending_interruption_type type, unsigned vector)
+{
+    return HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+}
+
+/* Each thing that is missing has its name in the message. */
+static void test_unsupported(void **state)
+{
+    (void)state;
+    assert_null(vmx_vendor.unsupported());
+    fake_msr_set(MSR_VMX_SECONDARY, ALL_ALLOWED & ~((uint64_t)SECONDARY_UNRESTRICTED_GUEST << 32));
+    assert_non_null(strstr(vmx_vendor.unsupported(), "unrestricted guest"));
+    capabilities();
+    fake_msr_set(MSR_VMX_EPT_VPID, ~0ull & ~EPT_VPID_2M);
+    assert_non_null(strstr(vmx_vendor.unsupported(), "2 MiB pages"));
+    capabilities();
+    fake_msr_set(MSR_VMX_BASIC, 18);
+    assert_non_null(strstr(vmx_vendor.unsupported(), "true"));
+    capabilities();
+    fake_msr_set(MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCKED);
+    assert_non_null(strstr(vmx_vendor.unsupported(), "locked by the firmware"));
+    fake_msr_set(MSR_FEATURE_CONTROL, 0); /* ours to set */
+    assert_null(vmx_vendor.unsupported());
+    fake_cpuid_set(1, 0, 0, 0, 0, 0);
+    assert_non_null(strstr(vmx_vendor.unsupported(), "no VT-x"));
+}
+
+/* Everything by which a child could reach the processor's or the parent's state exits; forced bits are kept. */
+static void test_controls(void **state)
+{
+    const uint8_t *bitmap = (const uint8_t *)fields[VMCS_MSR_BITMAP];
+
+    (void)state;
+    assert_int_equal(fields[VMCS_PIN_CONTROLS],
+                     0x16 | PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+    assert_true(fields[VMCS_PROCESSOR_CONTROLS] & PROCESSOR_UNCONDITIONAL_IO);
+    assert_true(fields[VMCS_PROCESSOR_CONTROLS] & PROCESSOR_HLT_EXITING);
+    assert_true(fields[VMCS_SECONDARY_CONTROLS] & SECONDARY_EPT);
+    assert_int_equal(fields[VMCS_EXCEPTION_BITMAP], 1u << 1 | 1u << 17 | 1u << 18);
+    assert_int_equal(fields[VMCS_LINK_POINTER], ~0ull);
+    for (unsigned i = 0; i < 4096; i++)
+        if (bitmap[i] != 0xFF) /* 174h to 176h; C0000081h to C0000084h, C0000100h to C0000102h */
+            assert_true(i % 2048 == 0x174 / 8 || i % 2048 == 1024 + 0x80 / 8 || i % 2048 == 1024 + 0x100 / 8);
+}
+
+static void test_registers(void **state)
+{
+    const struct hv_x64_segment_register data = {0x1000, 0xFFFF, 0x10, 0x0092}, none = {0, 0, 0, 0};
+    struct hv_x64_segment_register got;
+
+    (void)state;
+    vmx_vendor.set(vp, VP_CR0, CR0_PE | CR0_ET | CR0_CD);
+    assert_int_equal(vmx_vendor.get(vp, VP_CR0), CR0_PE | CR0_ET | CR0_CD); /* as the guest sees it */
+    assert_int_equal(fields[VMCS_GUEST_CR0], CR0_PE | CR0_NE | CR0_ET);
+    vmx_vendor.set(vp, VP_CR4, CR4_PAE);
+    assert_int_equal(vmx_vendor.get(vp, VP_CR4), CR4_PAE);
+    assert_int_equal(fields[VMCS_GUEST_CR4], CR4_PAE | CR4_VMXE);
+    vmx_vendor.set(vp, VP_EFER, EFER_LME | EFER_LMA);
+    assert_true(fields[VMCS_ENTRY_CONTROLS] & ENTRY_LONG_MODE);
+    vmx_vendor.set(vp, VP_EFER, EFER_LME);
+    assert_false(fields[VMCS_ENTRY_CONTROLS] & ENTRY_LONG_MODE);
+    vmx_vendor.set_segment(vp, VP_DS, &data);
+    vmx_vendor.get_segment(vp, VP_DS, &got);
+    assert_int_equal(got.attributes, 0x0093); /* a segment in use has been accessed */
+    vmx_vendor.set_segment(vp, VP_DS, &none);
+    assert_true(fields[VMCS_GUEST_ES_ACCESS + 6] & ACCESS_UNUSABLE);
+    vmx_vendor.get_segment(vp, VP_DS, &got);
+    assert_int_equal(got.attributes & HV_SEGMENT_P, 0);
+    vmx_vendor.set(vp, VP_NMI_MASKED, 1);
+    vmx_vendor.set(vp, VP_INTERRUPT_SHADOW, 1);
+    assert_int_equal(fields[VMCS_GUEST_INTERRUPTIBILITY], BLOCKING_BY_NMI | BLOCKING_BY_STI);
+    vmx_vendor.end_interrupt_shadow(vp);
+    assert_int_equal(fields[VMCS_GUEST_INTERRUPTIBILITY], BLOCKING_BY_NMI);
+}
+
+/* Registers that no entry loads: the parent's are kept while the child's are in the processor. */
+static void test_swapped_registers(void **state)
+{
+    struct vmx_state parent_state = {.swapped_in = true};
+    struct vp *parent = lp_current()->parent_vp, other = {.control = &parent_state};
+
+    (void)state;
+    lp_current()->parent_vp = &other;
+    vmx_vendor.set(vp, VP_LSTAR, 0x5555);
+    vmx_vendor.set(vp, VP_CR2, 0x6666);
+    write_cr2(0x7777);
+    assert_int_equal(fake_msr_get(MSR_LSTAR), 0x1001);
+    vmx_vendor.enter_child(vp);
+    assert_int_equal(fake_msr_get(MSR_LSTAR), 0x5555);
+    assert_int_equal(read_cr2(), 0x6666);
+    fake_msr_set(MSR_KERNEL_GS_BASE, 0x8888); /* by SWAPGS */
+    vmx_vendor.leave_child(vp);
+    assert_int_equal(fake_msr_get(MSR_LSTAR), 0x1001);
+    assert_int_equal(fake_msr_get(MSR_KERNEL_GS_BASE), 0x1004);
+    assert_int_equal(read_cr2(), 0x7777);
+    assert_int_equal(vmx_vendor.get(vp, VP_KERNEL_GS_BASE), 0x8888);
+    lp_current()->parent_vp = parent;
+}
+
+static void nmi_delivery_faults(void)
+{
+    fields[VMCS_EXIT_REASON] = VMX_EXIT_EPT_VIOLATION;
+    fields[VMCS_EXIT_QUALIFICATION] = EPT_WRITE | EPT_LINEAR_VALID | EPT_FINAL;
+    fields[VMCS_VECTORING] = EVENT_VALID | HV_INTERRUPTION_TYPE_NMI << EVENT_TYPE_SHIFT | 2;
+    fields[VMCS_GUEST_INTERRUPTIBILITY] |= BLOCKING_BY_NMI;
+}
+
+static void software_interrupt_faults(void)
+{
+    fields[VMCS_EXIT_REASON] = VMX_EXIT_EPT_VIOLATION;
+    fields[VMCS_VECTORING] = EVENT_VALID | HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT << EVENT_TYPE_SHIFT | 0x80;
+}
+
+static void test_events(void **state)
+{
+    const uint64_t fault = event(HV_INTERRUPTION_TYPE_EXCEPTION, 13) | HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
+                           0x18ull << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT;
+    struct vp_exit exit;
+
+    (void)state;
+    vmx_vendor.set(vp, VP_CR0, CR0_PE);
+    vmx_vendor.inject(vp, fault);
+    assert_int_equal(fields[VMCS_ENTRY_INTERRUPTION], EVENT_VALID | EVENT_ERROR_CODE_VALID | 0x30D);
+    assert_int_equal(fields[VMCS_ENTRY_ERROR_CODE], 0x18);
+    entered = 2; /* an NMI for the host came first */
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(exit.reason, LOAM_EXIT_NMI);
+    assert_int_equal(vmx_vendor.interrupted_event(vp), fault);
+    entered = 0;
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(vmx_vendor.interrupted_event(vp), 0);
+
+    vmx_vendor.set(vp, VP_CR0, 0); /* real mode has no error codes */
+    vmx_vendor.inject(vp, fault);
+    assert_int_equal(fields[VMCS_ENTRY_INTERRUPTION], EVENT_VALID | 0x30D);
+
+    guest = nmi_delivery_faults;
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(vmx_vendor.interrupted_event(vp), event(HV_INTERRUPTION_TYPE_NMI, 2));
+    assert_false(vmx_vendor.get(vp, VP_NMI_MASKED)); /* or it could not be injected again */
+    guest = software_interrupt_faults;
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(vmx_vendor.interrupted_event(vp), 0); /* RIP is still on it */
+}
+
+static void refused(void)
+{
+    fields[VMCS_EXIT_REASON] = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_INVALID_STATE;
+}
+
+static void test_entries(void **state)
+{
+    struct vp_exit exit;
+
+    (void)state;
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(exit.reason, LOAM_EXIT_EXTERNAL_INTERRUPT);
+    assert_int_equal(flushes, 1);
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(flushes, 1);
+    vmx_vendor.set(vp, VP_CR3, 0x1000);
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(flushes, 2);
+    vp->nmi_pending = true;
+    vmx_vendor.interrupt_window(vp, true);
+    vmx_vendor.run(vp, &exit);
+    assert_true(fields[VMCS_PROCESSOR_CONTROLS] & PROCESSOR_NMI_WINDOW);
+    assert_true(fields[VMCS_PROCESSOR_CONTROLS] & PROCESSOR_INTERRUPT_WINDOW);
+    vp->nmi_pending = false;
+    vmx_vendor.interrupt_window(vp, false);
+    guest = refused;
+    vmx_vendor.run(vp, &exit);
+    assert_false(fields[VMCS_PROCESSOR_CONTROLS] & (PROCESSOR_NMI_WINDOW | PROCESSOR_INTERRUPT_WINDOW));
+    assert_int_equal(exit.reason, LOAM_EXIT_INVALID_STATE);
+    vmx_vendor.release(vp);
+    assert_int_equal(clears, 1);
+    vmx_vendor.release(vp); /* it is in no processor's cache any more */
+    assert_int_equal(clears, 1);
+}
+
+static uint64_t reason, qualification;
+static void exits(void)
+{
+    fields[VMCS_EXIT_REASON] = reason;
+    fields[VMCS_EXIT_QUALIFICATION] = qualification;
+    fields[VMCS_EXIT_INSTRUCTION_LENGTH] = 2;
+}
+
+static struct vp_exit exit_of(enum vmx_exit raw, uint64_t details)
+{
+    struct vp_exit exit;
+
+    reason = raw;
+    qualification = details;
+    guest = exits;
+    vmx_vendor.run(vp, &exit);
+    return exit;
+}
+
+static void test_exits(void **state)
+{
+    struct vp_exit exit;
+
+    (void)state;
+    exit = exit_of(VMX_EXIT_IO, 0x1F0u << IO_PORT_SHIFT | IO_IN | IO_STRING | IO_REP | 1);
+    assert_int_equal(exit.reason, LOAM_EXIT_IO_PORT);
+    assert_int_equal(exit.io.port, 0x1F0);
+    assert_int_equal(exit.io.size, 2);
+    assert_true(exit.io.in && exit.io.string && exit.io.rep);
+    assert_int_equal(exit.instruction_length, 2);
+    exit = exit_of(VMX_EXIT_CONTROL_REGISTER, 5u << CONTROL_GPR_SHIFT | 4);
+    assert_int_equal(exit.reason, LOAM_EXIT_CONTROL_REGISTER);
+    assert_true(exit.control.write && exit.control.number == 4 && exit.control.gpr == 5);
+    fields[VMCS_GUEST_PHYSICAL_ADDRESS] = 0xFEE00020;
+    exit = exit_of(VMX_EXIT_EPT_VIOLATION, EPT_READ | EPT_LINEAR_VALID);
+    assert_true(exit.reason == LOAM_EXIT_NESTED_FAULT && exit.fault.gpa == 0xFEE00020 && exit.fault.table_walk);
+    assert_false(exit.fault.mapped || exit.fault.write || exit.fault.execute);
+    vmx_vendor.set(vp, VP_CR0, CR0_PE);
+    assert_true(exit_of(VMX_EXIT_VMCALL, 0).hypercall_allowed);
+    fields[VMCS_GUEST_ES_ACCESS + 2 * VP_SS] = 3 << HV_SEGMENT_DPL_SHIFT;
+    assert_false(exit_of(VMX_EXIT_VMCALL, 0).hypercall_allowed);
+    assert_int_equal(exit_of(VMX_EXIT_VMXON, 0).reason, LOAM_EXIT_VIRTUALIZATION_INSTRUCTION);
+    assert_int_equal(exit_of(VMX_EXIT_EPT_MISCONFIGURATION, 0).reason, LOAM_EXIT_OTHER);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_unsupported), TEST(test_controls), TEST(test_registers), TEST(test_swapped_registers),
+        TEST(test_events),      TEST(test_entries),  TEST(test_exits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
