@@ -230,7 +230,7 @@ static enum outcome enter(struct dispatch *dispatch)
         vp->told_only = false;
         guest_memory_begin(vp);
         extended_state_enter(vp);
-        vendor->enter_child(vp);
+        vendor->switch_registers(lp_current()->parent_vp, vp);
     }
     vendor->inject(vp, vp->pending_interruption);
     vp->pending_interruption = 0;
@@ -251,7 +251,7 @@ static enum outcome run(struct dispatch *dispatch)
             outcome = enter(dispatch);
     } while (outcome == RUN);
     if (dispatch->entered) {
-        vendor->leave_child(dispatch->vp);
+        vendor->switch_registers(dispatch->vp, lp_current()->parent_vp);
         extended_state_leave(dispatch->vp);
         guest_memory_end(NULL);
     }

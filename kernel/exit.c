@@ -14,8 +14,15 @@
 #define EXCEPTION_PROTECTION    13u
 #define EXCEPTION_MACHINE_CHECK 18u
 
+#define CR0_PE      (1ull << 0)
 #define CR4_OSXSAVE (1ull << 18)
 #define EFER_LMA    (1ull << 10)
+#define RFLAGS_RF   (1ull << 16)
+
+/* 0F 01 and one of these */
+#define OPCODE_VMCALL    0xC1u
+#define OPCODE_VMMCALL   0xD9u
+#define HYPERCALL_LENGTH 3u
 
 static uint64_t exception_event(unsigned vector, bool has_error_code, uint32_t error_code)
 {
@@ -162,10 +169,29 @@ static enum exit_action exit_nested_fault(struct vp *vp, const struct vp_exit *e
     return EXIT_INTERCEPT;
 }
 
+/* The hypercall instruction of the other make of processors, which is none on this one. */
+static bool is_other_hypercall(struct vp *vp)
+{
+    uint8_t bytes[15];
+
+    return guest_fetch_instruction(vp, bytes) >= HYPERCALL_LENGTH && bytes[0] == 0x0F && bytes[1] == 0x01 &&
+           bytes[2] == (vendor->has_vmmcall ? OPCODE_VMCALL : OPCODE_VMMCALL);
+}
+
+static enum exit_action exit_other_hypercall(struct vp *vp)
+{
+    struct vp_exit exit = {.reason = LOAM_EXIT_HYPERCALL, .instruction_length = HYPERCALL_LENGTH};
+
+    exit.hypercall_allowed = guest_privilege_level(vp) == 0 && (vendor->get(vp, VP_CR0) & CR0_PE);
+    vp->rflags &= ~RFLAGS_RF; /* the fault's */
+    return exit_hypercall(vp, &exit);
+}
+
 /*
  * #DB and #AC are intercepted so that a guest cannot hold the processor in an endless delivery of them; they
- * go on as they are. If one came while an exception was being delivered, that one will come again; an
- * interrupt or NMI would be lost, so it goes first, and what it met comes again or is in DR6.
+ * go on as they are, and so does #UD unless it is a hypercall's. If one came while an exception was being
+ * delivered, that one will come again; an interrupt or NMI would be lost, so it goes first, and what it met
+ * comes again or is in DR6.
  */
 static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit)
 {
@@ -176,6 +202,8 @@ static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit
         lp_current()->parent_machine_check = true;
         return EXIT_READY;
     }
+    if (exit->exception.vector == EXCEPTION_INVALID && is_other_hypercall(vp))
+        return exit_other_hypercall(vp);
     if (!vp->pending_interruption || type == HV_INTERRUPTION_TYPE_EXCEPTION)
         vp->pending_interruption = exception_event(exit->exception.vector, exit->exception.has_error_code,
                                                    exit->exception.error_code);
@@ -254,8 +282,8 @@ static enum exit_action exit_pause(struct vp *vp, const struct vp_exit *exit)
 
 static enum exit_action exit_invalid_state(struct vp *vp, const struct vp_exit *exit)
 {
-    log_limited("partition %lu VP %u: the processor refuses its state (exit %lx)", vp->partition->id,
-                vp->index, exit->raw);
+    log_limited("partition %lu VP %u: the processor refuses its state: %s (exit %lx)", vp->partition->id,
+                vp->index, exit->refused ? exit->refused : "it does not say why", exit->raw);
     message_invalid_register(vp);
     return EXIT_INTERCEPT;
 }

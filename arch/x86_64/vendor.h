@@ -89,7 +89,10 @@ struct vp_exit {
             bool write;
             uint8_t gpr;
         } control;
-        uint64_t raw; /* OTHER, INVALID_STATE: the vendor's exit code, for the log */
+        struct {                 /* OTHER, INVALID_STATE: for the log */
+            uint64_t raw;        /* the vendor's exit code */
+            const char *refused; /* INVALID_STATE: what of the state, or NULL: not known */
+        };
     };
 };
 
@@ -117,23 +120,24 @@ struct vendor {
     const char *(*unsupported)(void);
     /* Prepares what all processors share. Once, on the boot processor, before enable. */
     void (*initialize)(void);
+    /* CPUID of this processor without what no guest on it can use: virtualization itself, and what it does
+     * not let through. */
+    void (*cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
     /* Turns virtualization on for this processor. Called once a processor, with interrupts off. */
     void (*enable)(struct lp *lp);
 
     /* Pages of control block a VP needs. Zeroed, contiguous only as pages; vp->control_page[] holds them. */
     unsigned control_pages;
     /*
-     * Control block of a new VP: what is intercepted and where the maps are. The registers in it are zero but for those
-     * bits that virtualization itself needs. The parent's keeps the hardware's PAT.
+     * Control block of a new VP: what is intercepted and where the maps are. The registers in it are zero but
+     * for those bits that virtualization itself needs. A parent's keeps the hardware's PAT.
      */
     void (*vp_initialize)(struct vp *vp);
-    void (*parent_initialize)(struct vp *vp);
 
     /* The claim on a child ends: nothing of its control block stays in this processor. */
     void (*release)(struct vp *vp);
-    /* Between them the child's registers that no entry loads are in the processor, before and after the parent's. */
-    void (*enter_child)(struct vp *vp);
-    void (*leave_child)(struct vp *vp);
+    /* The registers that no entry loads are `to`'s from now on: from the parent to a child, and back. */
+    void (*switch_registers)(struct vp *from, struct vp *to);
 
     /* Enters the guest until the next exit. Loads vp->gpr, rip, rflags before and stores them after. */
     void (*run)(struct vp *vp, struct vp_exit *exit);

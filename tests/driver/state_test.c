@@ -11,6 +11,8 @@
 #define XCR0_AVX            0x7u
 #define DEBUG_ADDRESS       0x12345678u
 #define MSR_TSC_AUX         0xC0000103u
+#define MSR_GUEST_OS_ID        0x40000000u
+#define INVALID_HYPERCALL_CODE 2
 #define SECOND_CODE         0x2000u
 
 #define MOV_EAX_CR4  0x0F, 0x20, 0xE0
@@ -58,6 +60,8 @@ static void hidden_instructions(void)
         {0x0F, 0x01, 0xDD}, /* CLGI */
         {0x0F, 0x01, 0xDF}, /* INVLPGA */
         {0x0F, 0x01, 0xD9}, /* VMMCALL, as long as the guest has not introduced itself */
+        {0x0F, 0x01, 0xC1}, /* VMCALL, too */
+        {0x0F, 0x0B, 0x90}, /* UD2 */
         {0x0F, 0x01, 0xC8}, /* MONITOR */
         {0x0F, 0x01, 0xC9}, /* MWAIT */
         {0x0F, 0x01, 0xFA}, /* MONITORX */
@@ -79,6 +83,23 @@ static void hidden_instructions(void)
                       instructions[i][1], instructions[i][2]);
         machine_destroy(&machine);
     }
+}
+
+/* One of them is the processor's, the other the hypervisor's; they do the same for a guest that has
+ * introduced itself. */
+static void hypercalls_of_both_makes(void)
+{
+    struct code code = {.size = 0};
+    struct machine machine;
+
+    code_write_msr(&code, MSR_GUEST_OS_ID, 1, 0);
+    CODE(&code, 0x0F, 0x20, 0xC0, 0x0C, 0x01, 0x0F, 0x22, 0xC0); /* protected mode: CR0.PE */
+    CODE(&code, 0x0F, 0x01, 0xD9, OUT_AL);                       /* VMMCALL */
+    CODE(&code, 0x0F, 0x01, 0xC1, OUT_AL);                       /* VMCALL */
+    machine_start(&machine, &code);
+    CHECK_EQUAL(machine_run_to_out(&machine, 0, PORT), INVALID_HYPERCALL_CODE);
+    CHECK_EQUAL(machine_run_to_out(&machine, 0, PORT), INVALID_HYPERCALL_CODE);
+    machine_destroy(&machine);
 }
 
 /* DR0, TSC_AUX and XMM7 as the processor has them are written or shown: `value` 0 shows. */
@@ -147,8 +168,9 @@ static void state_is_everybodys_own(void)
 }
 
 const struct test state_tests[] = {
-    {"xcr0",                    xcr0,                    false},
-    {"hidden_instructions",     hidden_instructions,     false},
-    {"state_is_everybodys_own", state_is_everybodys_own, false},
-    {NULL,                      NULL,                    false},
+    {"xcr0",                     xcr0,                     false},
+    {"hidden_instructions",      hidden_instructions,      false},
+    {"hypercalls_of_both_makes", hypercalls_of_both_makes, false},
+    {"state_is_everybodys_own",  state_is_everybodys_own,  false},
+    {NULL,                       NULL,                     false},
 };

@@ -91,6 +91,7 @@ static void end_interrupt_shadow(struct vp *vp)
 
 static const struct vendor fake_vendor = {
     .name = "fake",
+    .cpuid = cpuid,
     .get = get,
     .set = set,
     .get_segment = get_segment,

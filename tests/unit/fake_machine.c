@@ -266,18 +266,11 @@ static void vendor_set_nested_root(struct vp *vp, uint64_t spa)
 }
 
 /* What no entry loads belongs to the parent again before anything but the hypervisor runs. */
-static void vendor_enter_child(struct vp *vp)
+static void vendor_switch_registers(struct vp *from, struct vp *to)
 {
-    if (fake_vendor_record.child)
-        panic("a child's registers are loaded over another's");
-    fake_vendor_record.child = vp;
-}
-
-static void vendor_leave_child(struct vp *vp)
-{
-    if (fake_vendor_record.child != vp)
-        panic("registers of a child are stored that were not loaded");
-    fake_vendor_record.child = NULL;
+    if ((from->is_parent ? NULL : from) != fake_vendor_record.child || from->is_parent == to->is_parent)
+        panic("registers are switched from a VP that has not got them");
+    fake_vendor_record.child = to->is_parent ? NULL : to;
 }
 
 static void vendor_release(struct vp *vp)
@@ -291,8 +284,7 @@ static const struct vendor fake_vendor = {
     .control_pages = 1,
     .vp_initialize = vendor_initialize,
     .release = vendor_release,
-    .enter_child = vendor_enter_child,
-    .leave_child = vendor_leave_child,
+    .switch_registers = vendor_switch_registers,
     .run = vendor_run,
     .get = vendor_get,
     .set = vendor_set,

@@ -545,6 +545,47 @@ static void hypercalls_of_a_child(void **state)
     assert_int_equal(injected[1], EXCEPTION(6));
 }
 
+/* The fake processor's instruction is VMCALL; VMMCALL is an invalid opcode to it. */
+static void hypercalls_of_the_other_make(void **state)
+{
+    uint64_t code = take_pages(1, 1);
+    struct hv_x64_segment_register ss = {.attributes = 3 << HV_SEGMENT_DPL_SHIFT};
+
+    (void)state;
+    map_pages(id, 0x10, RWX, &code, 1, NULL);
+    set_register(id, 0, HV_X64_REGISTER_RIP, 0x10000, 0);
+    set_register(id, 0, HV_X64_REGISTER_RFLAGS, 0x10002, 0); /* RF, as after any fault */
+    set_register(id, 0, HV_X64_REGISTER_CR0, 0x11, 0);
+    set_register(id, 0, HV_REGISTER_GUEST_OS_ID, 1, 0);
+    memcpy(page(code), "\x0F\x01\xD9", 3);
+    add(LOAM_EXIT_EXCEPTION)->exception.vector = 6;
+    EXPECT_READY(0);
+    assert_int_equal(injected[1], 0);
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RAX), HV_STATUS_INVALID_HYPERCALL_CODE);
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RIP), 0x10003);
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RFLAGS), 2);
+    /* Its own one would not have come here, and nothing else is a hypercall. */
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const others[] = {"\x0F\x01\xC1", "\x0F\x0B\xD9", "\x0F\x01"};
+
+        set_register(id, 0, HV_X64_REGISTER_RIP, i == 2 ? 0x10FFE : 0x10000, 0);
+        memcpy((uint8_t *)page(code) + (i == 2 ? 0xFFE : 0), others[i], i == 2 ? 2 : 3);
+        begin_script();
+        add(LOAM_EXIT_EXCEPTION)->exception.vector = 6;
+        EXPECT_READY(0);
+        assert_int_equal(injected[1], EXCEPTION(6));
+    }
+    /* Nor is it one for a program. */
+    memcpy(page(code), "\x0F\x01\xD9", 3);
+    set_register(id, 0, HV_X64_REGISTER_RIP, 0x10000, 0);
+    set_register(id, 0, HV_X64_REGISTER_SS, 0, (uint64_t)ss.attributes << 48);
+    begin_script();
+    add(LOAM_EXIT_EXCEPTION)->exception.vector = 6;
+    EXPECT_READY(0);
+    assert_int_equal(injected[1], EXCEPTION(6));
+    assert_int_equal(register_low(id, 0, HV_X64_REGISTER_RIP), 0x10000);
+}
+
 static void control_registers(void **state)
 {
     struct vp_exit *exit = add(LOAM_EXIT_CONTROL_REGISTER);
@@ -1148,6 +1189,7 @@ int main(void)
         TEST(machine_check),
         TEST(msrs),
         TEST(hypercalls_of_a_child),
+        TEST(hypercalls_of_the_other_make),
         TEST(control_registers),
         TEST(xsetbv),
         TEST(small_exits),

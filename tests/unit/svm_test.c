@@ -117,7 +117,8 @@ static void test_required_intercepts(void **state)
     (void)state;
     for (unsigned modern = 0; modern < 2; modern++) {
         start(modern);
-        assert_int_equal(vmcb->intercept_exceptions, 1u << 1 | 1u << 17 | 1u << 18); /* #DB #AC #MC */
+        assert_int_equal(vmcb->intercept_exceptions,
+                         1u << 1 | 1u << 6 | 1u << 17 | 1u << 18); /* #DB #UD #AC #MC */
         /* INTR NMI INIT, RDPMC, CPUID, INVD, HLT, INVLPGA, IOIO, MSR, task switch, shutdown */
         assert_int_equal(vmcb->intercepts3, 0xBD448000 | 0xB);
         /* VMRUN to SKINIT, WBINVD, MONITOR, MWAIT, XSETBV, RDPRU */

@@ -149,6 +149,11 @@ static void capabilities(void)
     fake_msr_set(MSR_VMX_SECONDARY, ALL_ALLOWED);
     for (unsigned i = 0; i < 4; i++)
         fake_msr_set(MSR_VMX_TRUE_PIN + i, ALL_ALLOWED | (i == 0 ? 0x16 : 0));
+    fake_msr_set(MSR_VMX_CR0_FIXED0, 0x80000021);
+    fake_msr_set(MSR_VMX_CR0_FIXED1, 0xFFFFFFFF);
+    fake_msr_set(MSR_VMX_CR4_FIXED0, CR4_VMXE);
+    fake_msr_set(MSR_VMX_CR4_FIXED1, 0x3767FF);
+    fake_cpuid_set(0x80000008, 0, 0x3027, 0, 0, 0); /* 39 bits of physical address */
     fake_msr_set(MSR_EFER, EFER_LME | EFER_LMA);
     fake_msr_set(MSR_PAT, 0x0007040600070406);
     for (unsigned i = 0; i < sizeof syscall_msrs / sizeof syscall_msrs[0]; i++)
@@ -222,6 +227,28 @@ static void test_unsupported(void **state)
     assert_non_null(strstr(vmx_vendor.unsupported(), "no VT-x"));
 }
 
+/* What the controls do not let through, no guest is shown. */
+static void test_cpuid(void **state)
+{
+    uint32_t result[4];
+
+    (void)state;
+    fake_cpuid_set(7, 0, 1, ~0u, ~0u, ~0u);
+    vmx_vendor.cpuid(1, 0, result);
+    assert_int_equal(result[2], 0); /* VMX itself */
+    vmx_vendor.cpuid(7, 0, result);
+    assert_int_equal(result[1], ~(1u << 25)); /* processor trace, which MSR_VMX_MISC does not allow */
+    assert_int_equal(result[2], ~0u);
+    fake_msr_set(MSR_VMX_SECONDARY, ALL_ALLOWED & ~((uint64_t)(SECONDARY_INVPCID | SECONDARY_RDTSCP) << 32));
+    fake_msr_set(MSR_VMX_MISC, VMX_MISC_PROCESSOR_TRACE);
+    vmx_vendor.cpuid(7, 0, result);
+    assert_int_equal(result[1], ~(1u << 10));
+    assert_int_equal(result[2], ~(1u << 22)); /* RDPID goes with RDTSCP */
+    fake_cpuid_set(0x80000001, 0, 0, 0, 0, 0x28100800);
+    vmx_vendor.cpuid(0x80000001, 0, result);
+    assert_int_equal(result[3], 0x20100800);
+}
+
 /* Everything by which a child could reach the processor's or the parent's state exits; forced bits are kept. */
 static void test_controls(void **state)
 {
@@ -233,7 +260,7 @@ static void test_controls(void **state)
     assert_true(fields[VMCS_PROCESSOR_CONTROLS] & PROCESSOR_UNCONDITIONAL_IO);
     assert_true(fields[VMCS_PROCESSOR_CONTROLS] & PROCESSOR_HLT_EXITING);
     assert_true(fields[VMCS_SECONDARY_CONTROLS] & SECONDARY_EPT);
-    assert_int_equal(fields[VMCS_EXCEPTION_BITMAP], 1u << 1 | 1u << 17 | 1u << 18);
+    assert_int_equal(fields[VMCS_EXCEPTION_BITMAP], 1u << 1 | 1u << 6 | 1u << 17 | 1u << 18);
     assert_int_equal(fields[VMCS_LINK_POINTER], ~0ull);
     for (unsigned i = 0; i < 4096; i++)
         if (bitmap[i] != 0xFF) /* 174h to 176h; C0000081h to C0000084h, C0000100h to C0000102h */
@@ -274,24 +301,22 @@ static void test_registers(void **state)
 static void test_swapped_registers(void **state)
 {
     struct vmx_state parent_state = {.swapped_in = true};
-    struct vp *parent = lp_current()->parent_vp, other = {.control = &parent_state};
+    struct vp other = {.control = &parent_state};
 
     (void)state;
-    lp_current()->parent_vp = &other;
     vmx_vendor.set(vp, VP_LSTAR, 0x5555);
     vmx_vendor.set(vp, VP_CR2, 0x6666);
     write_cr2(0x7777);
     assert_int_equal(fake_msr_get(MSR_LSTAR), 0x1001);
-    vmx_vendor.enter_child(vp);
+    vmx_vendor.switch_registers(&other, vp);
     assert_int_equal(fake_msr_get(MSR_LSTAR), 0x5555);
     assert_int_equal(read_cr2(), 0x6666);
     fake_msr_set(MSR_KERNEL_GS_BASE, 0x8888); /* by SWAPGS */
-    vmx_vendor.leave_child(vp);
+    vmx_vendor.switch_registers(vp, &other);
     assert_int_equal(fake_msr_get(MSR_LSTAR), 0x1001);
     assert_int_equal(fake_msr_get(MSR_KERNEL_GS_BASE), 0x1004);
     assert_int_equal(read_cr2(), 0x7777);
     assert_int_equal(vmx_vendor.get(vp, VP_KERNEL_GS_BASE), 0x8888);
-    lp_current()->parent_vp = parent;
 }
 
 static void nmi_delivery_faults(void)
@@ -420,13 +445,118 @@ static void test_exits(void **state)
     assert_int_equal(exit_of(VMX_EXIT_EPT_MISCONFIGURATION, 0).reason, LOAM_EXIT_OTHER);
 }
 
+/* A state that the processor takes; what of it is spoilt has its name in the answer. */
+static void good_state(void)
+{
+    const struct hv_x64_segment_register code = {0, 0xFFFFFFFF, 0x8, 0xA09B},
+                                         data = {0, 0xFFFFFFFF, 0x10, 0xC093},
+                                         task = {0x5000, 0x67, 0x18, 0x008B}, none = {0, 0, 0, 0};
+
+    vmx_vendor.set(vp, VP_CR0, CR0_PE | CR0_PG | CR0_ET);
+    vmx_vendor.set(vp, VP_CR3, 0x1000);
+    vmx_vendor.set(vp, VP_CR4, CR4_PAE);
+    vmx_vendor.set(vp, VP_EFER, EFER_LME | EFER_LMA);
+    vmx_vendor.set(vp, VP_PAT, 0x0007040600070406);
+    vmx_vendor.set(vp, VP_DR7, DR7_INIT);
+    for (unsigned i = VP_ES; i <= VP_GS; i++)
+        vmx_vendor.set_segment(vp, i, i == VP_CS ? &code : &data);
+    vmx_vendor.set_segment(vp, VP_LDTR, &none);
+    vmx_vendor.set_segment(vp, VP_TR, &task);
+    vmx_vendor.set_segment(vp, VP_GDTR, &none);
+    vmx_vendor.set_segment(vp, VP_IDTR, &none);
+    vmx_vendor.set(vp, VP_INTERRUPT_SHADOW, 0);
+    vmx_vendor.set(vp, VP_NMI_MASKED, 0);
+    vmx_vendor.inject(vp, 0);
+    fields[VMCS_GUEST_ACTIVITY] = fields[VMCS_GUEST_PENDING_DEBUG] = 0;
+    fields[VMCS_LINK_POINTER] = ~0ull;
+    fields[VMCS_GUEST_RIP] = 0xFFFFFFFF81000000;
+    fields[VMCS_GUEST_RFLAGS] = 0x202;
+    fields[VMCS_GUEST_SYSENTER_ESP] = fields[VMCS_GUEST_SYSENTER_EIP] = 0;
+}
+
+static void refuse_entry(void)
+{
+    fields[VMCS_EXIT_REASON] = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_INVALID_STATE;
+}
+
+static void test_refused_states(void **state)
+{
+    static const struct {
+        enum vmcs_field field;
+        uint64_t value;
+        const char *name;
+    } spoilt[] = {
+        {VMCS_GUEST_CR0,               CR0_PG | CR0_NE, "CR0"             },
+        {VMCS_GUEST_CR4,               CR4_PAE,         "CR4"             },
+        {VMCS_GUEST_CR4,               CR4_VMXE,        "IA-32e"          },
+        {VMCS_GUEST_CR3,               1ull << 39,      "CR3"             },
+        {VMCS_GUEST_DR7,               1ull << 32,      "DR7"             },
+        {VMCS_GUEST_PAT,               2,               "PAT"             },
+        {VMCS_GUEST_EFER,              EFER_LMA,        "EFER"            },
+        {VMCS_GUEST_EFER,              1ull << 40,      "EFER"            },
+        {VMCS_GUEST_SYSENTER_EIP,      1ull << 50,      "SYSENTER_EIP"    },
+        {VMCS_GUEST_ES_ACCESS + 2 * 1, 0xE09B,          "CS"              },
+        {VMCS_GUEST_ES_ACCESS + 2 * 1, 0xA0F3,          "CS"              },
+        {VMCS_GUEST_ES_ACCESS + 2 * 2, 0xC091,          "SS"              },
+        {VMCS_GUEST_ES_ACCESS + 2 * 3, 0xC092,          "DS"              },
+        {VMCS_GUEST_ES_LIMIT + 2 * 0,  0xFFFFF000,      "ES"              },
+        {VMCS_GUEST_ES_ACCESS + 2 * 7, ACCESS_UNUSABLE, "TR"              },
+        {VMCS_GUEST_ES_ACCESS + 2 * 7, 0x0083,          "TR"              },
+        {VMCS_GUEST_ES_BASE + 2 * 4,   1ull << 50,      "FS"              },
+        {VMCS_GUEST_ES_BASE + 2 * 3,   1ull << 40,      "DS"              },
+        {VMCS_GUEST_ES_LIMIT + 2 * 8,  0x10000,         "GDTR"            },
+        {VMCS_GUEST_ES_BASE + 2 * 9,   1ull << 50,      "IDTR"            },
+        {VMCS_GUEST_RIP,               1ull << 50,      "RIP"             },
+        {VMCS_GUEST_RFLAGS,            0,               "RFLAGS"          },
+        {VMCS_GUEST_RFLAGS,            2 | RFLAGS_VM,   "RFLAGS"          },
+        {VMCS_GUEST_ACTIVITY,          9,               "activity"        },
+        {VMCS_GUEST_INTERRUPTIBILITY,  3,               "interruptibility"},
+        {VMCS_LINK_POINTER,            0,               "link pointer"    },
+    };
+
+    struct vp_exit exit;
+
+    (void)state;
+    good_state();
+    assert_null(vmx_refused_state());
+    for (unsigned i = 0; i < sizeof spoilt / sizeof spoilt[0]; i++) {
+        const char *problem;
+
+        good_state();
+        fields[spoilt[i].field] = spoilt[i].value;
+        problem = vmx_refused_state();
+        if (!problem || !strstr(problem, spoilt[i].name))
+            fail_msg("%s: the answer is %s", spoilt[i].name, problem ? problem : "that nothing is wrong");
+    }
+    good_state();
+    fields[VMCS_GUEST_RFLAGS] = 2;
+    vmx_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
+    assert_string_equal(vmx_refused_state(), "RFLAGS: an interrupt is injected with IF = 0");
+    /* A single step that waits behind an interrupt shadow is pending, and only then. */
+    for (unsigned i = 0; i < 4; i++) {
+        good_state();
+        vmx_vendor.set(vp, VP_INTERRUPT_SHADOW, 1);
+        fields[VMCS_GUEST_RFLAGS] |= i & 1 ? RFLAGS_TF : 0;
+        fields[VMCS_GUEST_PENDING_DEBUG] = i & 2 ? PENDING_DEBUG_BS : 0;
+        assert_int_equal(vmx_refused_state() != NULL, i == 1 || i == 2);
+    }
+    /* The name goes with the exit. */
+    good_state();
+    fields[VMCS_GUEST_DR7] = 1ull << 32;
+    guest = refuse_entry;
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(exit.reason, LOAM_EXIT_INVALID_STATE);
+    assert_string_equal(exit.refused, "DR7");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_unsupported), TEST(test_controls), TEST(test_registers), TEST(test_swapped_registers),
-        TEST(test_events),      TEST(test_entries),  TEST(test_exits),
+        TEST(test_unsupported),       TEST(test_cpuid),  TEST(test_controls), TEST(test_registers),
+        TEST(test_swapped_registers), TEST(test_events), TEST(test_entries),  TEST(test_exits),
+        TEST(test_refused_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

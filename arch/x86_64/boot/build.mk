@@ -16,7 +16,7 @@ CFLAGS_FREESTANDING := -std=gnu17 -g $(WARNINGS) -ffreestanding -fno-stack-check
 CFLAGS_HYPERVISOR := $(CFLAGS_FREESTANDING) -O2 -mgeneral-regs-only -mindirect-branch=thunk -mcmodel=kernel -fno-pic -fno-pie \
                      -ffunction-sections -fdata-sections -fbuiltin -fno-tree-loop-distribute-patterns \
                      -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=1024 -flto -flto-partition=one -fno-ipa-profile \
-                     -DLOAM_VERSION='"$(LOAM_VERSION)"'
+                     -DLOAM_VERSION='"$(LOAM_VERSION)"' $(if $(DEBUG),-DLOAM_DEBUG)
 # GNU-EFI's headers are older than prototypes.
 CFLAGS_LOADER := $(CFLAGS_FREESTANDING) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -O2 -fpic -fshort-wchar -fno-stack-protector -maccumulate-outgoing-args \
                  -DGNU_EFI_USE_MS_ABI -DEFI_FUNCTION_WRAPPER

@@ -164,7 +164,7 @@ static void xsave_leaf(uint32_t subleaf, uint32_t result[4])
         result[CPUID_ECX] = xsave_standard_size(mask);
         result[CPUID_EDX] = (uint32_t)(mask >> 32);
     } else if (subleaf == 1) {
-        cpuid(0xD, 1, native);
+        vendor->cpuid(0xD, 1, native);
         result[CPUID_EAX] = native[CPUID_EAX] & EAXD_1_PASS;
     } else if (subleaf < 64 && (mask >> subleaf & 1) != 0) {
         const struct xsave_component *component = extended_state_component(subleaf);
@@ -187,7 +187,7 @@ static void pass(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subl
     uint32_t native[4];
     if ((policy->pass[0] | policy->pass[1] | policy->pass[2] | policy->pass[3]) == 0)
         return;
-    cpuid(leaf, subleaf, native);
+    vendor->cpuid(leaf, subleaf, native);
     for (unsigned i = 0; i < 4; i++)
         result[i] = native[i] & policy->pass[i];
 }

@@ -162,6 +162,9 @@ static void (*const handlers[LOAM_EXIT_REASON_COUNT])(struct vp *vp, const struc
 
 void parent_exit(struct vp *vp, const struct vp_exit *exit)
 {
+    if (exit->reason == LOAM_EXIT_INVALID_STATE)
+        panic("parent: the processor refuses the state of processor %u: %s (exit %lx)", vp->index,
+              exit->refused ? exit->refused : "it does not say why", exit->raw);
     if (!handlers[exit->reason])
         panic("parent: unexpected exit %u (%lx) at %lx on processor %u", exit->reason, exit->raw, vp->rip, vp->index);
     handlers[exit->reason](vp, exit);

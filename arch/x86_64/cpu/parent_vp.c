@@ -153,7 +153,7 @@ void parent_vp_create(struct lp *lp, const struct launch_context *context, uint6
     vp->is_parent = true;
     vp->last_lp = ~0u;
     vp->claim = lp->index + 1;
-    vendor->parent_initialize(vp);
+    vendor->vp_initialize(vp);
     vendor->set_nested_root(vp, parent_map_root());
     load_msrs(vp);
     if (context) {

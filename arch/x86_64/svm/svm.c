@@ -25,7 +25,9 @@
 #define FEATURE_DECODE_ASSISTS (1u << 7)
 
 #define CPUID_SVM 0x8000000Au
+#define CPUID_MEMORY_ENCRYPTION 0x8000001Fu
 #define ECX_SVM (1u << 2) /* of CPUID 8000_0001 */
+#define ECX_SKINIT              (1u << 12)
 
 #define PARENT_ASID 1u
 #define FIRST_CHILD_ASID 2u
@@ -144,6 +146,16 @@ static void initialize(void)
     memset(child_io_bitmap, 0xFF, sizeof child_io_bitmap);
 }
 
+/* Memory encryption goes, too: it would take the C-bit out of Loam's physical addresses. */
+static void guest_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t result[4])
+{
+    cpuid(leaf, subleaf, result);
+    if (leaf == 0x80000001u)
+        result[2] &= ~(ECX_SVM | ECX_SKINIT);
+    else if (leaf == CPUID_SVM || leaf == CPUID_MEMORY_ENCRYPTION)
+        memset(result, 0, 4 * sizeof *result);
+}
+
 static void enable(struct lp *lp)
 {
     struct arch_lp *arch = arch_lp(lp);
@@ -161,10 +173,9 @@ static void enable(struct lp *lp)
     __asm__ volatile("sti" : : : "memory");
 }
 
-static void initialize_common(struct vp *vp)
+static void initialize_common(struct vmcb *vmcb)
 {
-    struct vmcb *vmcb = vmcb_of(vp);
-
+    memset(vmcb, 0, sizeof *vmcb);
     vmcb->intercepts3 = INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_MSR | INTERCEPT_SHUTDOWN | INTERCEPT_INVLPGA;
     vmcb->intercepts4 = INTERCEPT_SVM_INSTRUCTIONS;
     vmcb->nested_control = NESTED_PAGING_ENABLE;
@@ -172,12 +183,8 @@ static void initialize_common(struct vp *vp)
     vmcb->rflags = 2;
 }
 
-static void parent_initialize(struct vp *vp)
+static void initialize_parent(struct vmcb *vmcb)
 {
-    struct vmcb *vmcb = vmcb_of(vp);
-
-    memset(vmcb, 0, sizeof *vmcb);
-    initialize_common(vp);
     vmcb->msr_permission_map = physical_of_image(parent_msr_bitmap);
     vmcb->asid = PARENT_ASID;
     if (has_invlpgb)
@@ -185,25 +192,33 @@ static void parent_initialize(struct vp *vp)
     vmcb->pat = rdmsr(MSR_PAT);
 }
 
-static void vp_initialize(struct vp *vp)
+static void initialize_child(struct vmcb *vmcb)
 {
-    struct vmcb *vmcb = vmcb_of(vp);
-
-    memset(vmcb, 0, sizeof *vmcb);
-    initialize_common(vp);
     vmcb->intercepts3 |= INTERCEPT_INTR | INTERCEPT_HLT | INTERCEPT_IOIO | INTERCEPT_INVD | INTERCEPT_RDPMC |
                          INTERCEPT_TASK_SWITCH;
     vmcb->intercepts4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV | INTERCEPT_RDPRU;
     if (has_invlpgb)
         vmcb->intercepts5 = INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_ILLEGAL | INTERCEPT_TLBSYNC;
     vmcb->intercept_cr_write = child_cr_writes;
-    vmcb->intercept_exceptions = 1u << EXCEPTION_DB | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC;
+    vmcb->intercept_exceptions =
+        1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC;
     vmcb->io_permission_map = physical_of_image(child_io_bitmap);
     vmcb->msr_permission_map = physical_of_image(child_msr_bitmap);
     vmcb->virtual_interrupt = V_INTR_MASKING;
     /* Without it DEBUG_CTL and the last branches would be the parent's (15.23). */
     if (features & FEATURE_LAST_BRANCH_VIRTUALIZATION)
         vmcb->last_branch_control = LAST_BRANCH_VIRTUALIZATION;
+}
+
+static void vp_initialize(struct vp *vp)
+{
+    struct vmcb *vmcb = vmcb_of(vp);
+
+    initialize_common(vmcb);
+    if (vp->is_parent)
+        initialize_parent(vmcb);
+    else
+        initialize_child(vmcb);
 }
 
 /*
@@ -634,9 +649,14 @@ static void set_nested_root(struct vp *vp, uint64_t spa)
 }
 
 /* Everything of a VP is in its control block, in memory. */
-static void nothing(struct vp *vp)
+static void nothing_to_release(struct vp *vp)
 {
     (void)vp;
+}
+
+static void nothing_to_switch(struct vp *from, struct vp *to)
+{
+    (void)from, (void)to;
 }
 
 /* IF = 0: the window is for NMIs alone, the parent's interrupts stay pending. */
@@ -692,13 +712,12 @@ const struct vendor svm_vendor = {
     .name = "AMD-V",
     .unsupported = unsupported,
     .initialize = initialize,
+    .cpuid = guest_cpuid,
     .enable = enable,
     .control_pages = 1,
     .vp_initialize = vp_initialize,
-    .parent_initialize = parent_initialize,
-    .release = nothing,
-    .enter_child = nothing,
-    .leave_child = nothing,
+    .release = nothing_to_release,
+    .switch_registers = nothing_to_switch,
     .run = run,
     .get = get,
     .set = set,
@@ -715,13 +734,14 @@ const struct vendor svm_vendor = {
     .set_nested_root = set_nested_root,
     .host_window = host_window,
     .host_wait = svm_wait,
-    .nested = {
-        .leaf = nested_leaf,
-        .table = nested_table,
-        .access = nested_access,
-        .large = ENTRY_LARGE,
-        .accessed = nested_accessed,
-        .dirty = nested_dirty,
-    },
+    .nested =
+        {
+                 .leaf = nested_leaf,
+                 .table = nested_table,
+                 .access = nested_access,
+                 .large = ENTRY_LARGE,
+                 .accessed = nested_accessed,
+                 .dirty = nested_dirty,
+                 },
     .has_vmmcall = true,
 };

@@ -164,6 +164,7 @@ decode_details(struct vp *vp, struct vmcb *vmcb, uint32_t code, struct vp_exit *
     } else {
         exit->reason = code == SVM_EXIT_INVALID ? LOAM_EXIT_INVALID_STATE : LOAM_EXIT_OTHER;
         exit->raw = vmcb->exit_code;
+        exit->refused = NULL;
     }
 }
 

@@ -227,6 +227,7 @@ enum vmx_exit {
 #define VMX_BASIC_TRUE_CONTROLS (1ull << 55)
 
 #define VMX_MISC_TIMER_SHIFT 0x1Full
+#define VMX_MISC_PROCESSOR_TRACE (1ull << 14) /* may be used in VMX operation */
 
 #define EPT_VPID_WALK_4 (1ull << 6)
 #define EPT_VPID_WRITE_BACK (1ull << 14)

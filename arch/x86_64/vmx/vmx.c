@@ -216,7 +216,7 @@ static void initialize_common(struct vp *vp, uint32_t pin, uint32_t processor, u
 }
 
 /* CD and NW are the processor's, which entries and exits leave alone (27.3.2.1): the parent changes them itself. */
-static void parent_initialize(struct vp *vp)
+static void initialize_parent(struct vp *vp)
 {
     initialize_common(vp, 0, 0, SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT | SECONDARY_PCONFIG);
     vmx_state(vp)->swapped_in = true;
@@ -226,17 +226,26 @@ static void parent_initialize(struct vp *vp)
     vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
 }
 
-static void vp_initialize(struct vp *vp)
+static void initialize_child(struct vp *vp)
 {
     initialize_common(vp, PIN_EXTERNAL_INTERRUPT_EXITING,
                       PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING | PROCESSOR_RDPMC_EXITING |
                           PROCESSOR_TPR_SHADOW | PROCESSOR_UNCONDITIONAL_IO | PROCESSOR_MONITOR_EXITING,
                       SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_WBINVD_EXITING);
-    vmwrite(VMCS_EXCEPTION_BITMAP, 1u << EXCEPTION_DB | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC);
+    vmwrite(VMCS_EXCEPTION_BITMAP,
+            1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC);
     vmwrite(VMCS_MSR_BITMAP, physical_of_image(child_msr_bitmap));
     vmwrite(VMCS_VIRTUAL_APIC_PAGE, vp->control_page[VMX_PAGE_VIRTUAL_APIC]);
     vmwrite(VMCS_CR0_MASK, CHILD_CR0_MASK);
     vmwrite(VMCS_CR4_MASK, child_cr4_mask);
+}
+
+static void vp_initialize(struct vp *vp)
+{
+    if (vp->is_parent)
+        initialize_parent(vp);
+    else
+        initialize_child(vp);
 }
 
 static uint64_t ept_pointer(uint64_t root)
@@ -322,12 +331,24 @@ static void decode(struct vmx_state *state, enum vmx_enter result, struct vp_exi
         state->not_entered = true;
         exit->reason = LOAM_EXIT_INVALID_STATE;
         exit->raw = result == VMX_ENTER_FAIL ? vmread(VMCS_INSTRUCTION_ERROR) : reason;
+        exit->refused = vmx_refused_state();
         return;
     }
     state->launched = true;
     vmx_decode_exit(reason, exit);
     if (state->sliced && reason == VMX_EXIT_PREEMPTION_TIMER)
         exit->reason = LOAM_EXIT_EXTERNAL_INTERRUPT;
+}
+
+static bool is_refused(struct vmx_state *state, struct vp_exit *exit)
+{
+    exit->refused = vmx_refused_state();
+    if (!exit->refused)
+        return false;
+    state->not_entered = true;
+    exit->reason = LOAM_EXIT_INVALID_STATE;
+    exit->raw = 0;
+    return true;
 }
 
 static void run(struct vp *vp, struct vp_exit *exit)
@@ -342,6 +363,8 @@ static void run(struct vp *vp, struct vp_exit *exit)
     if (!vp->is_parent)
         load_deadline(vp, state);
     prepare_translations(vp, state);
+    if (VMX_CHECKS_ENTRIES && is_refused(state, exit))
+        return;
     result = vmx_enter(vp, state->launched);
     vp->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
     vp->rip = vmread(VMCS_GUEST_RIP);
@@ -415,8 +438,10 @@ static void write_swapped(enum vmx_swapped name, uint64_t value)
     }
 }
 
-static void exchange(struct vmx_state *out, struct vmx_state *in)
+static void switch_registers(struct vp *from, struct vp *to)
 {
+    struct vmx_state *out = vmx_state(from), *in = vmx_state(to);
+
     out->swapped_in = false;
     in->swapped_in = true;
     for (unsigned i = 0; i < SWAPPED_COUNT; i++) {
@@ -424,16 +449,6 @@ static void exchange(struct vmx_state *out, struct vmx_state *in)
         if (in->swapped[i] != out->swapped[i])
             write_swapped(i, in->swapped[i]);
     }
-}
-
-static void enter_child(struct vp *vp)
-{
-    exchange(vmx_state(lp_current()->parent_vp), vmx_state(vp));
-}
-
-static void leave_child(struct vp *vp)
-{
-    exchange(vmx_state(vp), vmx_state(lp_current()->parent_vp));
 }
 
 static uint64_t get(const struct vp *vp, enum vp_register name)
@@ -755,13 +770,12 @@ const struct vendor vmx_vendor = {
     .name = "VT-x",
     .unsupported = vmx_unsupported,
     .initialize = initialize,
+    .cpuid = vmx_cpuid,
     .enable = enable,
     .control_pages = VMX_PAGES,
     .vp_initialize = vp_initialize,
-    .parent_initialize = parent_initialize,
     .release = release,
-    .enter_child = enter_child,
-    .leave_child = leave_child,
+    .switch_registers = switch_registers,
     .run = run,
     .get = get,
     .set = set,
@@ -779,12 +793,13 @@ const struct vendor vmx_vendor = {
     .host_window = host_window,
     .host_wait = vmx_wait,
     .has_deadline = true,
-    .nested = {
-        .leaf = nested_leaf,
-        .table = nested_table,
-        .access = nested_access,
-        .large = ENTRY_LARGE,
-        .accessed = nested_accessed,
-        .dirty = nested_dirty,
-    },
+    .nested =
+        {
+                 .leaf = nested_leaf,
+                 .table = nested_table,
+                 .access = nested_access,
+                 .large = ENTRY_LARGE,
+                 .accessed = nested_accessed,
+                 .dirty = nested_dirty,
+                 },
 };

@@ -50,6 +50,8 @@ enum vmx_controls { VMX_PIN, VMX_PROCESSOR, VMX_EXIT, VMX_ENTRY, VMX_SECONDARY, 
 
 /* NULL, or what is missing and what to do. */
 const char *vmx_unsupported(void);
+/* struct vendor's cpuid */
+void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 /* Once, on the boot processor, before the two below. */
 void vmx_capability_initialize(void);
 /* `wanted`, with what the processor insists on and without what it does not have. */
@@ -59,6 +61,16 @@ uint64_t vmx_basic(void);    /* VMX_BASIC_... */
 
 /* CPL of the VP whose VMCS is current: the DPL of SS (25.4.1). */
 uint8_t vmx_privilege(void);
+
+/* vmx_state.c: what of the guest's state in the current VMCS the processor will not enter, or NULL. */
+const char *vmx_refused_state(void);
+/* Debug builds (make DEBUG=1) ask before each entry, so that a mistake is found also where the processor lets
+ * it pass. */
+#ifdef LOAM_DEBUG
+#define VMX_CHECKS_ENTRIES true
+#else
+#define VMX_CHECKS_ENTRIES false
+#endif
 
 /* vmx_exit.c */
 void vmx_decode_exit(uint32_t reason, struct vp_exit *exit);

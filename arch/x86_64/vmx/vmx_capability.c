@@ -5,6 +5,10 @@
 #include "kernel/vp.h"
 
 #define ECX_VMX (1u << 5) /* of CPUID 1 */
+#define ECX_SMX             (1u << 6)
+#define EBX_PROCESSOR_TRACE (1u << 25) /* of CPUID 7 */
+
+enum { EAX, EBX, ECX, EDX };
 
 static uint64_t basic, ept_vpid;
 
@@ -76,6 +80,36 @@ const char *vmx_unsupported(void)
         if ((translations & required_translations[i].bits) != required_translations[i].bits)
             return required_translations[i].problem;
     return NULL;
+}
+
+/* Instructions that are invalid opcodes to a guest unless a control allows them; 0: one that Loam does not
+ * set. */
+static const struct {
+    uint32_t leaf;
+    uint8_t subleaf, where, bit;
+    uint32_t secondary;
+} conditional[] = {
+    {7,           0, EBX, 10, SECONDARY_INVPCID  }, /* INVPCID */
+    {7,           0, ECX, 5,  SECONDARY_USER_WAIT}, /* WAITPKG */
+    {7,           0, ECX, 22, SECONDARY_RDTSCP   }, /* RDPID */
+    {7,           0, EDX, 18, SECONDARY_PCONFIG  }, /* PCONFIG */
+    {7,           1, EAX, 17, 0                  }, /* FRED */
+    {7,           1, EAX, 27, 0                  }, /* RDMSRLIST, WRMSRLIST */
+    {0xD,         1, EAX, 3,  SECONDARY_XSAVES   }, /* XSAVES */
+    {0x80000001u, 0, EDX, 27, SECONDARY_RDTSCP   }, /* RDTSCP */
+};
+
+void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t result[4])
+{
+    cpuid(leaf, subleaf, result);
+    if (leaf == 1)
+        result[ECX] &= ~(ECX_VMX | ECX_SMX);
+    if (leaf == 7 && subleaf == 0 && !(rdmsr(MSR_VMX_MISC) & VMX_MISC_PROCESSOR_TRACE))
+        result[EBX] &= ~EBX_PROCESSOR_TRACE;
+    for (unsigned i = 0; i < sizeof conditional / sizeof conditional[0]; i++)
+        if (conditional[i].leaf == leaf && conditional[i].subleaf == subleaf &&
+            !(capability(VMX_SECONDARY) >> 32 & conditional[i].secondary))
+            result[conditional[i].where] &= ~(1u << conditional[i].bit);
 }
 
 static uint64_t capabilities[VMX_CONTROLS];
