@@ -417,6 +417,10 @@ static void machine_check(void **state)
     EXPECT_READY(0);
     assert_true(lp_current()->parent_machine_check);
     assert_int_equal(register_low(id, 0, HV_REGISTER_PENDING_INTERRUPTION), EXTERNAL(0x61));
+    /* As long as it waits, no child runs here. */
+    begin_script();
+    EXPECT_READY(0);
+    assert_int_equal(fake_vendor_record.runs, 0);
     lp_current()->parent_machine_check = false;
     begin_script();
     EXPECT_READY(0);

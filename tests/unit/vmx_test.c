@@ -38,7 +38,7 @@ int vmx_enter(struct vp *enters, bool launched)
     fields[VMCS_VECTORING] = 0;
     if (guest)
         guest();
-    if (entered == 0)
+    if (entered == 0 && !(fields[VMCS_EXIT_REASON] & VMX_EXIT_ENTRY_FAILED)) /* 27.8 */
         fields[VMCS_ENTRY_INTERRUPTION] &= ~(uint64_t)EVENT_VALID;
     return entered;
 }
@@ -474,6 +474,11 @@ static void good_state(void)
     fields[VMCS_GUEST_SYSENTER_ESP] = fields[VMCS_GUEST_SYSENTER_EIP] = 0;
 }
 
+static void check_machine_on_entry(void)
+{
+    fields[VMCS_EXIT_REASON] = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_MACHINE_CHECK_ON_ENTRY;
+}
+
 static void refuse_entry(void)
 {
     fields[VMCS_EXIT_REASON] = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_INVALID_STATE;
@@ -547,6 +552,13 @@ static void test_refused_states(void **state)
     vmx_vendor.run(vp, &exit);
     assert_int_equal(exit.reason, LOAM_EXIT_INVALID_STATE);
     assert_string_equal(exit.refused, "DR7");
+    /* A machine check is none of the state's, and what was to be injected still is. */
+    guest = check_machine_on_entry;
+    vmx_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
+    vmx_vendor.run(vp, &exit);
+    assert_int_equal(exit.reason, LOAM_EXIT_EXCEPTION);
+    assert_int_equal(exit.exception.vector, EXCEPTION_MC);
+    assert_int_equal(vmx_vendor.interrupted_event(vp), event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)

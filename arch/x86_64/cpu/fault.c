@@ -188,12 +188,29 @@ static bool fix_up(struct fault_frame *frame)
     return false;
 }
 
+/*
+ * AMD-V holds machine checks back in host mode; on VT-x they come, and those of one processor are broadcast to all. If what
+ * it interrupted can go on, it is the parent's, which the processor must not enter before it looks.
+ */
+static bool leave_to_parent(void)
+{
+    struct lp *lp = lp_current();
+
+    if (!(rdmsr(MSR_MCG_STATUS) & MCG_STATUS_RIPV))
+        return false;
+    lp->parent_machine_check = true;
+    lp_kick(lp->index);
+    return true;
+}
+
 void fault_handler(struct fault_frame *frame)
 {
     uint64_t offset = 0;
     const char *name;
 
     if (frame->vector == EXCEPTION_GP && fix_up(frame))
+        return;
+    if (frame->vector == EXCEPTION_MC && leave_to_parent())
         return;
     panic_begin();
     name = symbol_find(frame->rip, &offset);

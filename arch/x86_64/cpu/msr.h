@@ -43,6 +43,7 @@
 #define MSR_FLUSH_CMD 0x0000010Bu
 #define MSR_MCG_CAP 0x00000179u
 #define MSR_MCG_STATUS 0x0000017Au
+#define MCG_STATUS_RIPV (1ull << 0) /* what was interrupted can go on */
 #define MSR_PERF_STATUS 0x00000198u
 #define MSR_MISC_ENABLE 0x000001A0u
 #define MSR_VMX_FIRST 0x00000480u

@@ -93,6 +93,14 @@ static void exit_nmi(struct vp *vp, const struct vp_exit *exit)
     kick_take_nmi();
 }
 
+/* None is intercepted: this is a machine check that kept the parent from being entered. */
+static void exit_exception(struct vp *vp, const struct vp_exit *exit)
+{
+    (void)vp;
+    (void)exit;
+    lp_current()->parent_machine_check = true;
+}
+
 static void exit_virtualization_instruction(struct vp *vp, const struct vp_exit *exit)
 {
     (void)exit;
@@ -153,6 +161,7 @@ static void (*const handlers[LOAM_EXIT_REASON_COUNT])(struct vp *vp, const struc
     [LOAM_EXIT_MSR_WRITE] = exit_msr_write,
     [LOAM_EXIT_HYPERCALL] = exit_hypercall,
     [LOAM_EXIT_NESTED_FAULT] = exit_nested_fault,
+    [LOAM_EXIT_EXCEPTION] = exit_exception,
     [LOAM_EXIT_VIRTUALIZATION_INSTRUCTION] = exit_virtualization_instruction,
     [LOAM_EXIT_TRIPLE_FAULT] = exit_triple_fault,
     [LOAM_EXIT_XSETBV] = exit_xsetbv,

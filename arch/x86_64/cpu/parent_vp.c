@@ -204,13 +204,25 @@ static void offer_interrupt(struct arch_lp *arch, struct vp *vp)
     vendor->interrupt_window(vp, arch->has_interrupts);
 }
 
+/* A machine check goes first. Of what it takes the place, exceptions come again by themselves. */
+static void offer_machine_check(struct lp *lp, struct vp *vp)
+{
+    uint64_t event = vp->pending_interruption;
+    unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+
+    lp->parent_machine_check = false;
+    if (event != 0 && type == HV_INTERRUPTION_TYPE_EXTERNAL)
+        host_interrupt((uint8_t)(event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT));
+    else if (event != 0 && type == HV_INTERRUPTION_TYPE_NMI)
+        __atomic_store_n(&lp->parent_nmi, true, __ATOMIC_SEQ_CST);
+    parent_vp_raise(vp, EXCEPTION_MC, false);
+}
+
 /* What the next entry delivers: first what the last exit interrupted or raised, then an NMI. */
 static void offer_events(struct lp *lp, struct vp *vp)
 {
-    if (lp->parent_machine_check) {
-        lp->parent_machine_check = false;
-        parent_vp_raise(vp, EXCEPTION_MC, false);
-    }
+    if (lp->parent_machine_check)
+        offer_machine_check(lp, vp);
     if (vp->pending_interruption != 0) {
         vendor->inject(vp, vp->pending_interruption);
         vp->pending_interruption = 0;

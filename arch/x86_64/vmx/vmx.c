@@ -329,6 +329,10 @@ static void decode(struct vmx_state *state, enum vmx_enter result, struct vp_exi
     reason = result == VMX_ENTER_FAIL ? VMX_EXIT_ENTRY_FAILED : (uint32_t)vmread(VMCS_EXIT_REASON);
     if (reason & VMX_EXIT_ENTRY_FAILED) {
         state->not_entered = true;
+        if ((reason & VMX_EXIT_REASON_MASK) == VMX_EXIT_MACHINE_CHECK_ON_ENTRY) {
+            *exit = (struct vp_exit){.reason = LOAM_EXIT_EXCEPTION, .exception.vector = EXCEPTION_MC};
+            return;
+        }
         exit->reason = LOAM_EXIT_INVALID_STATE;
         exit->raw = result == VMX_ENTER_FAIL ? vmread(VMCS_INSTRUCTION_ERROR) : reason;
         exit->refused = vmx_refused_state();
