@@ -154,8 +154,10 @@ enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa
 {
     unsigned level = level_of(page_shift);
 
-    return map_value(table, gpa, level, vendor->nested.leaf(spa, access, level == LEVEL_LARGE, uncached),
-                     replaced);
+    uint64_t leaf = vendor->nested.leaf(spa, access, level == LEVEL_LARGE,
+                                        uncached ? MEMORY_UNCACHEABLE : MEMORY_WRITE_BACK);
+
+    return map_value(table, gpa, level, leaf, replaced);
 }
 
 enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, unsigned page_shift,

@@ -40,6 +40,14 @@ static uint64_t pool[PARENT_MAP_POOL_PAGES];
 static uint64_t *pool_user[PARENT_MAP_POOL_PAGES]; /* the entry that points to the directory; NULL = free */
 static unsigned pool_next;
 
+/* Tables for what has more than one memory type: page directories of 1 GiB, tables of 2 MiB. */
+static struct type_table {
+    uint64_t spa;
+    uint64_t *user; /* the entry that points to it; NULL = free */
+    uint64_t pfn;   /* the first that it maps, */
+    uint64_t pages; /* and how many */
+} type_tables[PARENT_MAP_TYPE_TABLES];
+
 static uint64_t hidden_writes; /* atomic */
 static uint64_t deposited_pages;
 /* FRAME_LONE pages of each partition, and where the search for one goes on. */
@@ -56,14 +64,19 @@ static void set_entry(uint64_t *entry, uint64_t value)
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
-static uint64_t identity_entry(uint64_t pfn, bool large)
+static enum memory_type type_of(uint64_t pfn, uint64_t pages)
 {
-    return vendor->nested.leaf(pfn << HV_PAGE_SHIFT, ACCESS_ALL, large, false);
+    return vendor->nested.type(pfn << HV_PAGE_SHIFT, pages << HV_PAGE_SHIFT);
+}
+
+static uint64_t identity_entry(uint64_t pfn, enum memory_type type)
+{
+    return vendor->nested.leaf(pfn << HV_PAGE_SHIFT, ACCESS_ALL, false, type);
 }
 
 static uint64_t hidden_entry(void)
 {
-    return vendor->nested.leaf(zero_page, ACCESS_HIDDEN, false, false);
+    return vendor->nested.leaf(zero_page, ACCESS_HIDDEN, false, MEMORY_WRITE_BACK);
 }
 
 static uint64_t table_allocate(void)
@@ -89,13 +102,74 @@ static uint64_t *directory_entry(uint64_t pfn)
     return &table_at(region)[(pfn / NESTED_ENTRIES) % NESTED_ENTRIES];
 }
 
+/* Writes the table of the 2 MiB around `pfn` by what the frames and the memory types say. */
+static void fill_table(uint64_t spa, uint64_t pfn)
+{
+    uint64_t *table = physical_pointer(spa);
+    uint64_t hidden = hidden_entry(), identity;
+    const struct frame *first;
+    enum memory_type type;
+
+    pfn &= ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1);
+    type = type_of(pfn, HV_PAGES_PER_LARGE_PAGE);
+    identity = identity_entry(pfn, type == MEMORY_MIXED ? MEMORY_UNCACHEABLE : type);
+    first = frame_find(pfn);
+    /* The frames of a range stand side by side. */
+    if (!first || frame_find(pfn + NESTED_ENTRIES - 1) != first + NESTED_ENTRIES - 1)
+        first = NULL;
+    for (unsigned i = 0; i < NESTED_ENTRIES; i++) {
+        const struct frame *frame = first ? &first[i] : frame_find(pfn + i);
+
+        if (frame && frame->state != FRAME_PARENT)
+            table[i] = hidden;
+        else if (type == MEMORY_MIXED)
+            table[i] = identity_entry(pfn + i, type_of(pfn + i, 1));
+        else
+            table[i] = identity + (uint64_t)i * HV_PAGE_SIZE;
+    }
+    if (protected_gpa != 0 && protected_gpa >> HV_LARGE_PAGE_SHIFT == pfn / HV_PAGES_PER_LARGE_PAGE) {
+        uint64_t protected_pfn = protected_gpa >> HV_PAGE_SHIFT;
+
+        table[protected_pfn % NESTED_ENTRIES] =
+            vendor->nested.leaf(protected_gpa, ACCESS_HIDDEN, false, type_of(protected_pfn, 1));
+    }
+}
+
+static void fill_directory(uint64_t spa, uint64_t pfn);
+
+/* Maps a region or a large page to itself, by one leaf, or by a table where it has more than one type. */
+static void map_identity(uint64_t *entry, uint64_t pfn, uint64_t pages)
+{
+    enum memory_type type = type_of(pfn, pages);
+
+    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES && type == MEMORY_MIXED; i++) {
+        struct type_table *table = &type_tables[i];
+
+        if (table->user)
+            continue;
+        *table = (struct type_table){table->spa, entry, pfn, pages};
+        if (pages == REGION_PAGES)
+            fill_directory(table->spa, pfn);
+        else
+            fill_table(table->spa, pfn);
+        set_entry(entry, vendor->nested.table(table->spa));
+        return;
+    }
+    if (type == MEMORY_MIXED) {
+        log_limited("no table is left for the memory types of %lu KiB at 0x%lx: uncacheable",
+                    pages * HV_PAGE_SIZE / 1024, pfn << HV_PAGE_SHIFT);
+        type = MEMORY_UNCACHEABLE;
+    }
+    set_entry(entry, vendor->nested.leaf(pfn << HV_PAGE_SHIFT, ACCESS_ALL, true, type));
+}
+
 static void fill_directory(uint64_t spa, uint64_t pfn)
 {
     uint64_t *directory = physical_pointer(spa);
 
     pfn &= ~(REGION_PAGES - 1);
     for (unsigned i = 0; i < NESTED_ENTRIES; i++)
-        directory[i] = identity_entry(pfn + (uint64_t)i * HV_PAGES_PER_LARGE_PAGE, true);
+        map_identity(&directory[i], pfn + (uint64_t)i * HV_PAGES_PER_LARGE_PAGE, HV_PAGES_PER_LARGE_PAGE);
 }
 
 static void ensure_directory(uint64_t pfn)
@@ -117,24 +191,14 @@ static void ensure_directories(const struct memory_range *range)
         ensure_directory(pfn);
 }
 
-/* Writes the table of the 2 MiB around `pfn` by what the frames say. */
-static void fill_table(uint64_t spa, uint64_t pfn)
+static void log_type_tables(void)
 {
-    uint64_t *table = physical_pointer(spa);
-    uint64_t hidden = hidden_entry(), identity;
-    const struct frame *first;
+    unsigned used = 0;
 
-    pfn &= ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1);
-    identity = identity_entry(pfn, false);
-    first = frame_find(pfn);
-    /* The frames of a range stand side by side. */
-    if (!first || frame_find(pfn + NESTED_ENTRIES - 1) != first + NESTED_ENTRIES - 1)
-        first = NULL;
-    for (unsigned i = 0; i < NESTED_ENTRIES; i++) {
-        const struct frame *frame = first ? &first[i] : frame_find(pfn + i);
-
-        table[i] = !frame || frame->state == FRAME_PARENT ? identity + (uint64_t)i * HV_PAGE_SIZE : hidden;
-    }
+    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++)
+        used += type_tables[i].user != NULL;
+    if (used > 0)
+        log_line("%u of the parent's large pages are split for their memory types", used);
 }
 
 static bool is_large_page(const struct memory_range *range, uint64_t pfn)
@@ -157,7 +221,7 @@ static void hide_own(const struct memory_range *range)
     for (uint64_t pfn = range->first_pfn; pfn < end;) {
         uint64_t *entry = directory_entry(pfn);
 
-        if (is_large_page(range, pfn)) {
+        if (is_large_page(range, pfn) && (*entry & vendor->nested.large)) {
             *entry = vendor->nested.table(shared_table);
             pfn += HV_PAGES_PER_LARGE_PAGE;
             continue;
@@ -177,7 +241,7 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
                            unsigned own_count, unsigned address_bits, bool has_1g_pages)
 {
     uint64_t pointer_tables = parent_map_pointer_tables(address_bits);
-    uint64_t *top;
+    uint64_t *top, first, end;
 
     ASSERT(own_count <= PARENT_MAP_OWN_RANGES);
     protected_gpa = 0;
@@ -195,14 +259,11 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
 
     root = table_allocate();
     top = physical_pointer(root);
-    for (uint64_t i = 0; i < pointer_tables; i++) {
-        uint64_t spa = table_allocate();
-        uint64_t *table = physical_pointer(spa);
-
-        for (unsigned j = 0; has_1g_pages && j < NESTED_ENTRIES; j++)
-            table[j] = identity_entry((i * NESTED_ENTRIES + j) * REGION_PAGES, true);
-        top[i] = vendor->nested.table(spa);
-    }
+    for (uint64_t i = 0; i < pointer_tables; i++)
+        top[i] = vendor->nested.table(table_allocate());
+    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++)
+        type_tables[i] = (struct type_table){.spa = table_allocate()};
+    vendor->nested.load_types(&first, &end);
 
     for (unsigned i = 0; i < PARENT_MAP_POOL_PAGES; i++) {
         pool[i] = filled_on_demand ? table_allocate() : 0;
@@ -216,6 +277,11 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
         hide_own(&own[i]);
     }
     protect_table = table_allocate();
+    for (uint64_t pfn = 0; has_1g_pages && pfn < pointer_tables * NESTED_ENTRIES * REGION_PAGES;
+         pfn += REGION_PAGES)
+        if (!*region_entry(pfn))
+            map_identity(region_entry(pfn), pfn, REGION_PAGES);
+    log_type_tables();
 }
 
 uint64_t parent_map_root(void)
@@ -257,17 +323,96 @@ bool parent_map_protect(uint64_t gpa)
         return false;
     lock_acquire(&map_lock);
     entry = directory_entry(pfn);
-    possible = protected_gpa == 0 && entry && (*entry & vendor->nested.large) && !has_ram(pfn);
+    possible = protected_gpa == 0 && entry && !has_ram(pfn);
     if (possible) {
-        fill_table(protect_table, pfn);
-        table_at(protect_table)[pfn % NESTED_ENTRIES] =
-            vendor->nested.leaf(pfn << HV_PAGE_SHIFT, ACCESS_HIDDEN, false, false);
-        set_entry(entry, vendor->nested.table(protect_table));
+        /* Without RAM there is a table only for memory types. */
+        uint64_t table = *entry & vendor->nested.large ? protect_table : *entry & NESTED_ADDRESS_MASK;
+
         protected_gpa = pfn << HV_PAGE_SHIFT;
+        fill_table(table, pfn);
+        set_entry(entry, vendor->nested.table(table));
         parent_map_flush();
     }
     lock_release(&map_lock);
     return possible;
+}
+
+static bool is_entry_of(const uint64_t *entry, uint64_t table)
+{
+    const uint64_t *entries = physical_pointer(table);
+
+    return entry >= entries && entry < entries + NESTED_ENTRIES;
+}
+
+/* What the table maps has one type by now, and nothing of it is hidden or protected. */
+static bool is_needless(const struct type_table *table)
+{
+    const uint64_t *entries = physical_pointer(table->spa);
+
+    if (!table->user || type_of(table->pfn, table->pages) == MEMORY_MIXED)
+        return false;
+    for (unsigned i = 0; i < NESTED_ENTRIES && table->pages < REGION_PAGES; i++)
+        if (!(vendor->nested.access(entries[i]) & HV_MAP_GPA_WRITABLE))
+            return false;
+    return true;
+}
+
+/* Gives back the tables that types which have changed leave without use. */
+static void merge_types(void)
+{
+    bool needless[PARENT_MAP_TYPE_TABLES], any = false;
+
+    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++) {
+        const struct type_table *table = &type_tables[i];
+
+        needless[i] = is_needless(table);
+        any |= needless[i];
+        if (needless[i])
+            map_identity(table->user, table->pfn, table->pages);
+    }
+    if (any)
+        parent_map_flush();
+    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++)
+        if (needless[i])
+            type_tables[i].user = NULL;
+}
+
+static void change_types(uint64_t pfn, uint64_t end)
+{
+    while (pfn < end) {
+        uint64_t *region = region_entry(pfn), *entry = directory_entry(pfn);
+
+        if (!entry) {
+            pfn &= ~(REGION_PAGES - 1);
+            if (*region) /* else it is filled when the parent touches it */
+                map_identity(region, pfn, REGION_PAGES);
+            pfn += REGION_PAGES;
+            continue;
+        }
+        pfn &= ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1);
+        if (*entry & vendor->nested.large)
+            map_identity(entry, pfn, HV_PAGES_PER_LARGE_PAGE);
+        else if ((*entry & NESTED_ADDRESS_MASK) != shared_table)
+            fill_table(*entry & NESTED_ADDRESS_MASK, pfn);
+        pfn += HV_PAGES_PER_LARGE_PAGE;
+    }
+}
+
+void parent_map_load_types(void)
+{
+    uint64_t first, end;
+
+    lock_acquire(&map_lock);
+    if (vendor->nested.load_types(&first, &end)) {
+        if (end >> width)
+            end = 1ull << width;
+        merge_types();
+        change_types(first >> HV_PAGE_SHIFT, end >> HV_PAGE_SHIFT);
+        parent_map_flush();
+        log_limited("parent: memory types have changed between 0x%lx and 0x%lx", first, end);
+        log_type_tables();
+    }
+    lock_release(&map_lock);
 }
 
 /* Gives the region of `pfn` a directory of the pool, the one that was filled longest ago if none is free. */
@@ -278,6 +423,9 @@ static void fill_on_demand(uint64_t pfn)
     if (pool_user[slot]) {
         set_entry(pool_user[slot], 0);
         parent_map_flush();
+        for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++)
+            if (is_entry_of(type_tables[i].user, pool[slot]))
+                type_tables[i].user = NULL;
     }
     fill_directory(pool[slot], pfn);
     pool_user[slot] = region_entry(pfn);
@@ -427,7 +575,7 @@ unsigned parent_map_reveal(uint64_t pfn)
     changed = frame_change(frame, FRAME_DEPOSITED, FRAME_PARENT, 0);
     ASSERT(changed);
     __atomic_store_n(&deposited_pages, deposited_pages - 1, __ATOMIC_RELAXED);
-    set_entry(&table_at(old)[pfn % NESTED_ENTRIES], identity_entry(pfn, false));
+    set_entry(&table_at(old)[pfn % NESTED_ENTRIES], identity_entry(pfn, type_of(pfn, 1)));
     table = table_frame(old);
     if (!table || table->state != FRAME_SPLIT)
         return 1;
@@ -479,7 +627,7 @@ unsigned parent_map_settle_revealed(uint64_t pfn, uint64_t pages[2])
         memset(physical_pointer(table), 0, HV_PAGE_SIZE);
         set_table_frame(table_frame(table), FRAME_PARENT, 0);
         __atomic_store_n(&deposited_pages, deposited_pages - 1, __ATOMIC_RELAXED);
-        set_entry(entry, identity_entry(pfn & ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1), true));
+        map_identity(entry, pfn & ~(uint64_t)(HV_PAGES_PER_LARGE_PAGE - 1), HV_PAGES_PER_LARGE_PAGE);
         pages[count++] = table >> HV_PAGE_SHIFT;
     }
     return count;

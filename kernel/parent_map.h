@@ -3,6 +3,10 @@
  * The parent's nested map: the identity over all physical addresses, except that hidden pages (Loam's own and
  * deposited ones) read as zeros: they are mapped read-only to one shared page of zeros.
  *
+ * Where the hardware has no memory types of its own for guests, each page has that of the MTRRs, and what has
+ * more than one is mapped by smaller pages, for which Loam has PARENT_MAP_TYPE_TABLES tables. Without a
+ * table, all of it is uncacheable.
+ *
  * RAM is mapped by 2 MiB pages. The first page of a 2 MiB region that is hidden becomes itself the table that
  * the region then needs (FRAME_SPLIT); a region that is hidden altogether needs none again, because all such
  * regions share one table; and when nothing of a region is hidden any more, its large page is restored. So
@@ -18,9 +22,14 @@
 #define PARENT_MAP_OWN_RANGES       4u /* most that parent_map_initialize takes */
 /* Without 1 GiB pages: page directories for regions without RAM, filled when the parent first touches one. */
 #define PARENT_MAP_POOL_PAGES 32u
+/*
+ * For memory types: the first 2 MiB need one, and each end of a variable range two at most, if it lies in a
+ * region without RAM and not at 2 MiB. Ten such ranges are common.
+ */
+#define PARENT_MAP_TYPE_TABLES 42u
 /* Zero page, shared table; directory of the APIC's region and table for parent_map_protect; tables of own
  * ranges. */
-#define PARENT_MAP_EXTRA_TABLES (4u + 3u * PARENT_MAP_OWN_RANGES)
+#define PARENT_MAP_EXTRA_TABLES (4u + 3u * PARENT_MAP_OWN_RANGES + PARENT_MAP_TYPE_TABLES)
 
 /* Third-level tables: one for each 512 GiB. */
 static inline uint64_t parent_map_pointer_tables(unsigned address_bits)
@@ -44,6 +53,12 @@ uint64_t parent_map_root(void);
  * to 0xFFFFFFFF only those that hold RAM have one).
  */
 bool parent_map_protect(uint64_t gpa);
+
+/*
+ * Makes the map follow this processor's MTRRs, if they are enabled and say something new. Returns when no
+ * processor uses the old types any more.
+ */
+void parent_map_load_types(void);
 
 enum parent_map_fault {
     PARENT_MAP_RETRY,     /* the map has or now has what the access needs: run the instruction again */

@@ -103,14 +103,29 @@ struct vp_code {
     uint64_t cs_form;  /* CS but its base, as the vendor keeps it: to compare */
 };
 
+/* As PAT, MTRRs and EPT number them (SDM vol. 3A, table 12-2). */
+enum memory_type {
+    MEMORY_UNCACHEABLE = 0,
+    MEMORY_WRITE_COMBINING = 1,
+    MEMORY_WRITE_THROUGH = 4,
+    MEMORY_WRITE_PROTECTED = 5,
+    MEMORY_WRITE_BACK = 6,
+    MEMORY_MIXED = 0xFF, /* of a range: more than one */
+};
+
 /* One entry of a nested page table. Access is HV_MAP_GPA_READABLE | WRITABLE | EXECUTABLE bits. */
 struct nested_format {
-    uint64_t (*leaf)(uint64_t spa, uint32_t access, bool large, bool uncached);
+    uint64_t (*leaf)(uint64_t spa, uint32_t access, bool large, enum memory_type type);
     uint64_t (*table)(uint64_t spa);
     uint32_t (*access)(uint64_t entry); /* 0: not present */
     uint64_t large;                     /* the bit that makes an entry of level 2 or 3 a leaf */
-    bool (*accessed)(uint64_t entry);
-    bool (*dirty)(uint64_t entry);
+    /*
+     * The type that entries of the parent's map give the bytes from `spa`, 4 KiB aligned: write-back where the hardware
+     * adds the types of its MTRRs by itself. load_types makes them those of this processor's MTRRs, if these are enabled;
+     * true: types have changed, but only from *first on and before *end. Under the parent map's lock.
+     */
+    enum memory_type (*type)(uint64_t spa, uint64_t size);
+    bool (*load_types)(uint64_t *first, uint64_t *end);
 };
 
 struct vendor {

@@ -16,7 +16,7 @@
 
 #define ENTRY_PRESENT  1ull
 #define ENTRY_WRITABLE 2ull
-#define ENTRY_UNCACHED 8ull
+#define ENTRY_TYPE_SHIFT 3
 #define ENTRY_LARGE    0x80ull
 #define ENTRY_NO_EXEC  (1ull << 63)
 
@@ -131,12 +131,12 @@ void panic(const char *format, ...)
     abort();
 }
 
-/* The fake nested format: like the hardware's, with bit 3 for "uncached". */
-static uint64_t format_leaf(uint64_t spa, uint32_t access, bool large, bool uncached)
+/* The fake nested format: like the hardware's, with bits 3 to 5 for the memory type. */
+static uint64_t format_leaf(uint64_t spa, uint32_t access, bool large, enum memory_type type)
 {
     return spa | ENTRY_PRESENT | (access & HV_MAP_GPA_WRITABLE ? ENTRY_WRITABLE : 0) |
            (access & HV_MAP_GPA_EXECUTABLE ? 0 : ENTRY_NO_EXEC) | (large ? ENTRY_LARGE : 0) |
-           (uncached ? ENTRY_UNCACHED : 0);
+           (uint64_t)type << ENTRY_TYPE_SHIFT;
 }
 
 static uint64_t format_table(uint64_t spa)
@@ -150,6 +150,27 @@ static uint32_t format_access(uint64_t entry)
         return 0;
     return HV_MAP_GPA_READABLE | (entry & ENTRY_WRITABLE ? HV_MAP_GPA_WRITABLE : 0) |
            (entry & ENTRY_NO_EXEC ? 0 : HV_MAP_GPA_EXECUTABLE);
+}
+
+enum memory_type (*fake_memory_type)(uint64_t spa);
+uint64_t fake_types_first, fake_types_end;
+
+static enum memory_type format_type(uint64_t spa, uint64_t size)
+{
+    enum memory_type type = fake_memory_type ? fake_memory_type(spa) : MEMORY_WRITE_BACK;
+
+    if (fake_memory_type)
+        for (uint64_t at = spa; at < spa + size && at < FAKE_TYPES_END; at += HV_PAGE_SIZE)
+            if (fake_memory_type(at) != type)
+                return MEMORY_MIXED;
+    return type;
+}
+
+static bool format_load_types(uint64_t *first, uint64_t *end)
+{
+    *first = fake_types_first;
+    *end = fake_types_end;
+    return fake_types_first < fake_types_end;
 }
 
 /* The fake control block. */
@@ -297,7 +318,12 @@ static const struct vendor fake_vendor = {
     .interrupted_event = vendor_interrupted_event,
     .interrupt_window = vendor_interrupt_window,
     .set_nested_root = vendor_set_nested_root,
-    .nested = {.leaf = format_leaf, .table = format_table, .access = format_access, .large = ENTRY_LARGE},
+    .nested = {.leaf = format_leaf,
+               .table = format_table,
+               .access = format_access,
+               .large = ENTRY_LARGE,
+               .type = format_type,
+               .load_types = format_load_types},
 };
 const struct vendor *vendor = &fake_vendor;
 
@@ -312,6 +338,11 @@ static uint64_t *parent_leaf(uint64_t gpa, unsigned *shift)
             return entry;
         table = physical_pointer(*entry & NESTED_ADDRESS_MASK);
     }
+}
+
+enum memory_type fake_parent_type(uint64_t gpa, unsigned *shift)
+{
+    return *parent_leaf(gpa, shift) >> ENTRY_TYPE_SHIFT & 7;
 }
 
 bool fake_parent_translate(uint64_t gpa, uint64_t *spa, bool *writable)

@@ -31,6 +31,12 @@
 /* RAM that the parent sees: 0-0x9EFFF and 1 MiB to the end. */
 extern const struct memory_range fake_ram[2];
 
+/* Memory types of the parent by address, the same from FAKE_TYPES_END on; NULL: write-back. What load_types
+ * says. */
+extern enum memory_type (*fake_memory_type)(uint64_t spa);
+extern uint64_t fake_types_first, fake_types_end;
+#define FAKE_TYPES_END (2ull << 30)
+
 /* A machine just after boot: frames, the parent's map, `lps` processors with a parent VP each, no children.
  */
 void fake_machine_start(unsigned lps, bool has_1g_pages);
@@ -68,6 +74,8 @@ extern _Thread_local int fake_extended_state_entered;
 
 /* Translation of the parent's map, by the fake nested format. False: not present. */
 bool fake_parent_translate(uint64_t gpa, uint64_t *spa, bool *writable);
+/* The type in its leaf, and the leaf's size. */
+enum memory_type fake_parent_type(uint64_t gpa, unsigned *shift);
 /* A copy of the parent's whole map below FAKE_MEMORY_SIZE, leaf by leaf with its size, to compare (free()
  * it). */
 uint64_t *fake_parent_map_copy(size_t *count);

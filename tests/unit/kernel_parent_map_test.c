@@ -449,6 +449,210 @@ static void shoot_down_waits_for_accesses(void **state)
     assert_null(lp_by_index(1)->running);
 }
 
+/* --- memory types --- */
+
+#define WB  MEMORY_WRITE_BACK
+#define UC  MEMORY_UNCACHEABLE
+#define GIB 0x40000000ull
+
+/* A hole below 1 MiB, RAM of another type within a large page, and registers from 1 GiB + 16 MiB + 64 KiB on.
+ */
+static bool types_changed;
+static enum memory_type by_address(uint64_t spa)
+{
+    if (spa >= 0xA0000 && spa < 0xC0000)
+        return UC;
+    if (spa >= 0x1010000 && spa < 0x1020000)
+        return types_changed ? WB : MEMORY_WRITE_THROUGH;
+    if (types_changed && spa >= 0x1800000 && spa < 0x1801000)
+        return UC;
+    return spa >= GIB + 0x1010000 ? UC : WB;
+}
+
+static int start_types(void **state)
+{
+    types_changed = false;
+    fake_memory_type = by_address;
+    return start(state);
+}
+
+static int start_types_small_pages(void **state)
+{
+    types_changed = false;
+    fake_memory_type = by_address;
+    return start_small_pages(state);
+}
+
+static int stop_types(void **state)
+{
+    fake_memory_type = NULL;
+    fake_types_first = fake_types_end = 0;
+    return stop(state);
+}
+
+/* Every page that is not hidden has its own type; `expected`: the size of its leaf. */
+static void check_type(uint64_t gpa, unsigned expected_shift)
+{
+    unsigned shift;
+
+    assert_int_equal(fake_parent_type(gpa, &shift), by_address(gpa));
+    assert_int_equal(shift, expected_shift);
+    assert_true(is_identity(gpa >> 12));
+}
+
+static void check_types(void)
+{
+    unsigned shift;
+
+    for (uint64_t pfn = 0; pfn < FAKE_MEMORY_SIZE >> 12; pfn++)
+        assert_int_equal(fake_parent_type(pfn << 12, &shift), is_identity(pfn) ? by_address(pfn << 12) : WB);
+}
+
+static void change(uint64_t first, uint64_t end)
+{
+    uint64_t shoot_downs = shoot_down_count();
+
+    types_changed = !types_changed;
+    fake_types_first = first;
+    fake_types_end = end;
+    parent_map_load_types();
+    assert_true(shoot_down_count() > shoot_downs);
+    fake_types_first = fake_types_end = 0;
+    parent_map_load_types(); /* the same on another processor */
+}
+
+static void leaves_have_one_type(void **state)
+{
+    (void)state;
+    check_types();
+    check_type(0x9F000, 12);
+    check_type(0xA0000, 12);
+    check_type(0x200000, 21);
+    check_type(0x100F000, 12);
+    check_type(0x1010000, 12);
+    check_type(GIB, 21);
+    check_type(GIB + 0x100F000, 12);
+    check_type(GIB + 0x1010000, 12);
+    check_type(GIB + 0x1200000, 21);
+    check_type(2 * GIB, 30);
+    check_type(0xFEE00000, 21);
+    check_type(0x8000000000, 30);
+}
+
+static void protected_page_has_its_type(void **state)
+{
+    unsigned shift;
+
+    (void)state;
+    assert_true(parent_map_protect(0xFEE00000));
+    assert_int_equal(fake_parent_type(0xFEE00000, &shift), UC);
+    change(0, 1ull << FAKE_ADDRESS_BITS);
+    assert_int_equal(parent_map_fault(0xFEE00300, true), PARENT_MAP_PROTECTED);
+    check_type(0xFEE01000, 12);
+}
+
+/* In a large page that has a table for its types already. */
+static void protected_page_among_types(void **state)
+{
+    unsigned shift;
+
+    (void)state;
+    assert_false(parent_map_protect(0x1010000)); /* RAM, as before */
+    assert_true(parent_map_protect(GIB + 0x100F000));
+    assert_int_equal(parent_map_fault(GIB + 0x100F000, true), PARENT_MAP_PROTECTED);
+    assert_int_equal(fake_parent_type(GIB + 0x100F000, &shift), WB);
+    check_type(GIB + 0x1010000, 12);
+}
+
+/* Deposits in large pages of one type and of several, while types change: the map ends as it began. */
+static void types_survive_deposits(void **state)
+{
+    uint64_t pages[8], first[2] = {0x1011, 0x1012}, second[3] = {0x1805, 0x1806, 0x1800};
+    size_t before_count, after_count;
+    uint64_t *before = fake_parent_map_copy(&before_count), *after;
+    unsigned total = 0;
+
+    (void)state;
+    assert_int_equal(hide(first, 2, pages), 2); /* the region has a table of Loam's */
+    total = 2 + hide(second, 2, &pages[2]);
+    assert_int_equal(total, 3);
+    check_types();
+    change(0x1010000, 0x1801000);
+    check_types();
+    assert_true(is_hidden(0x1011) && is_hidden(0x1805));
+    assert_int_equal(reveal(pages, 3, pages), 4);
+    check_types();
+    check_type(0x1800000, 12); /* not restored to a large page */
+    assert_int_equal(hide(&second[2], 1, pages), 1);
+    assert_int_equal(reveal(pages, 1, pages), 1);
+    change(0x1010000, 0x1801000);
+    check_types();
+    after = fake_parent_map_copy(&after_count);
+    assert_int_equal(before_count, after_count);
+    assert_memory_equal(before, after, before_count * sizeof(*before));
+    free(before);
+    free(after);
+}
+
+/* Large pages of a region are told apart, then none is: as often as one likes. */
+static void tables_for_types_come_back(void **state)
+{
+    unsigned shift;
+
+    (void)state;
+    for (unsigned i = 0; i < 4 * PARENT_MAP_TYPE_TABLES; i++) {
+        fake_memory_type = i % 2 ? by_address : NULL;
+        change(0, ~0ull);
+        if (i % 2)
+            check_type(GIB + 0x1010000, 12);
+        else
+            assert_true(fake_parent_type(GIB + 0x1010000, &shift) == WB && shift == 30);
+    }
+}
+
+static enum memory_type alternating(uint64_t spa)
+{
+    return spa < FAKE_TYPES_END ? (spa & 0x10000 ? UC : WB) : UC;
+}
+
+static void without_tables_uncacheable(void **state)
+{
+    unsigned shift, split = 0;
+
+    (void)state;
+    fake_memory_type = alternating;
+    change(0, ~0ull);
+    for (uint64_t gpa = 0; gpa < FAKE_MEMORY_SIZE; gpa += HV_LARGE_PAGE_SIZE)
+        if (gpa >> 12 < FAKE_OWN_PFN || gpa >> 12 > FAKE_OWN_PFN + FAKE_OWN_PAGES) {
+            enum memory_type type = fake_parent_type(gpa, &shift);
+
+            assert_int_equal(type, shift == 12 ? WB : UC);
+            split += shift == 12;
+        }
+    for (uint64_t gpa = FAKE_MEMORY_SIZE; gpa < FAKE_TYPES_END; gpa += HV_LARGE_PAGE_SIZE) {
+        fake_parent_type(gpa, &shift);
+        split += shift == 12;
+    }
+    assert_in_range(split, PARENT_MAP_TYPE_TABLES - 8, PARENT_MAP_TYPE_TABLES);
+    fake_memory_type = by_address;
+    change(0, ~0ull);
+    leaves_have_one_type(state);
+}
+
+/* Regions that are filled when they are touched, and make way for others with their tables. */
+static void types_of_regions_on_demand(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3 * PARENT_MAP_TYPE_TABLES; round++) {
+        assert_int_equal(parent_map_fault(GIB, false), PARENT_MAP_RETRY);
+        check_type(GIB + 0x100F000, 12);
+        check_type(GIB + 0x1010000, 12);
+        for (uint64_t i = 0; i < PARENT_MAP_POOL_PAGES; i++)
+            assert_int_equal(parent_map_fault(0x8000000000 + (i << 30), false), PARENT_MAP_RETRY);
+        check_type(0x8000000000, 21);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +668,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(faults, start, stop),
         cmocka_unit_test_setup_teardown(protected_page, start, stop),
         cmocka_unit_test_setup_teardown(regions_on_demand, start_small_pages, stop),
+        cmocka_unit_test_setup_teardown(leaves_have_one_type, start_types, stop_types),
+        cmocka_unit_test_setup_teardown(protected_page_has_its_type, start_types, stop_types),
+        cmocka_unit_test_setup_teardown(protected_page_among_types, start_types, stop_types),
+        cmocka_unit_test_setup_teardown(types_survive_deposits, start_types, stop_types),
+        cmocka_unit_test_setup_teardown(tables_for_types_come_back, start_types, stop_types),
+        cmocka_unit_test_setup_teardown(without_tables_uncacheable, start_types, stop_types),
+        cmocka_unit_test_setup_teardown(types_of_regions_on_demand, start_types_small_pages, stop_types),
         cmocka_unit_test_setup_teardown(shoot_down_waits_for_those_who_run, start, stop),
         cmocka_unit_test_setup_teardown(shoot_down_waits_for_accesses, start, stop),
     };

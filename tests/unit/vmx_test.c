@@ -561,6 +561,62 @@ static void test_refused_states(void **state)
     assert_int_equal(vmx_vendor.interrupted_event(vp), event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
 }
 
+static void set_mtrrs(uint64_t default_type)
+{
+    fake_msr_set(MSR_MTRR_CAP, 0x502);
+    fake_msr_set(MSR_MTRR_DEF_TYPE, default_type);
+    for (unsigned i = 0; i < 4; i++)
+        fake_msr_set(MSR_MTRR_PHYS_BASE0 + i, 0);
+    fake_msr_set(MSR_MTRR_FIX64K, 0);
+    fake_msr_set(MSR_MTRR_FIX16K_80000, 0);
+    fake_msr_set(MSR_MTRR_FIX16K_A0000, 0);
+    for (uint32_t msr = MSR_MTRR_FIX4K_C0000; msr <= MSR_MTRR_FIX4K_F8000; msr++)
+        fake_msr_set(msr, 0);
+}
+
+/* The parent's leaves repeat the MTRRs, with IPAT = 0, and follow them whenever they are enabled. */
+static void test_memory_types(void **state)
+{
+    const uint64_t uc = vmx_vendor.nested.leaf(0x200000, HV_MAP_GPA_READABLE, true, MEMORY_UNCACHEABLE);
+    uint64_t first, end;
+
+    (void)state;
+    assert_int_equal(uc, 0x200081);
+    assert_int_equal(vmx_vendor.nested.leaf(0, HV_MAP_GPA_READABLE, false, MEMORY_WRITE_BACK), 0x31);
+    set_mtrrs(0x006); /* off */
+    assert_true(vmx_vendor.nested.load_types(&first, &end));
+    assert_int_equal(vmx_vendor.nested.type(0, 1ull << 39), MEMORY_UNCACHEABLE);
+    set_mtrrs(0x806);
+    assert_true(vmx_vendor.nested.load_types(&first, &end));
+    assert_true(first == 0 && end == ~0ull);
+    assert_int_equal(vmx_vendor.nested.type(0, 1ull << 39), MEMORY_WRITE_BACK);
+    fake_msr_set(MSR_MTRR_PHYS_BASE0, 0xC0000000);
+    fake_msr_set(MSR_MTRR_PHYS_BASE0 + 1, 0x3FC0000800 | 0xC000000000);
+    fake_msr_set(MSR_MTRR_DEF_TYPE, 0x006); /* about to change */
+    assert_false(vmx_vendor.nested.load_types(&first, &end));
+    assert_int_equal(vmx_vendor.nested.type(0, 1ull << 39), MEMORY_WRITE_BACK);
+    fake_msr_set(MSR_MTRR_DEF_TYPE, 0x806);
+    assert_true(vmx_vendor.nested.load_types(&first, &end));
+    assert_true(first == 0xC0000000 && end == 0x100000000);
+    assert_int_equal(vmx_vendor.nested.type(0xC0000000, 0x40000000), MEMORY_UNCACHEABLE);
+    assert_int_equal(vmx_vendor.nested.type(0x80000000, 0x80000000), MEMORY_MIXED);
+    assert_false(vmx_vendor.nested.load_types(&first, &end)); /* another processor's */
+}
+
+static void test_parent_msr_exits(void **state)
+{
+    const uint8_t *writes;
+
+    (void)state;
+    vp->is_parent = true;
+    vmx_vendor.vp_initialize(vp);
+    writes = (const uint8_t *)fields[VMCS_MSR_BITMAP] + 2048;
+    for (uint32_t msr = 0x200; msr <= 0x2FF; msr++)
+        assert_int_equal(writes[msr / 8] >> msr % 8 & 1, msr < 0x240 || msr == 0x250 || msr == 0x258 ||
+                                                             msr == 0x259 || (msr >= 0x268 && msr <= 0x26F) ||
+                                                             msr == 0x2FF);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -568,7 +624,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_unsupported),       TEST(test_cpuid),  TEST(test_controls), TEST(test_registers),
         TEST(test_swapped_registers), TEST(test_events), TEST(test_entries),  TEST(test_exits),
-        TEST(test_refused_states),
+        TEST(test_refused_states),    TEST(test_memory_types), TEST(test_parent_msr_exits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

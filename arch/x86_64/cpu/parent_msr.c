@@ -15,6 +15,7 @@
 #include "kernel/local_apic.h"
 #include "kernel/lock.h"
 #include "kernel/log.h"
+#include "kernel/parent_map.h"
 #include "kernel/vp.h"
 
 #define PATCH_MAXIMUM 16384u /* larger than any microcode patch of the vendor so far */
@@ -163,6 +164,15 @@ static bool deny_write(struct vp *vp, uint64_t value)
     return false;
 }
 
+/* Exits only where the parent's map has to repeat what the MTRRs say. */
+static bool write_mtrr(uint32_t msr, uint64_t value)
+{
+    if (!wrmsr_safe(msr, value))
+        return false;
+    parent_map_load_types();
+    return true;
+}
+
 static const struct {
     uint32_t msr;
     bool (*read)(struct vp *vp, uint64_t *value); /* NULL: the hardware's */
@@ -192,8 +202,17 @@ bool parent_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
     return rdmsr_safe(msr, value);
 }
 
+static bool is_mtrr(uint32_t msr)
+{
+    return (msr >= MSR_MTRR_PHYS_BASE0 && msr <= MSR_MTRR_PHYS_MASK31) || msr == MSR_MTRR_FIX64K ||
+           msr == MSR_MTRR_FIX16K_80000 || msr == MSR_MTRR_FIX16K_A0000 || msr == MSR_MTRR_DEF_TYPE ||
+           (msr >= MSR_MTRR_FIX4K_C0000 && msr <= MSR_MTRR_FIX4K_F8000);
+}
+
 bool parent_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
+    if (is_mtrr(msr))
+        return write_mtrr(msr, value);
     for (unsigned i = 0; i < sizeof policy / sizeof policy[0]; i++)
         if (policy[i].msr == msr && policy[i].write)
             return policy[i].write(vp, value);

@@ -673,16 +673,14 @@ static void host_window(bool interrupts)
 #define ENTRY_WRITABLE 0x2ull
 #define ENTRY_USER 0x4ull
 #define ENTRY_CACHE_DISABLE 0x18ull /* PCD and PWT: the host PAT's UC */
-#define ENTRY_ACCESSED 0x20ull
-#define ENTRY_DIRTY 0x40ull
 #define ENTRY_LARGE 0x80ull
 #define ENTRY_NO_EXECUTE (1ull << 63)
 
-static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, bool uncached)
+static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, enum memory_type type)
 {
     return spa | ENTRY_PRESENT | ENTRY_USER | (access & HV_MAP_GPA_WRITABLE ? ENTRY_WRITABLE : 0) |
            (access & HV_MAP_GPA_EXECUTABLE ? 0 : ENTRY_NO_EXECUTE) | (large ? ENTRY_LARGE : 0) |
-           (uncached ? ENTRY_CACHE_DISABLE : 0);
+           (type == MEMORY_WRITE_BACK ? 0 : ENTRY_CACHE_DISABLE);
 }
 
 static uint64_t nested_table(uint64_t spa)
@@ -698,14 +696,17 @@ static uint32_t nested_access(uint64_t entry)
            (entry & ENTRY_NO_EXECUTE ? 0 : HV_MAP_GPA_EXECUTABLE);
 }
 
-static bool nested_accessed(uint64_t entry)
+/* The MTRRs count for guests as for the host (15.25.8). */
+static enum memory_type nested_type(uint64_t spa, uint64_t size)
 {
-    return (entry & ENTRY_ACCESSED) != 0;
+    (void)spa, (void)size;
+    return MEMORY_WRITE_BACK;
 }
 
-static bool nested_dirty(uint64_t entry)
+static bool nested_load_types(uint64_t *first, uint64_t *end)
 {
-    return (entry & ENTRY_DIRTY) != 0;
+    (void)first, (void)end;
+    return false;
 }
 
 const struct vendor svm_vendor = {
@@ -734,14 +735,13 @@ const struct vendor svm_vendor = {
     .set_nested_root = set_nested_root,
     .host_window = host_window,
     .host_wait = svm_wait,
-    .nested =
-        {
-                 .leaf = nested_leaf,
-                 .table = nested_table,
-                 .access = nested_access,
-                 .large = ENTRY_LARGE,
-                 .accessed = nested_accessed,
-                 .dirty = nested_dirty,
-                 },
+    .nested = {
+        .leaf = nested_leaf,
+        .table = nested_table,
+        .access = nested_access,
+        .large = ENTRY_LARGE,
+        .type = nested_type,
+        .load_types = nested_load_types,
+    },
     .has_vmmcall = true,
 };

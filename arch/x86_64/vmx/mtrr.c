@@ -29,14 +29,6 @@ static const struct {
     {MSR_MTRR_FIX4K_F8000,      0xF8000, 0x1000 },
 };
 
-int mtrr_fixed_index(uint32_t msr)
-{
-    for (unsigned i = 0; i < MTRR_FIXED; i++)
-        if (fixed_ranges[i].msr == msr)
-            return (int)i;
-    return -1;
-}
-
 void mtrr_read(struct mtrrs *mtrrs, unsigned address_bits)
 {
     uint64_t capability = rdmsr(MSR_MTRR_CAP);
@@ -103,24 +95,81 @@ static enum memory_type variable_type(const struct mtrrs *mtrrs, uint64_t spa, u
     return type == MEMORY_MIXED ? (enum memory_type)(mtrrs->default_type & TYPE_MASK) : type;
 }
 
+bool mtrr_enabled(const struct mtrrs *mtrrs)
+{
+    return (mtrrs->default_type & DEFAULT_ENABLE) != 0;
+}
+
 /* The type at `spa`, which ends not before *end. */
 static enum memory_type type_at(const struct mtrrs *mtrrs, uint64_t spa, uint64_t *end)
 {
     *end = ~0ull;
-    if (!(mtrrs->default_type & DEFAULT_ENABLE))
+    if (!mtrr_enabled(mtrrs))
         return MEMORY_UNCACHEABLE;
     if (spa < ONE_MIB && (mtrrs->default_type & DEFAULT_FIXED_ENABLE))
         return fixed_type(mtrrs, spa, end);
     return variable_type(mtrrs, spa, end);
 }
 
-enum memory_type mtrr_type(const struct mtrrs *mtrrs, uint64_t spa, uint64_t size)
+void mtrr_evaluate(const struct mtrrs *mtrrs, struct mtrr_types *types)
 {
-    uint64_t end, last = spa + size;
-    enum memory_type type = type_at(mtrrs, spa, &end);
+    uint64_t spa = 0, end;
 
-    while (end < last)
-        if (type_at(mtrrs, end, &end) != type)
-            return MEMORY_MIXED;
-    return type;
+    types->count = 0;
+    for (unsigned steps = 1; spa >> mtrrs->address_bits == 0; steps++, spa = end) {
+        enum memory_type type = type_at(mtrrs, spa, &end);
+
+        if (steps == MTRR_RANGES) {
+            type = MEMORY_UNCACHEABLE;
+            end = ~0ull;
+        }
+        if (types->count == 0 || types->ranges[types->count - 1].type != type)
+            types->ranges[types->count++].type = type;
+        types->ranges[types->count - 1].end = end;
+    }
+    types->ranges[types->count - 1].end = ~0ull;
+}
+
+/* Number of the range that `spa` lies in. */
+static unsigned range_at(const struct mtrr_types *types, uint64_t spa)
+{
+    unsigned low = 0, high = types->count - 1;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+
+        if (spa < types->ranges[middle].end)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+enum memory_type mtrr_type(const struct mtrr_types *types, uint64_t spa, uint64_t size)
+{
+    unsigned range = range_at(types, spa);
+
+    return spa + size <= types->ranges[range].end ? types->ranges[range].type : MEMORY_MIXED;
+}
+
+bool mtrr_difference(const struct mtrr_types *one, const struct mtrr_types *other, uint64_t *first, uint64_t *end)
+{
+    unsigned i = 0, left = one->count, other_left = other->count;
+
+    for (*first = 0; i < one->count && i < other->count && one->ranges[i].type == other->ranges[i].type; i++) {
+        *first = one->ranges[i].end < other->ranges[i].end ? one->ranges[i].end : other->ranges[i].end;
+        if (one->ranges[i].end != other->ranges[i].end)
+            break;
+    }
+    *end = ~0ull;
+    while (left > 0 && other_left > 0 && one->ranges[--left].type == other->ranges[--other_left].type) {
+        uint64_t begin = left > 0 ? one->ranges[left - 1].end : 0;
+        uint64_t other_begin = other_left > 0 ? other->ranges[other_left - 1].end : 0;
+
+        *end = begin > other_begin ? begin : other_begin;
+        if (begin != other_begin)
+            break;
+    }
+    return *first < *end;
 }

@@ -73,6 +73,11 @@ static const struct {
     {MSR_APIC_BASE,       MSR_APIC_BASE,       false, true},
     {MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, true,  true},
     {MSR_UPDATE_TRIGGER,  MSR_UPDATE_TRIGGER,  false, true},
+    {MSR_MTRR_PHYS_BASE0, MSR_MTRR_PHYS_MASK31, false, true},
+    {MSR_MTRR_FIX64K,     MSR_MTRR_FIX64K,     false, true},
+    {MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, false, true},
+    {MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000, false, true},
+    {MSR_MTRR_DEF_TYPE,   MSR_MTRR_DEF_TYPE,   false, true},
     {MSR_X2APIC_ICR,      MSR_X2APIC_ICR,      false, true},
     {MSR_VMX_FIRST,       MSR_VMX_LAST,        true,  true},
 };
@@ -737,16 +742,14 @@ static void host_window(bool interrupts)
 #define ENTRY_READ 0x1ull
 #define ENTRY_WRITE 0x2ull
 #define ENTRY_EXECUTE 0x4ull
-#define ENTRY_WRITE_BACK (6ull << 3)
+#define ENTRY_TYPE_SHIFT 3
 #define ENTRY_LARGE 0x80ull
-#define ENTRY_ACCESSED 0x100ull
-#define ENTRY_DIRTY 0x200ull
 
-static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, bool uncached)
+static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, enum memory_type type)
 {
     return spa | (access & HV_MAP_GPA_READABLE ? ENTRY_READ : 0) | (access & HV_MAP_GPA_WRITABLE ? ENTRY_WRITE : 0) |
            (access & HV_MAP_GPA_EXECUTABLE ? ENTRY_EXECUTE : 0) | (large ? ENTRY_LARGE : 0) |
-           (uncached ? 0 : ENTRY_WRITE_BACK);
+           (uint64_t)type << ENTRY_TYPE_SHIFT;
 }
 
 static uint64_t nested_table(uint64_t spa)
@@ -758,16 +761,6 @@ static uint32_t nested_access(uint64_t entry)
 {
     return (entry & ENTRY_READ ? HV_MAP_GPA_READABLE : 0) | (entry & ENTRY_WRITE ? HV_MAP_GPA_WRITABLE : 0) |
            (entry & ENTRY_EXECUTE ? HV_MAP_GPA_EXECUTABLE : 0);
-}
-
-static bool nested_accessed(uint64_t entry)
-{
-    return (entry & ENTRY_ACCESSED) != 0;
-}
-
-static bool nested_dirty(uint64_t entry)
-{
-    return (entry & ENTRY_DIRTY) != 0;
 }
 
 const struct vendor vmx_vendor = {
@@ -797,13 +790,12 @@ const struct vendor vmx_vendor = {
     .host_window = host_window,
     .host_wait = vmx_wait,
     .has_deadline = true,
-    .nested =
-        {
-                 .leaf = nested_leaf,
-                 .table = nested_table,
-                 .access = nested_access,
-                 .large = ENTRY_LARGE,
-                 .accessed = nested_accessed,
-                 .dirty = nested_dirty,
-                 },
+    .nested = {
+        .leaf = nested_leaf,
+        .table = nested_table,
+        .access = nested_access,
+        .large = ENTRY_LARGE,
+        .type = vmx_memory_type,
+        .load_types = vmx_load_memory_types,
+    },
 };

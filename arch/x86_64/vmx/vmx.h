@@ -72,6 +72,10 @@ const char *vmx_refused_state(void);
 #define VMX_CHECKS_ENTRIES false
 #endif
 
+/* memory_type.c: see struct nested_format */
+enum memory_type vmx_memory_type(uint64_t spa, uint64_t size);
+bool vmx_load_memory_types(uint64_t *first, uint64_t *end);
+
 /* vmx_exit.c */
 void vmx_decode_exit(uint32_t reason, struct vp_exit *exit);
 
