@@ -28,15 +28,15 @@ $(call unit_test,extended_state_test,tests/unit/extended_state_test.c tests/unit
 $(call unit_test,child_policy_test,tests/unit/child_policy_test.c tests/unit/fake_guest.c \
     $(addprefix arch/x86_64/cpu/,child_control.c child_cpuid.c child_msr.c extended_state.c speculation.c) \
     kernel/interrupt.c $(LOCAL_APIC))
-$(call unit_test,svm_test,tests/unit/svm_test.c tests/unit/fake_guest.c $(wildcard arch/x86_64/svm/*.c) \
+$(call unit_test,svm_test,tests/unit/svm_test.c tests/unit/fake_guest.c $(addprefix arch/x86_64/svm/,svm.c svm_exit.c) \
     $(addprefix arch/x86_64/cpu/,child_control.c child_cpuid.c child_msr.c extended_state.c instruction.c speculation.c) \
     arch/x86_64/mm/guest_walk.c kernel/interrupt.c $(LOCAL_APIC))
 
-$(call unit_test,vmx_test,tests/unit/vmx_test.c tests/unit/fake_guest.c $(wildcard arch/x86_64/vmx/*.c) \
+$(call unit_test,vmx_test,tests/unit/vmx_test.c tests/unit/fake_guest.c $(filter-out %_parent_msr.c,$(wildcard arch/x86_64/vmx/*.c)) \
     $(addprefix arch/x86_64/cpu/,child_control.c child_cpuid.c child_msr.c extended_state.c instruction.c speculation.c) \
     arch/x86_64/mm/guest_walk.c kernel/interrupt.c $(LOCAL_APIC))
 $(call unit_test,parent_msr_test,tests/unit/parent_msr_test.c tests/unit/fake_guest.c \
-    arch/x86_64/cpu/parent_msr.c arch/x86_64/mm/guest_walk.c $(LOCAL_APIC))
+    arch/x86_64/cpu/parent_msr.c arch/x86_64/svm/svm_parent_msr.c arch/x86_64/vmx/vmx_parent_msr.c arch/x86_64/mm/guest_walk.c $(LOCAL_APIC))
 $(call unit_test,mtrr_test,tests/unit/mtrr_test.c arch/x86_64/vmx/mtrr.c)
 
 $(call unit_test,acpi_test,tests/unit/acpi_test.c arch/x86_64/boot/acpi.c)

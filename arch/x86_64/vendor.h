@@ -128,6 +128,13 @@ struct nested_format {
     bool (*load_types)(uint64_t *first, uint64_t *end);
 };
 
+/* An MSR that is not the parent's alone. NULL: reads, or writes, do not exit. False: #GP(0). */
+struct parent_msr {
+    uint32_t first, last;
+    bool (*read)(struct vp *vp, uint32_t msr, uint64_t *value);
+    bool (*write)(struct vp *vp, uint32_t msr, uint64_t value);
+};
+
 struct vendor {
     const char *name; /* "AMD-V", "VT-x" */
 
@@ -195,6 +202,7 @@ struct vendor {
     void (*host_wait)(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen);
 
     struct nested_format nested;
+    const struct parent_msr *parent_msrs; /* the last one is all zeros */
     bool has_deadline; /* run() ends when the VP's APIC timer is due */
     bool has_vmmcall; /* the guest's hypercall instruction is VMMCALL, not VMCALL */
 };

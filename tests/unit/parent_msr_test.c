@@ -13,6 +13,9 @@
 #include "kernel/parent_map.h"
 #include "tests/unit/fake_guest.h"
 
+extern const struct parent_msr svm_parent_msrs[], vmx_parent_msrs[];
+static const struct vendor amd = {.parent_msrs = svm_parent_msrs}, intel = {.parent_msrs = vmx_parent_msrs};
+static const struct vendor *fake_vendor;
 static unsigned loads;
 
 /* --- the rest of the image --- */
@@ -45,6 +48,8 @@ static int setup(void **state)
 
     (void)state;
     fake_guest_start(1);
+    fake_vendor = vendor;
+    vendor = &intel;
     fake_msr_clear();
     for (unsigned i = 0; i < sizeof msrs / sizeof msrs[0]; i++)
         fake_msr_set(msrs[i], 0);
@@ -55,6 +60,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    vendor = fake_vendor;
     fake_guest_stop();
     return 0;
 }
@@ -82,11 +88,38 @@ static void test_refused_and_others(void **state)
     assert_int_equal(loads, 0);
 }
 
+/* The parent sees a processor whose firmware disabled virtualization, and cannot turn it on beneath itself. */
+static void test_virtualization_is_hidden(void **state)
+{
+    uint64_t value;
+
+    (void)state;
+    assert_true(parent_msr_read(fake_vp(0), MSR_FEATURE_CONTROL, &value));
+    assert_int_equal(value, FEATURE_CONTROL_LOCKED);
+    assert_false(parent_msr_write(fake_vp(0), MSR_FEATURE_CONTROL, 5));
+    for (uint32_t msr = MSR_VMX_FIRST; msr <= MSR_VMX_LAST; msr++)
+        assert_false(parent_msr_read(fake_vp(0), msr, &value));
+    vendor = &amd;
+    assert_true(parent_msr_read(fake_vp(0), MSR_VM_CR, &value));
+    assert_int_equal(value, VM_CR_LOCK | VM_CR_SVM_DISABLED);
+    assert_false(parent_msr_write(fake_vp(0), MSR_VM_CR, 0));
+    assert_false(parent_msr_read(fake_vp(0), MSR_VM_HSAVE_PA, &value));
+    assert_false(parent_msr_write(fake_vp(0), MSR_VM_HSAVE_PA, 0x1000));
+    /* Memory encryption, of which the processor has it. */
+    fake_msr_set(MSR_SYSCFG, SYSCFG_MEMORY_ENCRYPTION | 1);
+    assert_true(parent_msr_read(fake_vp(0), MSR_SYSCFG, &value));
+    assert_int_equal(value, 1);
+    assert_false(parent_msr_write(fake_vp(0), MSR_SYSCFG, SYSCFG_MEMORY_ENCRYPTION));
+    assert_true(parent_msr_write(fake_vp(0), MSR_SYSCFG, 2));
+    assert_int_equal(fake_msr_get(MSR_SYSCFG), SYSCFG_MEMORY_ENCRYPTION | 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_mtrr_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_and_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_virtualization_is_hidden, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,8 @@ void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen
     (void)word, (void)nmis, (void)seen;
 }
 
+const struct parent_msr svm_parent_msrs[] = {{0, 0, NULL, NULL}};
+
 uint64_t physical_of_image(const void *pointer)
 {
     return (uintptr_t)pointer;

@@ -11,7 +11,11 @@ void parent_exit(struct vp *vp, const struct vp_exit *exit);
 /* parent_cpuid.c: the hardware's answer with what Loam hides and adds. Result: EAX, EBX, ECX, EDX. */
 void parent_cpuid(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 
-/* parent_msr.c. False: #GP(0). */
+/* parent_msr.c. False: #GP(0). The first four are for the vendors' tables. */
+bool parent_write_apic_base(struct vp *vp, uint32_t msr, uint64_t value);
+bool parent_write_icr(struct vp *vp, uint32_t msr, uint64_t value);
+bool parent_deny_read(struct vp *vp, uint32_t msr, uint64_t *value);
+bool parent_deny_write(struct vp *vp, uint32_t msr, uint64_t value);
 bool parent_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 bool parent_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 

@@ -77,23 +77,6 @@ static void msr_intercept(uint8_t *bitmap, uint32_t msr, bool read, bool write)
     bitmap[position / 8] = (uint8_t)((bitmap[position / 8] & ~(3u << position % 8)) | bits << position % 8);
 }
 
-/* What the parent may not do by itself; everything else is the hardware's (see cpu/parent_msr.c). */
-static const struct {
-    uint32_t msr;
-    bool read, write;
-} parent_intercepts[] = {
-    {MSR_EFER,         true,  true},
-    {MSR_APIC_BASE,    false, true},
-    {MSR_X2APIC_ICR,   false, true},
-    {MSR_SYSCFG,       true,  true},
-    {MSR_PATCH_LOADER, false, true},
-    {MSR_VM_CR,        true,  true},
-    {MSR_VM_IGNNE,     true,  true},
-    {MSR_SMM_CTL,      false, true},
-    {MSR_VM_HSAVE_PA,  true,  true},
-    {MSR_SVM_KEY,      true,  true},
-};
-
 /* MSRs that VMLOAD and VMSAVE swap: a child uses them directly. */
 static const uint32_t child_direct[] = {
     MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
@@ -137,9 +120,8 @@ static void initialize(void)
     on_tcg = running_on_tcg();
     child_cr_writes = child_cr4_watched() ? INTERCEPT_CR4 : 0;
 
-    for (unsigned i = 0; i < sizeof parent_intercepts / sizeof parent_intercepts[0]; i++)
-        msr_intercept(parent_msr_bitmap, parent_intercepts[i].msr, parent_intercepts[i].read,
-                      parent_intercepts[i].write);
+    for (const struct parent_msr *msr = svm_parent_msrs; msr->last != 0; msr++)
+        msr_intercept(parent_msr_bitmap, msr->first, msr->read != NULL, msr->write != NULL);
     memset(child_msr_bitmap, 0xFF, sizeof child_msr_bitmap);
     for (unsigned i = 0; i < sizeof child_direct / sizeof child_direct[0]; i++)
         msr_intercept(child_msr_bitmap, child_direct[i], false, false);
@@ -743,5 +725,6 @@ const struct vendor svm_vendor = {
         .type = nested_type,
         .load_types = nested_load_types,
     },
+    .parent_msrs = svm_parent_msrs,
     .has_vmmcall = true,
 };

@@ -16,4 +16,10 @@ bool svm_has_decode_assists(void);
 void svm_iret_reached(struct vmcb *vmcb);
 void svm_iret_stepped(struct vmcb *vmcb);
 
+/* svm_parent_msr.c: see struct vendor */
+extern const struct parent_msr svm_parent_msrs[];
+
+/* svm_parent_msr.c: see struct vendor */
+extern const struct parent_msr svm_parent_msrs[];
+
 #endif

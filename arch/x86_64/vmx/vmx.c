@@ -65,23 +65,6 @@ static void msr_exits(uint8_t *bitmap, uint32_t msr, bool read, bool write)
     writes[bit / 8] = (uint8_t)((writes[bit / 8] & ~(1u << bit % 8)) | (unsigned)write << bit % 8);
 }
 
-/* What the parent may not do by itself; everything else is the hardware's (see cpu/parent_msr.c). */
-static const struct {
-    uint32_t first, last;
-    bool read, write;
-} parent_exits[] = {
-    {MSR_APIC_BASE,       MSR_APIC_BASE,       false, true},
-    {MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, true,  true},
-    {MSR_UPDATE_TRIGGER,  MSR_UPDATE_TRIGGER,  false, true},
-    {MSR_MTRR_PHYS_BASE0, MSR_MTRR_PHYS_MASK31, false, true},
-    {MSR_MTRR_FIX64K,     MSR_MTRR_FIX64K,     false, true},
-    {MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, false, true},
-    {MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000, false, true},
-    {MSR_MTRR_DEF_TYPE,   MSR_MTRR_DEF_TYPE,   false, true},
-    {MSR_X2APIC_ICR,      MSR_X2APIC_ICR,      false, true},
-    {MSR_VMX_FIRST,       MSR_VMX_LAST,        true,  true},
-};
-
 /* MSRs that the VMCS switches, or leaving the child does: it uses them directly. */
 static const struct {
     uint32_t msr;
@@ -104,9 +87,9 @@ static void initialize(void)
     vmx_capability_initialize();
     timer_shift = rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
     keeps_interrupts = running_on_bochs();
-    for (unsigned i = 0; i < sizeof parent_exits / sizeof parent_exits[0]; i++)
-        for (uint32_t msr = parent_exits[i].first; msr <= parent_exits[i].last; msr++)
-            msr_exits(parent_msr_bitmap, msr, parent_exits[i].read, parent_exits[i].write);
+    for (const struct parent_msr *range = vmx_parent_msrs; range->last != 0; range++)
+        for (uint32_t msr = range->first; msr <= range->last; msr++)
+            msr_exits(parent_msr_bitmap, msr, range->read != NULL, range->write != NULL);
     memset(child_msr_bitmap, 0xFF, sizeof child_msr_bitmap);
     for (unsigned i = 0; i < sizeof child_direct / sizeof child_direct[0]; i++)
         msr_exits(child_msr_bitmap, child_direct[i].msr, false, !child_direct[i].write);
@@ -789,6 +772,7 @@ const struct vendor vmx_vendor = {
     .set_nested_root = set_nested_root,
     .host_window = host_window,
     .host_wait = vmx_wait,
+    .parent_msrs = vmx_parent_msrs,
     .has_deadline = true,
     .nested = {
         .leaf = nested_leaf,

@@ -76,6 +76,9 @@ const char *vmx_refused_state(void);
 enum memory_type vmx_memory_type(uint64_t spa, uint64_t size);
 bool vmx_load_memory_types(uint64_t *first, uint64_t *end);
 
+/* vmx_parent_msr.c: see struct vendor */
+extern const struct parent_msr vmx_parent_msrs[];
+
 /* vmx_exit.c */
 void vmx_decode_exit(uint32_t reason, struct vp_exit *exit);
 
