@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-#   make run    build everything and boot Loam in QEMU with a parent and a demo child
+#   make run    build everything and boot Loam in QEMU with a parent and a demo child (VENDOR=intel: in Bochs)
 #   make test   build everything and run every test; ends with "N passed, N failed"
 #   make soak   the same with repetitions that take hours
 #
@@ -80,10 +80,13 @@ unit-tests: $(UNIT_TESTS)
 fuzzers: $(FUZZERS)
 test-programs: $(TEST_PROGRAMS)
 
+# On AMD-V (amd) in QEMU or VT-x (intel) in Bochs.
+VENDOR := amd
+
 run:
 	@tools/packages
 	$(MAKE) all
-	tools/run-loam
+	tools/run-loam $(VENDOR)
 
 # Everything that the tests need, then all of them. TESTS narrows them down, e.g. make test TESTS="unit/ide boot/".
 test:
@@ -91,15 +94,21 @@ test:
 	$(MAKE) all unit-tests fuzzers test-programs
 	tests/run $(TESTS)
 
+# The whole-system tests alone: AMD-V in QEMU, VT-x in Bochs, and VT-x with what takes hours there.
+test-svm test-vmx test-vmx-full: test-%:
+	@tools/packages
+	$(MAKE) all test-programs
+	tests/run --lane $* $(TESTS)
+
 # The whole-system tests, with what takes hours: many kills, processors off and on, crashes. Results: docs/soak.md.
 soak:
 	@tools/packages
 	$(MAKE) all test-programs
-	SOAK=1 tests/run boot/
+	SOAK=1 tests/run --lane svm
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all programs unit-tests fuzzers test-programs clean run test
+.PHONY: all programs unit-tests fuzzers test-programs clean run test test-svm test-vmx test-vmx-full soak
 .DELETE_ON_ERROR:
 -include $(sort $(OBJECTS:.o=.d))

@@ -19,7 +19,9 @@ import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests/boot"))
-from machine import BUILD, Failure, Machine, build_esp, build_initramfs, cloud_kernel, driver, expect, newest  # noqa: E402
+from check import Failure, expect  # noqa: E402
+from images import BUILD, build_disk, build_initramfs, cloud_kernel, driver, newest  # noqa: E402
+from machine import Machine  # noqa: E402
 
 MIB = 1 << 20
 PARENT_MEMORY = 2048  # MiB
@@ -62,8 +64,8 @@ class Bench:
             f"program:usr/bin/loam-switch={BUILD}/bin/loam-switch", f"usr/bin/tick={BUILD}/bench/tick",
             f"usr/bin/counters={BUILD}/bench/counters", f"usr/bin/stream={BUILD}/bench/stream",
             f"etc/passwd={TOP}/partitions/root/image/passwd", f"etc/group={TOP}/partitions/root/image/group", *entries)
-        esp = build_esp(self.path("esp.img"), image, cmdline="quiet", size=128)
-        return Machine(esp, memory=PARENT_MEMORY, extra=COUNTING)
+        disk = build_disk(self.path("disk.img"), image, cmdline="quiet", size=128)
+        return Machine(disk, memory=PARENT_MEMORY, extra=COUNTING)
 
     def configuration(self, name, **settings):
         """`entry` of tools/initramfs.py for a worker's configuration."""

@@ -6,12 +6,14 @@ import re
 import sys
 import tempfile
 
-from machine import BUILD, Machine, build_esp, expect
+from check import expect
+from images import BUILD, build_disk
+from machine import Machine
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-esp = build_esp(os.path.join(directory.name, "esp.img"), os.path.join(BUILD, "image/bare.img"))
+disk = build_disk(os.path.join(directory.name, "disk.img"), os.path.join(BUILD, "image/bare.img"))
 # The firmware gives 64-bit BARs an aperture of this size, aligned to it: at 512 GiB, as the emulator has 40 bits.
 APERTURE_MIB = 512 << 10
 
@@ -19,7 +21,7 @@ APERTURE_MIB = 512 << 10
 def high_device_memory(cpu):
     """Memory of a PCI device: what the parent writes there arrives at the device, and is read back."""
     shared = os.path.join(directory.name, "shared")
-    with Machine(esp, cpu=cpu, extra=(
+    with Machine(disk, cpu=cpu, extra=(
             "-fw_cfg", f"name=opt/ovmf/X-PciMmio64Mb,string={APERTURE_MIB}",
             "-object", f"memory-backend-file,id=memory,size=1M,share=on,mem-path={shared}",
             "-device", "ivshmem-plain,memdev=memory")) as machine:
@@ -48,7 +50,7 @@ def device_memory_above_512_gib_without_1_gib_pages():
 @suite.test
 def gaps_between_apic_ids():
     """Two of 126 possible processors: sockets of three cores, of which four ids each are taken."""
-    with Machine(esp, topology="maxcpus=126,sockets=42,cores=3,threads=1", extra=(
+    with Machine(disk, topology="maxcpus=126,sockets=42,cores=3,threads=1", extra=(
             "-device", "EPYC-x86_64-cpu,socket-id=40,die-id=0,core-id=1,thread-id=0")) as machine:
         machine.wait_for_shell()
         ids = re.findall(r"^apicid\s*: (\d+)$", machine.run("cat /proc/cpuinfo"), re.M)

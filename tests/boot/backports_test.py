@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 
-from machine import BUILD, TOP, Machine, build_esp, build_initramfs, cloud_kernel, driver, expect, newest
+from check import expect
+from images import BUILD, TOP, build_disk, build_initramfs, cloud_kernel, driver, newest
+from machine import Machine
 from suite import Skip, Suite, soak
 
 suite = Suite(__file__)
@@ -26,10 +28,10 @@ def fetch(*command):
 def parent(name, kernel, module):
     programs = [f"usr/bin/{program}={BUILD}/bin/{program}" for program in ("mshv_test", "exit_counts")]
     release = os.path.basename(kernel).removeprefix("vmlinuz-")
-    disk = [] if "backports" in module else ["module:virtio_pci", "module:virtio_blk"]
-    image = build_initramfs(os.path.join(directory.name, f"{name}.img"), *disk, f"module:{module}", *programs,
+    block = [] if "backports" in module else ["module:virtio_pci", "module:virtio_blk"]
+    image = build_initramfs(os.path.join(directory.name, f"{name}.img"), *block, f"module:{module}", *programs,
                             release=release)
-    return build_esp(os.path.join(directory.name, f"{name}-esp.img"), image, kernel=kernel, size=96)
+    return build_disk(os.path.join(directory.name, f"{name}-disk.img"), image, kernel=kernel, size=96)
 
 
 def run_guests(machine):
@@ -45,10 +47,9 @@ def exits_of_disk_reads(machine):
 @suite.test
 def newer_kernel():
     fetch("tests/driver/backports", BUILD, "only")
-    esp = parent("newer", newest(f"{FOLDER}/unpacked/boot/vmlinuz-*-cloud-amd64"),
+    disk = parent("newer", newest(f"{FOLDER}/unpacked/boot/vmlinuz-*-cloud-amd64"),
                  f"{FOLDER}/module/cloud-amd64/mshv_loam.ko")
-    # The newer kernel uses CMPXCHG16B everywhere, behind which this emulator leaves garbage in RFLAGS.
-    with Machine(esp, processors=2, cpu="EPYC,+svm,+npt,-cx16") as machine:
+    with Machine(disk, processors=2, cpu=Machine.FOR_KERNEL_6_12) as machine:
         machine.wait_for_shell()
         expect(machine.run("nproc") == "2", "the second processor did not come up")
         run_guests(machine)

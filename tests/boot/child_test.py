@@ -6,12 +6,14 @@ import random
 import sys
 import tempfile
 
-from machine import BUILD, Machine, build_esp, expect
+from check import expect
+from images import BUILD, build_disk
+from machine import Machine
 from suite import Suite, soak
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-esp = build_esp(os.path.join(directory.name, "esp.img"), os.path.join(BUILD, "image/parent.img"))
+disk = build_disk(os.path.join(directory.name, "disk.img"), os.path.join(BUILD, "image/parent.img"))
 
 CHILD = ('{"version": 1, "name": "NAME", "memory": 134217728, "kernel": {"path": "/boot/vmlinuz"}, '
          '"initrd": {"path": "/boot/child.img"}, "command_line": "console=ttyS0 quiet", '
@@ -41,7 +43,7 @@ def counters(machine):
 
 @suite.test
 def demo():
-    with Machine(esp) as machine:
+    with Machine(disk) as machine:
         machine.wait_for_shell()
         status, output = machine.try_run("demo", 900)
         expect(status == 0 and "demo: passed" in output, output + machine.try_run("cat /run/loam/switch.log")[1])
@@ -53,7 +55,7 @@ def demo():
 
 @suite.test
 def two_children_at_once():
-    with Machine(esp, processors=2) as machine:
+    with Machine(disk, processors=2) as machine:
         machine.wait_for_shell()
         workers = [start(machine, name) for name in ("one", "two")]
         for name in ("one", "two"):
@@ -70,11 +72,11 @@ def two_children_at_once():
 @suite.test
 def killed_workers_leave_nothing():
     moments = random.Random(KILL_SEED)
-    with Machine(esp) as machine:
+    with Machine(disk) as machine:
         machine.wait_for_shell()
         before = counters(machine)
         expect(not any(before.values()), before)
-        for kill in range(soak(5, 50)):
+        for kill in range(soak(5, 50, in_bochs=3)):
             worker = start(machine, "victim")
             if kill == 0:
                 wait_until(machine, "[ $(cat /sys/class/misc/loam/virtual_processors) = 1 ]")

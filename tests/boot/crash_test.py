@@ -7,13 +7,15 @@ import re
 import sys
 import tempfile
 
-from machine import (BOOT_SECONDS, BUILD, Machine, build_esp, build_initramfs, cloud_kernel, cloud_release, driver,
-                     expect)
+from check import expect
+from console import BOOT_SECONDS
+from images import BUILD, COMMAND_LINE, build_disk, build_initramfs, cloud_kernel, cloud_release, driver
+from lane import TECHNOLOGY
+from machine import Machine
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-COMMAND_LINE = "console=ttyS0 no_timer_check panic=1"
 
 
 def programs(*names):
@@ -29,10 +31,10 @@ def build():
                              *programs("kexec", "read_core", "spinning_guest"),
                              f"root/hidden_page_test.ko={BUILD}/hidden_page/{cloud_release()}/hidden_page_test.ko",
                              f"boot/vmlinuz={cloud_kernel()}", f"boot/crash.img={crash}", f"boot/again.img={again}")
-    return build_esp(os.path.join(directory.name, "esp.img"), parent, cmdline="crashkernel=192M", size=96)
+    return build_disk(os.path.join(directory.name, "disk.img"), parent, cmdline="crashkernel=192M", size=96)
 
 
-esp = build()
+disk = build()
 
 
 def start_vm(machine):
@@ -70,7 +72,7 @@ def expect_removed(machine, partitions):
 
 @suite.test
 def hidden_memory_as_the_kernel_reads_it():
-    with Machine(esp, memory=640) as machine:
+    with Machine(disk, memory=640) as machine:
         machine.wait_for_shell()
         page = hide_page(machine)
         expect_hidden(machine, "/proc/kcore", page)
@@ -86,7 +88,7 @@ def hidden_memory_as_the_kernel_reads_it():
 
 @suite.repeated(in_soak=30)
 def crash_kernel_with_a_running_vm():
-    with Machine(esp, processors=2, memory=640) as machine:
+    with Machine(disk, processors=2, memory=640) as machine:
         machine.wait_for_shell()
         page = hide_page(machine)
         start_vm(machine)
@@ -107,7 +109,7 @@ def crash_kernel_with_a_running_vm():
 @suite.repeated(in_soak=30)
 def kexec_with_a_running_vm():
     """The reboot notifier ends the VM and withdraws everything before the next kernel starts."""
-    with Machine(esp, processors=2) as machine:
+    with Machine(disk, processors=2) as machine:
         machine.wait_for_shell()
         start_vm(machine)
         machine.run("dmesg -n 7")
@@ -123,9 +125,9 @@ def kexec_with_a_running_vm():
 
 @suite.repeated(in_soak=10)
 def reboot_and_halt_with_a_running_vm():
-    with Machine(esp, processors=2, reboot=True) as machine:
+    with Machine(disk, processors=2, reboot=True) as machine:
         machine.wait_for_shell()
-        for command, last_words in (("reboot", r"Loam: starting"), ("halt", r"reboot: System halted")):
+        for command, last_words in (("reboot", r"Linux version"), ("halt", r"reboot: System halted")):
             start_vm(machine)
             machine.run("dmesg -n 7")
             start = len(machine.output)
@@ -134,7 +136,7 @@ def reboot_and_halt_with_a_running_vm():
             start = machine.wait_for(last_words, BOOT_SECONDS, start).end()
             if command == "reboot":
                 machine.wait_for_shell(start=start)
-        expect(machine.log().count("Loam on AMD-V") == 2 and "panic" not in machine.log(), machine.log())
+        expect(machine.log().count(f"Loam on {TECHNOLOGY}") == 2 and "panic" not in machine.log(), machine.log())
 
 
 sys.exit(suite.run())

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 
-from machine import BUILD, TOP, Machine, build_esp, build_initramfs, driver, expect
+from check import expect
+from images import BUILD, TOP, build_disk, build_initramfs, driver
+from machine import Machine
 from suite import Suite, soak
 
 suite = Suite(__file__)
@@ -21,9 +23,9 @@ def parent_image():
     return output
 
 
-def run_program(processors, threads="single"):
-    esp = build_esp(os.path.join(directory.name, "esp.img"), parent_image())
-    with Machine(esp, processors=processors, threads=threads) as machine:
+def run_program(processors, **options):
+    disk = build_disk(os.path.join(directory.name, "disk.img"), parent_image())
+    with Machine(disk, processors=processors, **options) as machine:
         machine.wait_for_shell()
         expect("mshv_loam" in machine.run("lsmod"), "the driver did not load")
         status, output = machine.try_run(f"KILLS={soak(100, 2000)} mshv_test", soak(600, 6000))
@@ -57,8 +59,8 @@ def on_loam_with_two_processors_at_once():
 @suite.test
 def refuses_to_load_without_loam():
     """The clear message of part 3, on the same image without the hypervisor."""
-    esp = build_esp(os.path.join(directory.name, "bare.img"), parent_image())
-    with Machine(esp, cpu="EPYC,-svm") as machine:
+    disk = build_disk(os.path.join(directory.name, "bare.img"), parent_image())
+    with Machine(disk, cpu=Machine.WITHOUT_VIRTUALIZATION) as machine:
         machine.wait_for_shell()
         expect("mshv_loam" not in machine.run("lsmod"), "the driver loaded without Loam")
         status, output = machine.try_run("insmod /lib/modules/mshv_loam.ko")

@@ -7,7 +7,9 @@ import sys
 import tempfile
 import time
 
-from machine import BUILD, Machine, build_esp, build_initramfs, cloud_release, driver, expect, newest, symbol_offset
+from check import expect
+from images import BUILD, build_disk, build_initramfs, cloud_release, driver, newest, symbol_offset
+from machine import Machine
 from suite import Suite
 
 suite = Suite(__file__)
@@ -21,7 +23,7 @@ MACHINE_CHECK = "0xb400000000000135 0x5 0x12345000 0"
 def parent(release, configuration=""):
     image = build_initramfs(os.path.join(directory.name, "parent.img"), f"module:{driver(release)}",
                             f"usr/bin/spinning_guest={BUILD}/bin/spinning_guest", release=release)
-    return build_esp(os.path.join(directory.name, "esp.img"), image, configuration, kernel=f"/boot/vmlinuz-{release}")
+    return build_disk(os.path.join(directory.name, "disk.img"), image, configuration, kernel=f"/boot/vmlinuz-{release}")
 
 
 def start_vm(machine, processor):

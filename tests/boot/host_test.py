@@ -5,26 +5,28 @@ import os
 import sys
 import tempfile
 
-from machine import BUILD, Machine, build_esp, build_initramfs, driver, expect
+from check import expect
+from images import BUILD, build_disk, build_initramfs, driver
+from machine import Machine
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-parent = build_initramfs(os.path.join(directory.name, "parent.img"), "module:virtio_pci", "module:virtio_blk",
-                         f"module:{driver()}", f"usr/bin/exit_counts={BUILD}/bin/exit_counts")
-esp = build_esp(os.path.join(directory.name, "esp.img"), parent)
+parent = build_initramfs(os.path.join(directory.name, "parent.img"), *Machine.DISK_MODULES, f"module:{driver()}",
+                         f"usr/bin/exit_counts={BUILD}/bin/exit_counts")
+disk = build_disk(os.path.join(directory.name, "disk.img"), parent)
 DISK_MIB = 32
 
 
 def exits_of_disk_reads(machine):
     """Exits of the parent's processors, by reason, while it reads from its disk."""
-    lines = machine.run(f"exit_counts /dev/vda {DISK_MIB}").splitlines()
+    lines = machine.run(f"exit_counts {Machine.DISK} {DISK_MIB}").splitlines()
     return {reason: int(count) for reason, count in (line.split() for line in lines)}
 
 
 @suite.test
 def log_sleep_and_exits_with_one_processor():
-    with Machine(esp, extra=("-global", "ICH9-LPC.disable_s3=0", "-global", "ICH9-LPC.disable_s4=0")) as machine:
+    with Machine(disk, extra=("-global", "ICH9-LPC.disable_s3=0", "-global", "ICH9-LPC.disable_s4=0")) as machine:
         machine.wait_for_shell()
         # What the hypervisor said on its serial port, its parent can read.
         said = [line.removeprefix("(loam) ") for line in machine.log().splitlines() if line.startswith("(loam) ")]
@@ -44,7 +46,7 @@ def log_sleep_and_exits_with_one_processor():
 @suite.test
 def exits_with_two_processors():
     """The local APIC's registers are trapped, and nothing else."""
-    with Machine(esp, processors=2) as machine:
+    with Machine(disk, processors=2) as machine:
         machine.wait_for_shell()
         exits = exits_of_disk_reads(machine)
         expect(exits.pop("hypercall") <= 4 and exits.pop("apic-access") == exits.pop("nested-fault") and not exits,

@@ -9,12 +9,15 @@ import re
 import sys
 import tempfile
 
-from machine import BOOT_SECONDS, BUILD, Machine, build_esp, expect
+from check import expect
+from console import BOOT_SECONDS
+from images import BUILD, build_disk
+from machine import Machine
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-esp = build_esp(os.path.join(directory.name, "esp.img"), os.path.join(BUILD, "image/parent.img"))
+disk = build_disk(os.path.join(directory.name, "disk.img"), os.path.join(BUILD, "image/parent.img"))
 
 CHILD_SECONDS = 400
 CREATE = ("loam vm create {} --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img "
@@ -28,7 +31,7 @@ class Parent:
     @classmethod
     def get(cls):
         if not cls.machine:
-            cls.machine = Machine(esp, processors=2).__enter__()
+            cls.machine = Machine(disk, processors=2).__enter__()
             cls.machine.wait_for_shell()
         return cls.machine
 

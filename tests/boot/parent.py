@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is expected of a parent, however Loam came beneath it."""
-from machine import BOOT_SECONDS, expect
+from check import expect
+from console import BOOT_SECONDS
+from lane import TECHNOLOGY
 
 
 def check_processors(machine, processors, cycles):
@@ -12,12 +14,12 @@ def check_processors(machine, processors, cycles):
             machine.run(f"echo 0 > {control} && echo 1 > {control}", 120)
     expect(machine.run("cat /sys/devices/system/cpu/online") == ("0" if processors == 1 else f"0-{processors - 1}"),
            "a processor did not come back")
-    expect(machine.run("grep -c svm /proc/cpuinfo || true") == "0", "the parent sees AMD-V")
+    expect(machine.run("grep -cw -e svm -e vmx /proc/cpuinfo || true") == "0", "the parent sees AMD-V or VT-x")
 
 
-def check_log(log, processors):
+def check_log(log, processors, technology=TECHNOLOGY):
     """The hypervisor's log of a parent that did nothing special."""
-    expect("Loam on AMD-V" in log, "the hypervisor did not start")
+    expect(f"Loam on {technology}" in log, "the hypervisor did not start")
     for processor in range(processors):
         expect(f"processor {processor} (APIC id" in log, f"processor {processor} was not taken over")
     expect("panic" not in log, log)

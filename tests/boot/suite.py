@@ -5,13 +5,18 @@ import sys
 import time
 import traceback
 
+from lane import LANE, VENDOR
+from vmx_lane import reason_to_skip
 
 SOAK = os.environ.get("SOAK") == "1"
 
 
-def soak(normally, in_soak):
-    """How often to do what finds more the longer it goes on: `make soak` is for hours, `make test` for minutes."""
-    return in_soak if SOAK else normally
+def soak(normally, in_soak, in_bochs=None):
+    """How often to do what finds more the longer it goes on: `make soak` is for hours, `make test` for minutes, and
+    Bochs is slow."""
+    if SOAK:
+        return in_soak
+    return in_bochs if in_bochs is not None and VENDOR == "vmx" else normally
 
 
 class Skip(Exception):
@@ -26,6 +31,10 @@ class Suite:
     def test(self, function):
         self.tests.append(function)
         return function
+
+    def only_on_bochs(self, function):
+        """A test of a machine that only Bochs has: it runs in the VT-x lane."""
+        return self.test(function) if VENDOR == "vmx" else function
 
     def concurrent(self, function):
         """A test on an emulator with a thread for each processor, which races with itself (docs/emulators.md): what
@@ -48,6 +57,10 @@ class Suite:
         failed = 0
         for function in self.tests:
             if len(sys.argv) > 1 and function.__name__ not in sys.argv[1:]:
+                continue
+            reason = reason_to_skip(LANE, f"{self.name}.{function.__name__}")
+            if reason:
+                print(f"SKIP {self.name}.{function.__name__}: {reason}", flush=True)
                 continue
             verdict = self.run_test(function, "failed once" if hasattr(function, "again") else "FAIL")
             if verdict == "failed once":
