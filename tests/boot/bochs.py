@@ -42,6 +42,7 @@ port_e9_hack: enabled=1
 
 
 class Bochs(Console):
+    """It always has a screen, and one chipset. Models of processors are those that `bochs-bin --help cpu` lists."""
     PATIENCE = 6
     USUAL = "corei7_haswell_4770"
     WITHOUT_VIRTUALIZATION = "p4_prescott_celeron_336"
@@ -69,8 +70,9 @@ class Bochs(Console):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.connection = None
         with open(os.path.join(self.directory, "bochsrc"), "w", encoding="ascii") as stream:
-            stream.write(CONFIGURATION.format(cpu=cpu, processors=processors, ips=INSTRUCTIONS_PER_SECOND, memory=memory,
-                                              rom=rom, port=self.listener.getsockname()[1], log=self.emulator_log))
+            stream.write(CONFIGURATION.format(
+                cpu=cpu, processors=processors, ips=INSTRUCTIONS_PER_SECOND, memory=memory, rom=rom,
+                port=self.listener.getsockname()[1], log=self.emulator_log))
         # The package has the debugger, which waits for a command.
         with open(os.path.join(self.directory, "commands"), "w", encoding="ascii") as stream:
             stream.write("c\n")

@@ -29,7 +29,11 @@ class Console:
         self.serial = 0
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -55,7 +59,10 @@ class Console:
         ready, _, _ = select.select([self.console], [], [], seconds)
         if not ready:
             return False
-        data = os.read(self.console, 65536)
+        try:
+            data = os.read(self.console, 65536)
+        except ConnectionResetError:  # the emulator has ended, with something unread
+            return False
         self.output += data
         return bool(data)
 
@@ -78,8 +85,8 @@ class Console:
 
     def wait_for_shell(self, seconds=BOOT_SECONDS, start=0):
         """
-        Another shell takes over that reads commands as a script, one after the other. The first one edits lines: it turns
-        the terminal to and fro between two modes, and what is typed in that moment may read as an end of file.
+        Another shell takes over that reads commands as a script, one after the other. The first one edits lines: it
+        turns the terminal to and fro between two modes, and what is typed in that moment may read as an end of file.
         """
         self.wait_for(r"^/ # ", seconds, start)
         start = len(self.output)

@@ -45,8 +45,8 @@ def build_initramfs(output, *entries, release=None):
 
 def build_disk(output, initramfs, configuration="", settings="", kernel=None, cmdline="", modules=None, size=64):
     """
-    A disk that starts Loam and a Linux parent on either firmware. UEFI: loam.efi, with these lines in loam.conf. BIOS: GRUB
-    with loam.mb2, these settings behind it, and these `modules`, lines of grub.cfg, instead of the parent.
+    A disk that starts Loam and a Linux parent on either firmware. UEFI: loam.efi, with these lines in loam.conf. BIOS:
+    GRUB with loam.mb2, these settings behind it, and these `modules`, lines of grub.cfg, instead of the parent.
     """
     command_line = f"{COMMAND_LINE} {cmdline}"
     if modules is None:
@@ -71,6 +71,6 @@ def build_disk(output, initramfs, configuration="", settings="", kernel=None, cm
 
 def symbol_offset(name):
     """Where a function or another symbol is in the hypervisor's image."""
-    listing = subprocess.run(["nm", os.path.join(BUILD, f"hypervisor/{VENDOR}/loam.elf")], check=True, capture_output=True,
-                             text=True).stdout
+    listing = subprocess.run(["nm", os.path.join(BUILD, f"hypervisor/{VENDOR}/loam.elf")], check=True,
+                             capture_output=True, text=True).stdout
     return int(re.search(rf"^(\w+) \w {name}$", listing, re.M).group(1), 16) - IMAGE_BASE
