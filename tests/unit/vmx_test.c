@@ -458,7 +458,10 @@ static void test_exits(void **state)
     fields[VMCS_GUEST_ES_ACCESS + 2 * VP_SS] = 3 << HV_SEGMENT_DPL_SHIFT;
     assert_false(exit_of(VMX_EXIT_VMCALL, 0).hypercall_allowed);
     assert_int_equal(exit_of(VMX_EXIT_VMXON, 0).reason, LOAM_EXIT_VIRTUALIZATION_INSTRUCTION);
+    assert_int_equal(exit_of(VMX_EXIT_SEAMCALL, 0).reason, LOAM_EXIT_VIRTUALIZATION_INSTRUCTION);
+    assert_int_equal(exit_of(VMX_EXIT_ENCLS, 0).reason, LOAM_EXIT_VIRTUALIZATION_INSTRUCTION);
     assert_int_equal(exit_of(VMX_EXIT_EPT_MISCONFIGURATION, 0).reason, LOAM_EXIT_OTHER);
+    assert_int_equal(exit_of(VMX_EXIT_COUNT, 0).reason, LOAM_EXIT_OTHER);
 }
 
 /* A state that the processor takes; what of it is spoilt has its name in the answer. */

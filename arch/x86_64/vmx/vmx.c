@@ -172,6 +172,23 @@ static uint64_t fixed_cr0(uint64_t value)
     return value | CR0_NE | CR0_ET;
 }
 
+/* The manual does not say that the fields of a cleared VMCS are zero (25.11.3). */
+static void clear_fields(void)
+{
+    static const uint16_t cleared[] = {
+        VMCS_TSC_OFFSET,           VMCS_EXCEPTION_BITMAP,       VMCS_PAGE_FAULT_MASK,      VMCS_PAGE_FAULT_MATCH,
+        VMCS_CR3_TARGET_COUNT,     VMCS_EXIT_MSR_STORE_COUNT,   VMCS_EXIT_MSR_LOAD_COUNT,  VMCS_ENTRY_MSR_LOAD_COUNT,
+        VMCS_ENTRY_INTERRUPTION,   VMCS_TPR_THRESHOLD,          VMCS_CR0_SHADOW,           VMCS_CR4_SHADOW,
+        VMCS_GUEST_CR3,            VMCS_GUEST_DR7,              VMCS_GUEST_DEBUGCTL,       VMCS_GUEST_EFER,
+        VMCS_GUEST_ACTIVITY,       VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_PENDING_DEBUG,  VMCS_GUEST_SYSENTER_CS,
+        VMCS_GUEST_SYSENTER_ESP,   VMCS_GUEST_SYSENTER_EIP,     VMCS_HOST_FS_BASE,         VMCS_HOST_SYSENTER_CS,
+        VMCS_HOST_SYSENTER_ESP,    VMCS_HOST_SYSENTER_EIP,      VMCS_HOST_FS_SELECTOR,     VMCS_HOST_GS_SELECTOR,
+    };
+
+    for (unsigned i = 0; i < sizeof cleared / sizeof cleared[0]; i++)
+        vmwrite(cleared[i], 0);
+}
+
 static void initialize_common(struct vp *vp, uint32_t pin, uint32_t processor, uint32_t secondary)
 {
     uint32_t *vmcs = physical_pointer(vp->control_page[VMX_PAGE_VMCS]);
@@ -185,14 +202,21 @@ static void initialize_common(struct vp *vp, uint32_t pin, uint32_t processor, u
     if (arch_lp(lp_current())->control == vp->control_page[VMX_PAGE_VMCS])
         arch_lp(lp_current())->control = 0;
     use(vp);
+    clear_fields();
     state->processor = vmx_controls(VMX_PROCESSOR, processor | PROCESSOR_MSR_BITMAPS | PROCESSOR_SECONDARY);
     state->entry = vmx_controls(VMX_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER);
     state->loaded_processor = state->processor;
     state->pin = state->loaded_pin = vmx_controls(VMX_PIN, pin | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
     vmwrite(VMCS_PIN_CONTROLS, state->pin);
     vmwrite(VMCS_PROCESSOR_CONTROLS, state->processor);
-    vmwrite(VMCS_SECONDARY_CONTROLS,
-            vmx_controls(VMX_SECONDARY, secondary | SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED_GUEST));
+    secondary = vmx_controls(VMX_SECONDARY, secondary | SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED_GUEST);
+    vmwrite(VMCS_SECONDARY_CONTROLS, secondary);
+    if (secondary & SECONDARY_XSAVES)
+        vmwrite(VMCS_XSS_EXIT_BITMAP, 0);
+    if (secondary & SECONDARY_ENCLS_EXITING)
+        vmwrite(VMCS_ENCLS_EXIT_BITMAP, ~0ull);
+    if (secondary & SECONDARY_ENCLV_EXITING)
+        vmwrite(VMCS_ENCLV_EXIT_BITMAP, ~0ull);
     vmwrite(VMCS_VPID, FIRST_VPID + vp->index);
     vmwrite(VMCS_ENTRY_CONTROLS, state->entry);
     vmwrite(VMCS_EXIT_CONTROLS, vmx_controls(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
@@ -219,7 +243,8 @@ static void initialize_child(struct vp *vp)
     initialize_common(vp, PIN_EXTERNAL_INTERRUPT_EXITING,
                       PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING | PROCESSOR_RDPMC_EXITING |
                           PROCESSOR_TPR_SHADOW | PROCESSOR_UNCONDITIONAL_IO | PROCESSOR_MONITOR_EXITING,
-                      SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_WBINVD_EXITING);
+                      SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_WBINVD_EXITING |
+                          SECONDARY_ENCLS_EXITING | SECONDARY_ENCLV_EXITING);
     vmwrite(VMCS_EXCEPTION_BITMAP,
             1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC);
     vmwrite(VMCS_MSR_BITMAP, physical_of_image(child_msr_bitmap));
