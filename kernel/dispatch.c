@@ -180,7 +180,8 @@ static enum outcome check(struct dispatch *dispatch)
         return SUSPENDED;
     if (vp->intercept_suspend)
         return INTERCEPT;
-    if (__atomic_load_n(&dispatch->lp->parent_nmi, __ATOMIC_RELAXED) || dispatch->lp->parent_machine_check ||
+    if (__atomic_load_n(&dispatch->lp->parent_nmi, __ATOMIC_RELAXED) ||
+        __atomic_load_n(&dispatch->lp->parent_init, __ATOMIC_RELAXED) || dispatch->lp->parent_machine_check ||
         !is_empty(&vp->wake))
         return ENDED;
 

@@ -28,6 +28,7 @@ struct lp {
 
     uint32_t kicks_wanted;     /* [o] NMIs sent to this processor that are kicks */
     bool parent_nmi;           /* [o] an NMI for the parent is waiting */
+    bool parent_init;          /* [o] an INIT for the parent is waiting */
     bool parent_machine_check; /* one came in a child's run or in host mode: #MC for the parent before it runs on */
     void *arch;                /* struct arch_lp: descriptor tables, host save area, stack */
 };

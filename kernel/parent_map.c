@@ -337,6 +337,18 @@ bool parent_map_protect(uint64_t gpa)
     return possible;
 }
 
+void parent_map_unprotect(void)
+{
+    lock_acquire(&map_lock);
+    if (protected_gpa != 0) {
+        uint64_t pfn = protected_gpa >> HV_PAGE_SHIFT;
+
+        protected_gpa = 0;
+        fill_table(*directory_entry(pfn) & NESTED_ADDRESS_MASK, pfn);
+    }
+    lock_release(&map_lock);
+}
+
 static bool is_entry_of(const uint64_t *entry, uint64_t table)
 {
     const uint64_t *entries = physical_pointer(table);

@@ -53,6 +53,8 @@ uint64_t parent_map_root(void);
  * to 0xFFFFFFFF only those that hold RAM have one).
  */
 bool parent_map_protect(uint64_t gpa);
+/* Makes it writable again, if it is not yet. Processors that still find it read-only fault once more. */
+void parent_map_unprotect(void);
 
 /*
  * Makes the map follow this processor's MTRRs, if they are enabled and say something new. Returns when no

@@ -196,6 +196,14 @@ struct vendor {
     /* The VP runs on this nested page table; its old translations are dropped at the next entry. */
     void (*set_nested_root)(struct vp *vp, uint64_t spa);
 
+    /*
+     * Whether the hardware itself brings the parent's processors INIT and SIPI: an INIT ends run() and is noted in
+     * lp->parent_init, and wait_for_sipi() sleeps until a SIPI comes, which ends in its vector. Nothing reaches the
+     * processor in between, not even a kick. Else the parent's commands are intercepted (cpu/processor_start.c).
+     */
+    bool (*has_init_exits)(void);
+    uint8_t (*wait_for_sipi)(struct vp *vp);
+
     /* Lets pending NMIs, and if `interrupts` also maskable interrupts, come to the host's descriptor table, once. */
     void (*host_window)(bool interrupts);
     /* Sleeps, open to NMIs and SMIs, until *word is not 0 or *nmis, which counts NMIs, is not `seen`. */

@@ -162,6 +162,11 @@ static void preempted(void **state)
     EXPECT_READY(0);
     assert_int_equal(fake_vendor_record.runs, 0);
     lp_current()->parent_nmi = false;
+    /* An INIT comes with a kick, and ends it, too. */
+    lp_current()->parent_init = true;
+    EXPECT_READY(0);
+    assert_int_equal(fake_vendor_record.runs, 0);
+    lp_current()->parent_init = false;
     fake_nmi_is_kick = true;
     add(LOAM_EXIT_NMI);
     add(LOAM_EXIT_EXCEPTION)->exception.vector = 18;

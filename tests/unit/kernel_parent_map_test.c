@@ -349,6 +349,11 @@ static void protected_page(void **state)
     assert_true(is_identity(0xFEE01));
     assert_int_equal(parent_map_fault(0xFEE00300, true), PARENT_MAP_PROTECTED);
     assert_int_equal(parent_map_hidden_writes(), 0);
+    for (unsigned i = 0; i < 2; i++) { /* by two processors that find it read-only */
+        parent_map_unprotect();
+        assert_true(is_identity(0xFEE00));
+        assert_int_equal(parent_map_fault(0xFEE00300, true), PARENT_MAP_RETRY);
+    }
 }
 
 static void regions_on_demand(void **state)

@@ -12,7 +12,9 @@
 #include "arch/x86_64/cpu/cpu_features.h"
 #include "arch/x86_64/cpu/fault.h"
 #include "arch/x86_64/cpu/instructions.h"
+#include "arch/x86_64/cpu/kick.h"
 #include "arch/x86_64/cpu/msr.h"
+#include "arch/x86_64/cpu/processor_start.h"
 #include "arch/x86_64/mm/physical.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_instructions.h"
@@ -25,7 +27,7 @@ static uint64_t fields[0x7000];
 static struct vp *vp;
 static void (*guest)(void);
 static int entered; /* enum vmx_enter */
-static unsigned flushes, clears;
+static unsigned flushes, clears, accounted;
 static bool flush_wanted;
 
 /* --- the rest of the image, and the processor --- */
@@ -63,7 +65,11 @@ static bool write_any(struct vp *writes, uint32_t msr, uint64_t value)
 }
 
 const struct parent_msr vmx_parent_msrs[] = {
-    {0x200, 0x23F, NULL, write_any}, {MSR_EFER, MSR_EFER, read_any, NULL}, {0, 0, NULL, NULL}
+    {MSR_APIC_BASE,  MSR_APIC_BASE,  NULL,     write_any},
+    {0x200,          0x23F,          NULL,     write_any},
+    {MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL,     write_any},
+    {MSR_EFER,       MSR_EFER,       read_any, NULL     },
+    {0,              0,              NULL,     NULL     },
 };
 
 uint64_t physical_of_image(const void *pointer)
@@ -74,6 +80,18 @@ uint64_t physical_of_image(const void *pointer)
 uint64_t fault_descriptors(void)
 {
     return 0;
+}
+
+static bool watches;
+bool processor_start_watches(void)
+{
+    return watches;
+}
+
+bool kick_account(void)
+{
+    accounted++;
+    return false;
 }
 
 bool shoot_down_entry(struct vp *enters)
@@ -145,10 +163,10 @@ void write_cr4(uint64_t value)
 {
     control_registers[4] = value;
 }
+static uint8_t debug_port;
 uint8_t in8(uint16_t port)
 {
-    (void)port;
-    return 0xFF;
+    return port == 0xE9 ? debug_port : 0xFF;
 }
 
 static const struct vendor *fake_vendor;
@@ -160,7 +178,7 @@ static void capabilities(void)
     fake_msr_clear();
     fake_msr_set(MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
     fake_msr_set(MSR_VMX_BASIC, VMX_BASIC_TRUE_CONTROLS | 18);
-    fake_msr_set(MSR_VMX_MISC, 5);
+    fake_msr_set(MSR_VMX_MISC, VMX_MISC_WAIT_FOR_SIPI | 5);
     fake_msr_set(MSR_VMX_EPT_VPID, ~0ull);
     fake_msr_set(MSR_VMX_SECONDARY, ALL_ALLOWED);
     for (unsigned i = 0; i < 4; i++)
@@ -186,6 +204,7 @@ static int setup(void **state)
     fake_cpuid_set(0x80000000, 0, 0x80000008, 0, 0, 0);
     fake_cpuid_set(0x80000001, 0, 0, 0, 0, 0x20100800);
     capabilities();
+    debug_port = 0xFF;
     fake_guest_start(1);
     vp = fake_vp(0);
     child_policy_detect();
@@ -200,7 +219,7 @@ static int setup(void **state)
     vp->last_lp = ~0u;
     guest = NULL;
     entered = 0;
-    flushes = clears = 0;
+    flushes = clears = accounted = 0;
     flush_wanted = false;
     vendor = &vmx_vendor;
     return 0;
@@ -634,9 +653,102 @@ static void test_parent_msr_exits(void **state)
     for (uint32_t msr = 0; msr < 0x2000; msr++) {
         assert_int_equal(bitmap[msr / 8] >> msr % 8 & 1, 0);
         assert_int_equal(bitmap[1024 + msr / 8] >> msr % 8 & 1, msr == 0x80);
-        assert_int_equal(bitmap[2048 + msr / 8] >> msr % 8 & 1, msr >= 0x200 && msr <= 0x23F);
+        assert_int_equal(bitmap[2048 + msr / 8] >> msr % 8 & 1,
+                         (msr >= 0x200 && msr <= 0x23F) || msr == MSR_APIC_BASE || msr == MSR_X2APIC_ICR);
         assert_int_equal(bitmap[3072 + msr / 8] >> msr % 8 & 1, 0);
     }
+}
+
+/* An INIT ends any run, and a child is left for it: the dispatcher looks at parent_init. */
+static void test_init(void **state)
+{
+    (void)state;
+    assert_false(lp_current()->parent_init);
+    assert_int_equal(exit_of(VMX_EXIT_INIT, 0).reason, LOAM_EXIT_NMI);
+    assert_true(lp_current()->parent_init);
+    lp_current()->parent_init = false;
+}
+
+static unsigned waits;
+static void sipi_at_last(void)
+{
+    assert_int_equal(fields[VMCS_GUEST_ACTIVITY], ACTIVITY_WAIT_FOR_SIPI);
+    assert_int_equal(fields[VMCS_GUEST_INTERRUPTIBILITY], BLOCKING_BY_NMI); /* else the entry fails */
+    assert_int_equal(fields[VMCS_ENTRY_INTERRUPTION], 0);
+    entered = 0;
+    switch (waits++) {
+    case 0:
+        entered = 2; /* a kick before it slept, and nothing to tell of a SIPI but what is long past */
+        fields[VMCS_EXIT_REASON] = VMX_EXIT_SIPI;
+        return;
+    case 1:
+        fields[VMCS_EXIT_REASON] = VMX_EXIT_NMI_WINDOW;
+        return;
+    default:
+        fields[VMCS_EXIT_REASON] = VMX_EXIT_SIPI;
+        fields[VMCS_EXIT_QUALIFICATION] = 0x9A;
+        fields[VMCS_GUEST_ACTIVITY] = ACTIVITY_WAIT_FOR_SIPI;
+        return;
+    }
+}
+
+static void test_wait_for_sipi(void **state)
+{
+    (void)state;
+    vp->is_parent = true;
+    vmx_vendor.vp_initialize(vp);
+    fields[VMCS_GUEST_INTERRUPTIBILITY] = BLOCKING_BY_STI | BLOCKING_BY_NMI;
+    fields[VMCS_ENTRY_INTERRUPTION] = EVENT_VALID | 0x20;
+    guest = sipi_at_last;
+    waits = 0;
+    assert_int_equal(vmx_vendor.wait_for_sipi(vp), 0x9A);
+    assert_int_equal(waits, 3);
+    assert_int_equal(accounted, 3); /* or the kick would keep it from sleeping for ever */
+    fields[VMCS_GUEST_PENDING_DEBUG] = PENDING_DEBUG_BS;
+    vmx_vendor.set(vp, VP_INTERRUPT_SHADOW, 0); /* as all registers */
+    assert_int_equal(fields[VMCS_GUEST_ACTIVITY], ACTIVITY_ACTIVE);
+    assert_int_equal(fields[VMCS_GUEST_PENDING_DEBUG], 0);
+    vp->is_parent = false;
+}
+
+static void test_has_init_exits(void **state)
+{
+    (void)state;
+    assert_true(vmx_vendor.has_init_exits());
+    debug_port = 0xE9; /* Bochs */
+    vmx_vendor.initialize();
+    assert_false(vmx_vendor.has_init_exits());
+    debug_port = 0xFF;
+    fake_msr_set(MSR_VMX_MISC, 5);
+    vmx_vendor.initialize();
+    assert_false(vmx_vendor.has_init_exits());
+}
+
+static bool icr_exits(void)
+{
+    const uint8_t *writes = (const uint8_t *)fields[VMCS_MSR_BITMAP] + 2048;
+
+    return writes[MSR_X2APIC_ICR / 8] >> MSR_X2APIC_ICR % 8 & 1;
+}
+
+/* Other MSRs exit as before when the parent's x2APIC is its own. */
+static void test_parent_commands(void **state)
+{
+    const uint8_t *bitmap;
+    struct vp_exit exit;
+
+    (void)state;
+    vp->is_parent = true;
+    vmx_vendor.vp_initialize(vp);
+    watches = true;
+    vmx_vendor.run(vp, &exit);
+    assert_true(icr_exits());
+    watches = false;
+    vmx_vendor.run(vp, &exit);
+    assert_false(icr_exits());
+    bitmap = (const uint8_t *)fields[VMCS_MSR_BITMAP];
+    assert_true(bitmap[2048 + MSR_APIC_BASE / 8] >> MSR_APIC_BASE % 8 & 1);
+    vp->is_parent = false;
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -647,6 +759,7 @@ int main(void)
         TEST(test_unsupported),       TEST(test_cpuid),  TEST(test_controls), TEST(test_registers),
         TEST(test_swapped_registers), TEST(test_events), TEST(test_entries),  TEST(test_exits),
         TEST(test_refused_states),    TEST(test_memory_types), TEST(test_parent_msr_exits),
+        TEST(test_init),              TEST(test_wait_for_sipi), TEST(test_has_init_exits), TEST(test_parent_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,6 +197,7 @@ static void launch(struct launch_context *context, uint32_t index)
     while (count < index + 1 &&
            !__atomic_compare_exchange_n(&processor_count, &count, index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
+    processor_start_arrived();
     log_line("processor %u (APIC id %u) entered%s", index, processor->lp.lp.apic_id,
              context ? "" : " at its first SIPI");
     parent_vp_run(processor->lp.lp.parent_vp);

@@ -39,18 +39,19 @@ bool kick_account(void)
 {
     struct lp *lp = lp_current();
     struct arch_lp *arch = arch_lp(lp);
-    uint32_t taken = arch->nmis;
-    bool kick;
+    uint32_t taken = arch->nmis, count = taken - arch->nmis_accounted;
+    bool kick, parents;
 
-    if (taken == arch->nmis_accounted)
+    if (count == 0)
         return false;
     arch->nmis_accounted = taken;
     lp_poll();
     kick = __atomic_exchange_n(&lp->kicks_wanted, 0, __ATOMIC_SEQ_CST) != 0 ||
            __atomic_exchange_n(&arch->kick_sent_again, false, __ATOMIC_SEQ_CST);
-    if (!kick || host_apic_counter_overflowed())
+    parents = !kick || (count > 1 && !host_apic_loses_requests()); /* of two at once, one at most is a kick */
+    if (parents || host_apic_counter_overflowed())
         __atomic_store_n(&lp->parent_nmi, true, __ATOMIC_SEQ_CST);
-    return !kick;
+    return parents;
 }
 
 bool kick_take_nmi(void)

@@ -7,6 +7,7 @@
 #include "arch/x86_64/cpu/machine_reset.h"
 #include "arch/x86_64/cpu/parent_exit.h"
 #include "arch/x86_64/cpu/parent_vp.h"
+#include "arch/x86_64/cpu/processor_start.h"
 #include "kernel/arch.h"
 #include "kernel/hypercall.h"
 #include "kernel/log.h"
@@ -72,6 +73,10 @@ static void exit_nested_fault(struct vp *vp, const struct vp_exit *exit)
     case PARENT_MAP_RETRY:
         return;
     case PARENT_MAP_PROTECTED:
+        if (!processor_start_watches()) {
+            parent_map_unprotect();
+            return;
+        }
         if (parent_apic_write(vp, exit))
             return;
         log_limited("parent: instruction at %lx writes to the local APIC in a way that is not known", vp->rip);

@@ -237,7 +237,7 @@ void parent_vp_run(struct vp *vp)
     struct vp_exit exit;
 
     for (;;) {
-        if (processor_start_requested())
+        if (__atomic_load_n(&lp->parent_init, __ATOMIC_SEQ_CST))
             processor_start_serve();
         offer_events(lp, vp);
         host_apic_recheck();

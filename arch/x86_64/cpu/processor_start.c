@@ -4,10 +4,14 @@
 #include "arch/x86_64/boot/boot_information.h"
 #include "arch/x86_64/cpu/arch_lp.h"
 #include "arch/x86_64/cpu/host_apic.h"
+#include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/kick.h"
+#include "arch/x86_64/cpu/machine_reset.h"
+#include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/cpu/parent_vp.h"
 #include "arch/x86_64/cpu/processor_start.h"
 #include "kernel/arch.h"
+#include "kernel/local_apic.h"
 #include "kernel/log.h"
 #include "kernel/vp.h"
 
@@ -18,7 +22,6 @@
 
 /* One for each LP: atomic, changed by any processor. */
 static struct start_state {
-    uint32_t init;    /* INIT has been sent and not been served */
     uint32_t waiting; /* in wait-for-SIPI */
     uint32_t sipi;    /* SIPI_ARRIVED | vector */
     uint32_t ldr, dfr; /* what the parent wrote, xAPIC mode */
@@ -28,12 +31,23 @@ static struct start_state {
 static const struct boot_information *boot;
 static uint8_t vectors[LOAM_MAXIMUM_PROCESSORS];
 static uint8_t broadcast_vector;
+static uint32_t arrived; /* atomic */
 
 void processor_start_initialize(const struct boot_information *information)
 {
     boot = information;
     for (unsigned i = 0; i < LOAM_MAXIMUM_PROCESSORS; i++)
         states[i].dfr = DFR_FLAT;
+}
+
+void processor_start_arrived(void)
+{
+    __atomic_fetch_add(&arrived, 1, __ATOMIC_SEQ_CST);
+}
+
+bool processor_start_watches(void)
+{
+    return !vendor->has_init_exits() || __atomic_load_n(&arrived, __ATOMIC_SEQ_CST) < boot->processors;
 }
 
 static struct lp *find_lp(uint32_t apic_id)
@@ -73,20 +87,31 @@ static bool is_target(const struct lp *lp, uint64_t icr)
     return icr & ICR_LOGICAL ? matches_logical(lp, destination) : lp->apic_id == destination;
 }
 
+static void send_real(uint32_t apic_id, enum icr_mode mode, uint8_t vector)
+{
+    host_apic_send((uint64_t)apic_id << ICR_DESTINATION_SHIFT | (uint64_t)mode << ICR_MODE_SHIFT |
+                   ICR_ASSERT | vector);
+}
+
 static void send_to_lp(struct lp *lp, enum icr_mode mode, uint8_t vector)
 {
     struct start_state *state = &states[lp->index];
 
+    if (mode != ICR_NMI && vendor->has_init_exits()) {
+        send_real(lp->apic_id, mode, vector);
+        return;
+    }
     switch (mode) {
     case ICR_NMI:
         __atomic_store_n(&lp->parent_nmi, true, __ATOMIC_SEQ_CST);
         break;
     case ICR_INIT:
         __atomic_store_n(&state->sipi, 0, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&state->init, 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&lp->parent_init, true, __ATOMIC_SEQ_CST);
         break;
     default:
-        if (!__atomic_load_n(&state->init, __ATOMIC_SEQ_CST) && !__atomic_load_n(&state->waiting, __ATOMIC_SEQ_CST))
+        if (!__atomic_load_n(&lp->parent_init, __ATOMIC_SEQ_CST) &&
+            !__atomic_load_n(&state->waiting, __ATOMIC_SEQ_CST))
             return; /* a running processor ignores it */
         __atomic_store_n(&state->sipi, SIPI_ARRIVED | vector, __ATOMIC_SEQ_CST);
         break;
@@ -97,13 +122,10 @@ static void send_to_lp(struct lp *lp, enum icr_mode mode, uint8_t vector)
 /* To a processor that is not Loam's yet: the real thing, but a SIPI goes to the low page. */
 static void send_to_stranger(uint32_t apic_id, enum icr_mode mode, uint8_t vector)
 {
-    uint8_t real_vector = mode == ICR_SIPI ? (uint8_t)(boot->low_page >> HV_PAGE_SHIFT) : vector;
-
     for (uint32_t i = 0; i < boot->apic_id_count && mode == ICR_SIPI; i++)
         if (boot->apic_ids[i] == apic_id)
             vectors[i] = vector;
-    host_apic_send((uint64_t)apic_id << ICR_DESTINATION_SHIFT | (uint64_t)mode << ICR_MODE_SHIFT | ICR_ASSERT |
-                   real_vector);
+    send_real(apic_id, mode, mode == ICR_SIPI ? (uint8_t)(boot->low_page >> HV_PAGE_SHIFT) : vector);
 }
 
 static void send_to_strangers(uint64_t icr, enum icr_mode mode, uint8_t vector)
@@ -162,29 +184,45 @@ uint8_t processor_start_vector(uint32_t apic_id)
     return broadcast_vector;
 }
 
-bool processor_start_requested(void)
+/* Intercepted commands: an INIT that comes while it waits takes the SIPI back. */
+static uint8_t wait_for_command(struct lp *lp)
 {
-    return __atomic_load_n(&states[lp_current()->index].init, __ATOMIC_SEQ_CST) != 0;
-}
-
-void processor_start_serve(void)
-{
-    struct start_state *state = &states[lp_current()->index];
-    struct vp *vp = lp_current()->parent_vp;
+    struct start_state *state = &states[lp->index];
     uint32_t sipi;
 
-    host_apic_init();
-    state->ldr = 0;
-    state->dfr = DFR_FLAT;
-    __atomic_store_n(&lp_current()->parent_nmi, false, __ATOMIC_SEQ_CST);
     __atomic_store_n(&state->waiting, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&state->init, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&lp->parent_init, false, __ATOMIC_SEQ_CST);
     do {
         kick_wait(&state->sipi);
-        __atomic_store_n(&state->init, 0, __ATOMIC_SEQ_CST); /* an INIT while it waits takes the SIPI back */
+        __atomic_store_n(&lp->parent_init, false, __ATOMIC_SEQ_CST);
         sipi = __atomic_exchange_n(&state->sipi, 0, __ATOMIC_SEQ_CST);
     } while (sipi == 0);
     __atomic_store_n(&state->waiting, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&lp_current()->parent_nmi, false, __ATOMIC_SEQ_CST);
-    parent_vp_reset(vp, (uint8_t)sipi);
+    return (uint8_t)sipi;
+}
+
+static uint8_t wait_for_sipi(struct lp *lp)
+{
+    if (!vendor->has_init_exits())
+        return wait_for_command(lp);
+    __atomic_store_n(&lp->parent_init, false, __ATOMIC_SEQ_CST);
+    return vendor->wait_for_sipi(lp->parent_vp);
+}
+
+/* The local APIC takes its INIT state afterwards, so that the processor waits before the SIPI comes. */
+void processor_start_serve(void)
+{
+    struct lp *lp = lp_current();
+    uint8_t vector;
+
+    if (rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP) {
+        log_line("parent: INIT of the boot processor: resetting the machine");
+        machine_reset();
+    }
+    vector = wait_for_sipi(lp);
+    host_apic_init();
+    states[lp->index].ldr = 0;
+    states[lp->index].dfr = DFR_FLAT;
+    __atomic_store_n(&lp->parent_nmi, false, __ATOMIC_SEQ_CST);
+    parent_vp_reset(lp->parent_vp, vector);
 }

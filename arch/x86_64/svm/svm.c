@@ -641,6 +641,12 @@ static void nothing_to_switch(struct vp *from, struct vp *to)
     (void)from, (void)to;
 }
 
+/* Hardware would hold an INIT for as long as GIF is 0 (15.17). */
+static bool has_init_exits(void)
+{
+    return false;
+}
+
 /* IF = 0: the window is for NMIs alone, the parent's interrupts stay pending. */
 static void host_window(bool interrupts)
 {
@@ -715,6 +721,7 @@ const struct vendor svm_vendor = {
     .interrupted_event = interrupted_event,
     .interrupt_window = interrupt_window,
     .set_nested_root = set_nested_root,
+    .has_init_exits = has_init_exits,
     .host_window = host_window,
     .host_wait = svm_wait,
     .nested = {

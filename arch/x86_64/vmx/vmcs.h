@@ -155,6 +155,11 @@ enum vmcs_field {
 #define BLOCKING_BY_MOV_SS (1u << 1)
 #define BLOCKING_BY_NMI (1u << 3)
 
+/* VMCS_GUEST_ACTIVITY */
+#define ACTIVITY_ACTIVE 0u
+#define ACTIVITY_HALTED 1u
+#define ACTIVITY_WAIT_FOR_SIPI 3u
+
 #define PENDING_DEBUG_BS (1u << 14)
 
 /* Access rights beyond a descriptor's bits (25.4.1) */
@@ -240,6 +245,7 @@ enum vmx_exit {
 
 #define VMX_MISC_TIMER_SHIFT 0x1Full
 #define VMX_MISC_PROCESSOR_TRACE (1ull << 14) /* may be used in VMX operation */
+#define VMX_MISC_WAIT_FOR_SIPI (1ull << 8)
 
 #define EPT_VPID_WALK_4 (1ull << 6)
 #define EPT_VPID_WRITE_BACK (1ull << 14)

@@ -8,7 +8,9 @@
 #include "arch/x86_64/cpu/emulator.h"
 #include "arch/x86_64/cpu/fault.h"
 #include "arch/x86_64/cpu/instructions.h"
+#include "arch/x86_64/cpu/kick.h"
 #include "arch/x86_64/cpu/msr.h"
+#include "arch/x86_64/cpu/processor_start.h"
 #include "arch/x86_64/cpu/speculation.h"
 #include "arch/x86_64/mm/guest_walk.h"
 #include "arch/x86_64/mm/physical.h"
@@ -31,6 +33,7 @@
 
 /* Bits of MSRs whose reads and writes exit (25.6.9). */
 static uint8_t parent_msr_bitmap[BITMAP_BYTES] __attribute__((aligned(4096)));
+static uint8_t commanding_msr_bitmap[BITMAP_BYTES] __attribute__((aligned(4096))); /* the same, and the x2APIC's ICR */
 static uint8_t child_msr_bitmap[BITMAP_BYTES] __attribute__((aligned(4096)));
 
 /* Bits of CR0 and CR4 that the guest does not change by itself; it reads its own value of them (25.6.6). */
@@ -44,6 +47,9 @@ static uint64_t child_cr4_mask;
  */
 static bool keeps_interrupts;
 #define EMULATOR_SLICE 50000u /* ticks of the TSC */
+/* An INIT stays pending there after its exit, so that the next entry exits again, for ever. */
+static bool init_exits;
+
 static unsigned timer_shift; /* of the TSC to the preemption timer */
 
 #define ATTRIBUTES 0xF0FFu /* of a segment that the access rights have, too */
@@ -87,9 +93,12 @@ static void initialize(void)
     vmx_capability_initialize();
     timer_shift = rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
     keeps_interrupts = running_on_bochs();
+    init_exits = (rdmsr(MSR_VMX_MISC) & VMX_MISC_WAIT_FOR_SIPI) && !running_on_bochs();
     for (const struct parent_msr *range = vmx_parent_msrs; range->last != 0; range++)
         for (uint32_t msr = range->first; msr <= range->last; msr++)
-            msr_exits(parent_msr_bitmap, msr, range->read != NULL, range->write != NULL);
+            msr_exits(commanding_msr_bitmap, msr, range->read != NULL, range->write != NULL);
+    memcpy(parent_msr_bitmap, commanding_msr_bitmap, sizeof parent_msr_bitmap);
+    msr_exits(parent_msr_bitmap, MSR_X2APIC_ICR, false, false);
     memset(child_msr_bitmap, 0xFF, sizeof child_msr_bitmap);
     for (unsigned i = 0; i < sizeof child_direct / sizeof child_direct[0]; i++)
         msr_exits(child_msr_bitmap, child_direct[i].msr, false, !child_direct[i].write);
@@ -232,7 +241,8 @@ static void initialize_parent(struct vp *vp)
 {
     initialize_common(vp, 0, 0, SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT | SECONDARY_PCONFIG);
     vmx_state(vp)->swapped_in = true;
-    vmwrite(VMCS_MSR_BITMAP, physical_of_image(parent_msr_bitmap));
+    vmx_state(vp)->commands_exit = true;
+    vmwrite(VMCS_MSR_BITMAP, physical_of_image(commanding_msr_bitmap));
     vmwrite(VMCS_CR0_MASK, PARENT_CR0_MASK);
     vmwrite(VMCS_CR4_MASK, CR4_VMXE);
     vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
@@ -308,6 +318,15 @@ static void load_deadline(struct vp *vp, struct vmx_state *state)
     }
 }
 
+/* A bitmap that other processors use must not be changed (25.11.4): there are two. */
+static void load_parent_bitmap(struct vmx_state *state)
+{
+    if (state->commands_exit && !processor_start_watches()) {
+        state->commands_exit = false;
+        vmwrite(VMCS_MSR_BITMAP, physical_of_image(parent_msr_bitmap));
+    }
+}
+
 /* PAE paging takes its four top entries from the VMCS when CR3 was not loaded by the guest itself (27.3.2.4). */
 static void load_pointers(struct vp *vp, struct vmx_state *state)
 {
@@ -377,7 +396,9 @@ static void run(struct vp *vp, struct vp_exit *exit)
     vmwrite(VMCS_GUEST_RIP, vp->rip);
     vmwrite(VMCS_GUEST_RFLAGS, vp->rflags);
     load_processor_controls(vp, state);
-    if (!vp->is_parent)
+    if (vp->is_parent)
+        load_parent_bitmap(state);
+    else
         load_deadline(vp, state);
     prepare_translations(vp, state);
     if (VMX_CHECKS_ENTRIES && is_refused(state, exit))
@@ -530,6 +551,10 @@ static void set(struct vp *vp, enum vp_register name, uint64_t value)
         set_interruptibility(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS, false);
         if (value)
             set_interruptibility(BLOCKING_BY_STI, true);
+        if (vp->is_parent) { /* reset: the sleep and the trap that the last exit interrupted are over (28.3.4) */
+            vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+            vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+        }
         return;
     case VP_NMI_MASKED:
         set_interruptibility(BLOCKING_BY_NMI, value & 1);
@@ -736,6 +761,35 @@ static void set_nested_root(struct vp *vp, uint64_t spa)
     vp->last_lp = ~0u;
 }
 
+/* --- INIT and SIPI --- */
+
+static bool has_init_exits(void)
+{
+    return init_exits;
+}
+
+/*
+ * SIPIs that come sooner are lost, and the parent does not wait long: nothing is done before. The guest's state is what
+ * its last exit left, but for what does not go with this activity (27.3.1.5).
+ */
+static uint8_t wait_for_sipi(struct vp *vp)
+{
+    struct vmx_state *state = use(vp);
+    enum vmx_enter result;
+
+    set_interruptibility(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS, false);
+    vmwrite(VMCS_ENTRY_INTERRUPTION, 0);
+    do {
+        kick_account();
+        vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_WAIT_FOR_SIPI);
+        result = vmx_enter(vp, state->launched);
+        if (result == VMX_ENTER_FAIL || (vmread(VMCS_EXIT_REASON) & VMX_EXIT_ENTRY_FAILED))
+            panic("processor %u cannot wait for a SIPI: instruction error %lu, exit %lx", vp->index,
+                  vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON));
+    } while (result == VMX_ENTER_NMI || vmread(VMCS_EXIT_REASON) != VMX_EXIT_SIPI);
+    return (uint8_t)vmread(VMCS_EXIT_QUALIFICATION);
+}
+
 /* --- host mode --- */
 
 /* NMIs are open in host mode: the one that ended a run has been taken when the exit was decoded. */
@@ -795,6 +849,8 @@ const struct vendor vmx_vendor = {
     .interrupted_event = interrupted_event,
     .interrupt_window = interrupt_window,
     .set_nested_root = set_nested_root,
+    .has_init_exits = has_init_exits,
+    .wait_for_sipi = wait_for_sipi,
     .host_window = host_window,
     .host_wait = vmx_wait,
     .parent_msrs = vmx_parent_msrs,

@@ -30,6 +30,7 @@ struct vmx_state {
     bool pointers_stale;   /* CR0, CR3, CR4 or EFER were set: PAE's top entries have to be read */
     bool not_entered;      /* the last run: an event that was to be injected still is */
     bool interrupt_window; /* wanted */
+    bool commands_exit;    /* the parent's writes to its x2APIC's ICR do */
     uint32_t processor;    /* primary processor-based controls without windows, */
     uint32_t loaded_processor; /* and as they stand in the VMCS */
     uint32_t entry;        /* entry controls */

@@ -4,12 +4,12 @@
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_instructions.h"
+#include "kernel/lp.h"
 #include "kernel/vp.h"
 
 /* Exit reasons that need no more than this. 0 stands at all others. */
 static const uint8_t reasons[VMX_EXIT_COUNT] = {
     [VMX_EXIT_TRIPLE_FAULT] = LOAM_EXIT_TRIPLE_FAULT,
-    [VMX_EXIT_INIT] = LOAM_EXIT_TRIPLE_FAULT, /* the board's INIT#: what it resets is the machine */
     [VMX_EXIT_INTERRUPT_WINDOW] = LOAM_EXIT_INTERRUPT_WINDOW,
     [VMX_EXIT_NMI_WINDOW] = LOAM_EXIT_INTERRUPT_WINDOW,
     [VMX_EXIT_CPUID] = LOAM_EXIT_CPUID,
@@ -121,6 +121,10 @@ decode_details(uint32_t reason, struct vp_exit *exit)
         break;
     case VMX_EXIT_EXTERNAL_INTERRUPT:
         exit->reason = LOAM_EXIT_EXTERNAL_INTERRUPT;
+        break;
+    case VMX_EXIT_INIT: /* as an NMI: something of the parent's, which it gets when a child has been left */
+        __atomic_store_n(&lp_current()->parent_init, true, __ATOMIC_SEQ_CST);
+        exit->reason = LOAM_EXIT_NMI;
         break;
     case VMX_EXIT_VMCALL:
         exit->reason = LOAM_EXIT_HYPERCALL;

@@ -25,9 +25,6 @@
 #define TYPE_TASK 0xBu
 #define VIRTUAL_8086_ACCESS 0xF3u
 
-#define ACTIVITY_ACTIVE 0u
-#define ACTIVITY_HALTED 1u
-#define ACTIVITY_LAST 3u
 #define SHADOW (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
 
 enum segment_field { ES, CS, SS, DS, FS, GS, LDTR, TR, GDTR, IDTR };
@@ -237,7 +234,7 @@ static const char *check_activity(void)
     bool single_step = (rflags & RFLAGS_TF) && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF);
     bool pending_step = (vmread(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_BS) != 0;
 
-    if (activity > ACTIVITY_LAST || (activity == ACTIVITY_HALTED && privilege(segment(SS).access) != 0))
+    if (activity > ACTIVITY_WAIT_FOR_SIPI || (activity == ACTIVITY_HALTED && privilege(segment(SS).access) != 0))
         return "activity state";
     if (activity != ACTIVITY_ACTIVE && (blocking & SHADOW))
         return "activity state: not active in an interrupt shadow";
