@@ -6,7 +6,7 @@
 # that has been switched must not be touched.
 $(BUILD)/unit/object/arch/x86_64/%.o $(BUILD)/fuzz/object/arch/x86_64/%.o: CPPFLAGS_EXTRA += -DLOAM_HOST_TEST -mgeneral-regs-only
 FAKE_PROCESSOR_TESTS := fake_guest extended_state_test child_policy_test svm_test vmx_test mtrr_test parent_msr_test \
-    processor_start_test
+    processor_start_test kick_test
 $(FAKE_PROCESSOR_TESTS:%=$(BUILD)/unit/object/tests/unit/%.o): CPPFLAGS_EXTRA += -DLOAM_HOST_TEST
 $(BUILD)/unit/object/tests/unit/fake_guest.o: CPPFLAGS_EXTRA += -mgeneral-regs-only
 $(addprefix $(BUILD)/fuzz/object/tests/,unit/fake_guest.o fuzz/guest_walk_fuzz.o fuzz/instruction_fuzz.o): \
@@ -39,6 +39,7 @@ $(call unit_test,vmx_test,tests/unit/vmx_test.c tests/unit/fake_guest.c $(filter
 $(call unit_test,parent_msr_test,tests/unit/parent_msr_test.c tests/unit/fake_guest.c \
     arch/x86_64/cpu/parent_msr.c arch/x86_64/svm/svm_parent_msr.c arch/x86_64/vmx/vmx_parent_msr.c arch/x86_64/mm/guest_walk.c $(LOCAL_APIC))
 $(call unit_test,processor_start_test,tests/unit/processor_start_test.c arch/x86_64/cpu/processor_start.c)
+$(call unit_test,kick_test,tests/unit/kick_test.c arch/x86_64/cpu/kick.c)
 $(call unit_test,mtrr_test,tests/unit/mtrr_test.c arch/x86_64/vmx/mtrr.c)
 
 $(call unit_test,acpi_test,tests/unit/acpi_test.c arch/x86_64/boot/acpi.c)

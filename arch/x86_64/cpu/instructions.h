@@ -29,6 +29,7 @@ uint64_t read_cr3(void);
 uint64_t read_cr4(void);
 void write_cr4(uint64_t value);
 uint8_t in8(uint16_t port);
+void cpu_halt(void);
 
 #else
 
