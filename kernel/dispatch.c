@@ -260,6 +260,23 @@ static enum outcome run(struct dispatch *dispatch)
     return outcome;
 }
 
+/* What the last dispatch ended for. INSUFFICIENT_MEMORY: the partition needs a page for the table; nothing is done. */
+static enum hv_status split_to_execute(struct vp *vp)
+{
+    struct partition *partition = vp->partition;
+    enum hv_status status = HV_STATUS_SUCCESS;
+
+    lock_acquire(&partition->lock);
+    if (partition_state(partition) == PARTITION_ACTIVE)
+        status = nested_split(&partition->map, vp->fetch_from - 1);
+    if (status == HV_STATUS_SUCCESS) {
+        shoot_down(partition);
+        vp->fetch_from = 0;
+    }
+    lock_release(&partition->lock);
+    return status;
+}
+
 static void begin(struct dispatch *dispatch, const struct hv_input_dispatch_vp *input)
 {
     struct vp *vp = dispatch->vp;
@@ -304,12 +321,16 @@ enum hv_status hypercall_dispatch_vp(struct hypercall *call)
     const struct hv_input_dispatch_vp *input = call->input;
     struct vp *vp = call->vp;
     struct dispatch dispatch = {.vp = vp, .lp = lp_current(), .end = ~0ull};
+    enum hv_status status;
     enum outcome outcome;
 
     if (input->flags & ~HV_DISPATCH_VP_FLAGS_MASK)
         return HV_STATUS_INVALID_PARAMETER;
     if (!vp->intercept_page || __atomic_load_n(&vp->partition->frozen_at, __ATOMIC_ACQUIRE))
         return HV_STATUS_INVALID_VP_STATE;
+    status = vp->fetch_from ? split_to_execute(vp) : HV_STATUS_SUCCESS;
+    if (status != HV_STATUS_SUCCESS)
+        return status;
     begin(&dispatch, input);
     outcome = run(&dispatch);
     if (outcome == INTERCEPT) {

@@ -162,9 +162,12 @@ static enum exit_action exit_nested_fault(struct vp *vp, const struct vp_exit *e
     before = guest_memory_begin(vp);
     mapped = nested_lookup(&vp->partition->map, exit->fault.gpa, &translation);
     guest_memory_end(before);
-    /* Mapped meanwhile by another processor. */
-    if (mapped && allows(&translation, exit))
-        return resume(vp);
+    if (mapped && allows(&translation, exit)) {
+        if (!exit->fault.execute || !translation.split_to_execute)
+            return resume(vp); /* mapped meanwhile by another processor */
+        vp->fetch_from = exit->fault.gpa + 1;
+        return EXIT_READY; /* the next dispatch splits the page: it may have to ask for memory */
+    }
     message_memory(vp, exit, mapped ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA);
     return EXIT_INTERCEPT;
 }

@@ -67,6 +67,9 @@ bool nested_lookup(const struct nested_table *table, uint64_t gpa, struct nested
 
     translation->page_shift = level_shift(level);
     translation->access = vendor->nested.access(entry);
+    translation->split_to_execute = (entry & NESTED_EXECUTE_WHEN_SPLIT) != 0;
+    if (translation->split_to_execute)
+        translation->access |= HV_MAP_GPA_EXECUTABLE;
     translation->no_access = !translation->access && (entry & NESTED_NO_ACCESS);
     if (translation->access) {
         uint64_t offset_mask = (1ull << translation->page_shift) - 1;
@@ -74,6 +77,25 @@ bool nested_lookup(const struct nested_table *table, uint64_t gpa, struct nested
         translation->spa = (entry & NESTED_ADDRESS_MASK & ~offset_mask) | (gpa & offset_mask);
     }
     return translation->access || translation->no_access;
+}
+
+static uint64_t leaf_of(uint64_t spa, uint32_t access, bool large, enum memory_type type)
+{
+    if (!large || !(access & HV_MAP_GPA_EXECUTABLE) || vendor->nested.large_execute())
+        return vendor->nested.leaf(spa, access, large, type);
+    return vendor->nested.leaf(spa, access & ~HV_MAP_GPA_EXECUTABLE, large, type) | NESTED_EXECUTE_WHEN_SPLIT;
+}
+
+/* The first of the small leaves that a large one is split into. Attributes stand at the same place in both. */
+static uint64_t small_leaf(uint64_t large)
+{
+    uint64_t small = large & ~(vendor->nested.large | NESTED_EXECUTE_WHEN_SPLIT);
+    const uint32_t read = HV_MAP_GPA_READABLE, read_execute = read | HV_MAP_GPA_EXECUTABLE;
+
+    if (large & NESTED_EXECUTE_WHEN_SPLIT)
+        small ^= vendor->nested.leaf(0, read_execute, false, MEMORY_WRITE_BACK) ^
+                 vendor->nested.leaf(0, read, false, MEMORY_WRITE_BACK);
+    return small;
 }
 
 /* Puts a table with the same meaning in place of a leaf of 2 MiB or a non-present entry. */
@@ -88,9 +110,8 @@ static enum hv_status split(struct nested_table *table, uint64_t *entry, unsigne
     entries = physical_pointer(spa);
     if (is_present(old)) {
         ASSERT(level == LEVEL_LARGE);
-        /* Attributes other than `large` stand at the same place in entries of both sizes. */
         for (unsigned i = 0; i < NESTED_ENTRIES; i++)
-            entries[i] = (old & ~vendor->nested.large) + (uint64_t)i * HV_PAGE_SIZE;
+            entries[i] = small_leaf(old) + (uint64_t)i * HV_PAGE_SIZE;
     } else if (old) {
         for (unsigned i = 0; i < NESTED_ENTRIES; i++)
             entries[i] = old;
@@ -154,10 +175,9 @@ enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa
 {
     unsigned level = level_of(page_shift);
 
-    uint64_t leaf = vendor->nested.leaf(spa, access, level == LEVEL_LARGE,
-                                        uncached ? MEMORY_UNCACHEABLE : MEMORY_WRITE_BACK);
+    enum memory_type type = uncached ? MEMORY_UNCACHEABLE : MEMORY_WRITE_BACK;
 
-    return map_value(table, gpa, level, leaf, replaced);
+    return map_value(table, gpa, level, leaf_of(spa, access, level == LEVEL_LARGE, type), replaced);
 }
 
 enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, unsigned page_shift,
@@ -187,6 +207,15 @@ enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned p
         return HV_STATUS_SUCCESS;
     }
     return map_value(table, gpa, level, 0, replaced);
+}
+
+enum hv_status nested_split(struct nested_table *table, uint64_t gpa)
+{
+    struct nested_translation there;
+    uint64_t *entry;
+
+    nested_lookup(table, gpa, &there);
+    return there.split_to_execute ? descend(table, gpa, 1, &entry) : HV_STATUS_SUCCESS;
 }
 
 /* A table of level 1: every page that it maps. Clears it. */

@@ -22,6 +22,12 @@
  * vendors. */
 #define NESTED_NO_ACCESS (1ull << 9)
 
+/*
+ * A large leaf that is to be executable but must not be (vendor->nested.large_execute): the small leaves that it
+ * is split into will be. Bit ignored by both vendors.
+ */
+#define NESTED_EXECUTE_WHEN_SPLIT (1ull << 11)
+
 struct nested_table {
     uint64_t root; /* SPA of the top level; 0 = none yet */
     /* One zeroed page (its SPA) for a table, 0 if there is none; and its way back. */
@@ -36,6 +42,7 @@ struct nested_translation {
     uint64_t spa;        /* of `gpa` itself, with its offset in the page */
     uint32_t access;     /* HV_MAP_GPA_* permission bits; 0 with no_access */
     bool no_access;      /* mapped without access */
+    bool split_to_execute; /* `access` allows it, but only nested_split makes it possible */
     unsigned page_shift; /* 12, 21, 30 or 39: size of the leaf, or of the hole */
 };
 
@@ -63,6 +70,12 @@ enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, un
  */
 enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned page_shift,
                             nested_replaced *replaced, uint64_t *next);
+
+/*
+ * Splits the large page at `gpa` if it has split_to_execute. Its old translation must end before the new one is
+ * used. INSUFFICIENT_MEMORY: as above.
+ */
+enum hv_status nested_split(struct nested_table *table, uint64_t gpa);
 
 /* After the shoot-down: calls unmapped and release for what was replaced. Returns how many pages were
  * unmapped. */

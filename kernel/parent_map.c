@@ -361,7 +361,8 @@ static bool is_needless(const struct type_table *table)
 {
     const uint64_t *entries = physical_pointer(table->spa);
 
-    if (!table->user || type_of(table->pfn, table->pages) == MEMORY_MIXED)
+    if (!table->user || type_of(table->pfn, table->pages) == MEMORY_MIXED ||
+        (protected_gpa != 0 && (protected_gpa >> HV_PAGE_SHIFT) - table->pfn < table->pages))
         return false;
     for (unsigned i = 0; i < NESTED_ENTRIES && table->pages < REGION_PAGES; i++)
         if (!(vendor->nested.access(entries[i]) & HV_MAP_GPA_WRITABLE))

@@ -50,6 +50,8 @@ struct vp {
     uint32_t last_lp; /* LP that entered it last; ~0: its old translations count nowhere any more */
     uint64_t flushed_generation; /* [a] of partition->map_generation: see kernel/shoot_down.h */
 
+    uint64_t fetch_from; /* GPA + 1 in a large page that has to be split to be executable; 0 = none */
+
     /* Intercepts */
     bool explicit_suspend;
     bool intercept_suspend; /* a message is in the intercept page; CLEAR_INTERCEPT_SUSPEND lets it run on */

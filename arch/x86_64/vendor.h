@@ -119,6 +119,7 @@ struct nested_format {
     uint64_t (*table)(uint64_t spa);
     uint32_t (*access)(uint64_t entry); /* 0: not present */
     uint64_t large;                     /* the bit that makes an entry of level 2 or 3 a leaf */
+    bool (*large_execute)(void); /* a child's large leaves may be executable */
     /*
      * The type that entries of the parent's map give the bytes from `spa`, 4 KiB aligned: write-back where the hardware
      * adds the types of its MTRRs by itself. load_types makes them those of this processor's MTRRs, if these are enabled;

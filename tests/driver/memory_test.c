@@ -12,6 +12,7 @@
 #include "tests/driver/test.h"
 
 #define READ_WRITE (MSHV_SET_MEM_WRITABLE | MSHV_SET_MEM_EXECUTABLE)
+#define PORT       0x10
 #define PAGES(n)   ((size_t)(n)*HV_PAGE_SIZE)
 
 static uint8_t *map_memory(size_t size)
@@ -140,6 +141,35 @@ static void large_memory(void)
     machine_destroy(&machine);
 }
 
+/* The processor may have to split large pages before it executes from them (docs/security.md). */
+static void code_in_large_memory(void)
+{
+    const uint8_t flags = READ_WRITE | MSHV_SET_MEM_EXECUTABLE;
+    const size_t size = 2 * HV_LARGE_PAGE_SIZE;
+    uint8_t *memory = map_memory(size + HV_LARGE_PAGE_SIZE);
+    uint8_t *aligned = memory + (-(uintptr_t)memory & (HV_LARGE_PAGE_SIZE - 1));
+    struct machine machine;
+    unsigned i;
+
+    CHECK_EQUAL(madvise(aligned, size, MADV_HUGEPAGE), 0);
+    machine_create(&machine, MACHINE_FLAGS | MSHV_PT_GPA_SUPER_PAGES, 0);
+    CHECK_EQUAL(machine_set_memory(&machine, flags, HV_PAGES_PER_LARGE_PAGE, aligned, size), 0);
+    machine_create_vp(&machine, 0);
+    for (i = 0; i < 6; i++) {
+        uint64_t base = (1 + i % 2) * HV_LARGE_PAGE_SIZE, rip = MACHINE_CODE;
+        struct hv_x64_segment_register cs = {.base = base, .limit = 0xFFFF, .attributes = 0x9B};
+        struct code code = {.size = 0};
+
+        code_out(&code, PORT, (uint8_t)i);
+        memcpy(aligned + base - HV_LARGE_PAGE_SIZE + MACHINE_CODE, code.bytes, code.size);
+        machine_set_register(machine.vp[0], 0, HV_X64_REGISTER_CS, &cs, sizeof(cs));
+        machine_set_register(machine.vp[0], 0, HV_X64_REGISTER_RIP, &rip, sizeof(rip));
+        CHECK_EQUAL(machine_run_to_out(&machine, 0, PORT), i);
+    }
+    machine_destroy(&machine);
+    CHECK_EQUAL(munmap(memory, size + HV_LARGE_PAGE_SIZE), 0);
+}
+
 static void drop_privileges(size_t limit)
 {
     struct rlimit memlock = {.rlim_cur = limit, .rlim_max = limit};
@@ -196,6 +226,7 @@ const struct test memory_tests[] = {
     {"overlaps",           overlaps,           false},
     {"unmap",              unmap,              false},
     {"large_memory",       large_memory,       false},
+    {"code_in_large_memory", code_in_large_memory, false},
     {"memory_limit",       memory_limit,       false},
     {"failed_map_unwinds", failed_map_unwinds, true },
     {NULL,                 NULL,               false},

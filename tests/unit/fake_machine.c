@@ -152,6 +152,13 @@ static uint32_t format_access(uint64_t entry)
            (entry & ENTRY_NO_EXEC ? 0 : HV_MAP_GPA_EXECUTABLE);
 }
 
+bool fake_large_execute;
+
+static bool format_large_execute(void)
+{
+    return fake_large_execute;
+}
+
 enum memory_type (*fake_memory_type)(uint64_t spa);
 uint64_t fake_types_first, fake_types_end;
 
@@ -322,6 +329,7 @@ static const struct vendor fake_vendor = {
                .table = format_table,
                .access = format_access,
                .large = ENTRY_LARGE,
+               .large_execute = format_large_execute,
                .type = format_type,
                .load_types = format_load_types},
 };
@@ -386,6 +394,7 @@ void fake_machine_start(unsigned lp_total, bool has_1g_pages)
     fake_meanwhile = NULL;
     fake_interrupted_event = 0;
     fake_tsc = 1000;
+    fake_large_execute = true;
     fake_nmi_is_kick = false;
     fake_extended_state_entered = 0;
     count_of_lps = lp_total;

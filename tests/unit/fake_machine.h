@@ -72,6 +72,9 @@ extern _Thread_local bool fake_nmi_is_kick;
 /* extended_state_enter minus extended_state_leave. */
 extern _Thread_local int fake_extended_state_entered;
 
+/* Large leaves may be executable; true at the start. */
+extern bool fake_large_execute;
+
 /* Translation of the parent's map, by the fake nested format. False: not present. */
 bool fake_parent_translate(uint64_t gpa, uint64_t *spa, bool *writable);
 /* The type in its leaf, and the leaf's size. */

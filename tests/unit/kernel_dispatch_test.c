@@ -330,6 +330,52 @@ static void memory(void **state)
     assert_int_equal(message->header.message_type, HVMSG_UNMAPPED_GPA);
 }
 
+/* A fetch from a large page that must not be executable: split by the next dispatch, as soon as it has a page. */
+static void fetch_splits_large_page(void **state)
+{
+    const struct hv_message *message = message_page(0);
+    uint64_t large = take_pages(512, 512), shoot_downs;
+    struct nested_translation translation;
+    struct partition *partition = partition_get(id);
+    struct vp_exit *exit;
+
+    (void)state;
+    fake_large_execute = false;
+    assert_int_equal(map_pages(id, 0x200, RWX | HV_MAP_GPA_LARGE_PAGE, &large, 1, NULL), HV_STATUS_SUCCESS);
+    while (partition_page_allocate(partition))
+        ; /* until none is left */
+    exit = add(LOAM_EXIT_NESTED_FAULT);
+    exit->fault.gpa = 0x345678;
+    exit->fault.execute = true;
+    exit->fault.mapped = true;
+    fake_interrupted_event = EXTERNAL(0x51);
+    EXPECT_READY(0);
+    assert_int_equal(fake_vendor_record.runs, 1);
+    assert_int_equal(dispatch(id, 0, 0, &output), HV_STATUS_INSUFFICIENT_MEMORY);
+    assert_int_equal(dispatch(id, 0, 0, &output), HV_STATUS_INSUFFICIENT_MEMORY);
+    assert_int_equal(fake_vendor_record.runs, 1);
+    deposit(id, 8);
+    shoot_downs = shoot_down_count();
+    EXPECT_READY(0);
+    assert_int_equal(shoot_down_count(), shoot_downs + 1);
+    assert_int_equal(injected[1], EXTERNAL(0x51)); /* its delivery was what fetched */
+    assert_true(nested_lookup(&partition->map, 0x345678, &translation));
+    assert_true(translation.access == RWX && translation.page_shift == HV_PAGE_SHIFT);
+    assert_int_equal(translation.spa, (large << HV_PAGE_SHIFT) + 0x145678);
+    EXPECT_READY(0);
+    assert_int_equal(shoot_down_count(), shoot_downs + 1);
+    /* One that the parent did not make executable is told. */
+    large = take_pages(512, 512);
+    assert_int_equal(map_pages(id, 0x400, R | HV_MAP_GPA_LARGE_PAGE, &large, 1, NULL), HV_STATUS_SUCCESS);
+    begin_script();
+    exit = add(LOAM_EXIT_NESTED_FAULT);
+    exit->fault.gpa = 0x400000;
+    exit->fault.execute = true;
+    EXPECT_INTERCEPT(0);
+    assert_int_equal(message->header.message_type, HVMSG_GPA_INTERCEPT);
+    partition_put(partition);
+}
+
 /*
  * The instruction cannot be read, because its page is without access by now: the message is about that page,
  * and when the parent has mapped it the instruction meets its own fault again.
@@ -1194,6 +1240,7 @@ int main(void)
         TEST(interrupted_delivery),
         TEST(exceptions),
         TEST(memory_without_access_to_the_instruction),
+        TEST(fetch_splits_large_page),
         TEST(cr4),
         TEST(machine_check),
         TEST(msrs),

@@ -124,6 +124,57 @@ static void no_access(void **state)
     assert_int_equal(replaced, 0x700000 | NESTED_REPLACED_PAGE);
 }
 
+static uint64_t leaf_at(const struct nested_table *table, uint64_t gpa)
+{
+    uint64_t entry = table->root;
+
+    for (unsigned shift = 39; shift >= 12; shift -= 9) {
+        entry = ((const uint64_t *)physical_pointer(entry & NESTED_ADDRESS_MASK))[(gpa >> shift) % NESTED_ENTRIES];
+        if (entry & vendor->nested.large)
+            break;
+    }
+    return entry;
+}
+
+/* Where a large leaf must not be executable, it says that it is and becomes so by a split. */
+static void split_to_execute(void **state)
+{
+    struct nested_table table = make_table(4);
+    struct nested_translation translation;
+
+    (void)state;
+    fake_large_execute = false;
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    map(&table, 0x400000, 0xA00000, HV_LARGE_PAGE_SHIFT, HV_MAP_GPA_READABLE);
+    assert_true(nested_lookup(&table, 0x234567, &translation));
+    assert_true(translation.access == RWX && translation.split_to_execute && translation.spa == 0x834567);
+    assert_int_equal(vendor->nested.access(leaf_at(&table, 0x234567)), RWX & ~HV_MAP_GPA_EXECUTABLE);
+    /* Only such a page, and not without memory. */
+    assert_int_equal(nested_split(&table, 0x400000), HV_STATUS_SUCCESS);
+    assert_int_equal(nested_split(&table, 0x600000), HV_STATUS_SUCCESS);
+    assert_int_equal(pool_left, 1);
+    pool_left = 0;
+    assert_int_equal(nested_split(&table, 0x234567), HV_STATUS_INSUFFICIENT_MEMORY);
+    assert_true(nested_lookup(&table, 0x234567, &translation) && translation.split_to_execute);
+    pool_left = 1;
+    assert_int_equal(nested_split(&table, 0x234567), HV_STATUS_SUCCESS);
+    for (uint64_t gpa = 0x200000; gpa < 0x400000; gpa += 0x1000) {
+        assert_true(nested_lookup(&table, gpa, &translation) && translation.page_shift == HV_PAGE_SHIFT);
+        assert_true(translation.access == RWX && !translation.split_to_execute);
+        assert_int_equal(leaf_at(&table, gpa), vendor->nested.leaf(gpa + 0x600000, RWX, false, MEMORY_WRITE_BACK));
+    }
+    /* The other page is read-only however it is split. */
+    pool[pool_left++] = (FIXTURE_FREE_PFN + 100) << HV_PAGE_SHIFT;
+    unmap(&table, 0x400000, HV_PAGE_SHIFT);
+    assert_true(nested_lookup(&table, 0x401000, &translation));
+    assert_int_equal(translation.access, HV_MAP_GPA_READABLE);
+    /* A large page in its place is again one that has to be split. */
+    map(&table, 0x200000, 0xC00000, HV_LARGE_PAGE_SHIFT, RWX);
+    assert_true(nested_lookup(&table, 0x200000, &translation) && translation.split_to_execute);
+    unmap(&table, 0x200000, HV_PAGE_SHIFT);
+    assert_int_equal(leaf_at(&table, 0x3FF000), vendor->nested.leaf(0xDFF000, RWX, false, MEMORY_WRITE_BACK));
+}
+
 static void replaced_tables(void **state)
 {
     struct nested_table table = make_table(64);
@@ -271,7 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(lookup),           TEST(uncached_pages),    TEST(no_access),
         TEST(replaced_tables),  TEST(holes_are_skipped), TEST(no_memory),
-        TEST(destroy_in_steps), TEST(random_changes),
+        TEST(destroy_in_steps), TEST(random_changes),    TEST(split_to_execute),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -567,6 +567,9 @@ static void protected_page_among_types(void **state)
     assert_int_equal(parent_map_fault(GIB + 0x100F000, true), PARENT_MAP_PROTECTED);
     assert_int_equal(fake_parent_type(GIB + 0x100F000, &shift), WB);
     check_type(GIB + 0x1010000, 12);
+    fake_memory_type = NULL; /* no table is needed for types any more */
+    change(0, ~0ull);
+    assert_int_equal(parent_map_fault(GIB + 0x100F000, true), PARENT_MAP_PROTECTED);
 }
 
 /* Deposits in large pages of one type and of several, while types change: the map ends as it began. */

@@ -25,8 +25,6 @@
 #define PRED_CMD_IBPB                0x1ull
 #define PRED_CMD_SBPB                0x80ull
 #define FLUSH_CMD_L1D                0x1ull
-#define ARCH_CAPABILITIES_RDCL_NO    0x1ull
-#define ARCH_CAPABILITIES_SKIP_L1DFL 0x8ull
 
 static struct {
     uint64_t spec_ctrl, pred_cmd; /* bits that exist */
@@ -34,6 +32,16 @@ static struct {
     bool flush_l1d;
     bool automatic_ibrs;
 } host;
+
+uint64_t speculation_arch_capabilities(void)
+{
+    uint32_t leaf[4];
+    cpuid(0, 0, leaf);
+    if (leaf[0] < 7)
+        return 0;
+    cpuid(7, 0, leaf);
+    return (leaf[3] >> 29 & 1) != 0 ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+}
 
 static void detect_intel(void)
 {
@@ -50,7 +58,7 @@ static void detect_intel(void)
         host.spec_ctrl |= SPEC_CTRL_SSBD;
     host.verw = (edx >> 10 & 1) != 0; /* MD_CLEAR */
     if ((edx >> 28 & 1) != 0) {       /* FLUSH_CMD */
-        uint64_t capabilities = (edx >> 29 & 1) != 0 ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+        uint64_t capabilities = speculation_arch_capabilities();
         host.flush_l1d = (capabilities & (ARCH_CAPABILITIES_RDCL_NO | ARCH_CAPABILITIES_SKIP_L1DFL)) == 0;
     }
 }

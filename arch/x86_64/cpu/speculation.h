@@ -16,6 +16,12 @@ void speculation_leave_child(void);
 uint64_t speculation_spec_ctrl_mask(void);
 uint64_t speculation_pred_cmd_mask(void);
 
+/* IA32_ARCH_CAPABILITIES; 0 where there is no such MSR. */
+uint64_t speculation_arch_capabilities(void);
+#define ARCH_CAPABILITIES_RDCL_NO        0x1ull
+#define ARCH_CAPABILITIES_SKIP_L1DFL     0x8ull
+#define ARCH_CAPABILITIES_PSCHANGE_MC_NO 0x40ull
+
 /* Bits of EFER that the hypervisor itself runs with. */
 uint64_t speculation_host_efer(void);
 

@@ -684,6 +684,11 @@ static uint32_t nested_access(uint64_t entry)
            (entry & ENTRY_NO_EXECUTE ? 0 : HV_MAP_GPA_EXECUTABLE);
 }
 
+static bool nested_large_execute(void)
+{
+    return true;
+}
+
 /* The MTRRs count for guests as for the host (15.25.8). */
 static enum memory_type nested_type(uint64_t spa, uint64_t size)
 {
@@ -729,6 +734,7 @@ const struct vendor svm_vendor = {
         .table = nested_table,
         .access = nested_access,
         .large = ENTRY_LARGE,
+        .large_execute = nested_large_execute,
         .type = nested_type,
         .load_types = nested_load_types,
     },

@@ -52,6 +52,12 @@ static bool init_exits;
 
 static unsigned timer_shift; /* of the TSC to the preemption timer */
 
+/*
+ * Without PSCHANGE_MC_NO, fetching from a page while the guest changes its size can end in a machine check that stops the
+ * processor: so no child's page may be both large and executable.
+ */
+static bool large_execute;
+
 #define ATTRIBUTES 0xF0FFu /* of a segment that the access rights have, too */
 #define SEGMENT_ACCESSED 1u
 #define INSTRUCTION_LENGTH_MASK 15u
@@ -93,6 +99,9 @@ static void initialize(void)
     vmx_capability_initialize();
     timer_shift = rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
     keeps_interrupts = running_on_bochs();
+    large_execute = (speculation_arch_capabilities() & ARCH_CAPABILITIES_PSCHANGE_MC_NO) != 0;
+    if (!large_execute)
+        log_line("a child's large pages are split where it executes: the processor has no PSCHANGE_MC_NO");
     init_exits = (rdmsr(MSR_VMX_MISC) & VMX_MISC_WAIT_FOR_SIPI) && !running_on_bochs();
     for (const struct parent_msr *range = vmx_parent_msrs; range->last != 0; range++)
         for (uint32_t msr = range->first; msr <= range->last; msr++)
@@ -825,6 +834,11 @@ static uint32_t nested_access(uint64_t entry)
            (entry & ENTRY_EXECUTE ? HV_MAP_GPA_EXECUTABLE : 0);
 }
 
+static bool nested_large_execute(void)
+{
+    return large_execute;
+}
+
 const struct vendor vmx_vendor = {
     .name = "VT-x",
     .unsupported = vmx_unsupported,
@@ -860,6 +874,7 @@ const struct vendor vmx_vendor = {
         .table = nested_table,
         .access = nested_access,
         .large = ENTRY_LARGE,
+        .large_execute = nested_large_execute,
         .type = vmx_memory_type,
         .load_types = vmx_load_memory_types,
     },
