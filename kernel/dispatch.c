@@ -260,7 +260,8 @@ static enum outcome run(struct dispatch *dispatch)
     return outcome;
 }
 
-/* What the last dispatch ended for. INSUFFICIENT_MEMORY: the partition needs a page for the table; nothing is done. */
+/* What the last dispatch ended for. INSUFFICIENT_MEMORY: the partition needs a page for the table; nothing is
+ * done. */
 static enum hv_status split_to_execute(struct vp *vp)
 {
     struct partition *partition = vp->partition;

@@ -86,7 +86,8 @@ static uint64_t leaf_of(uint64_t spa, uint32_t access, bool large, enum memory_t
     return vendor->nested.leaf(spa, access & ~HV_MAP_GPA_EXECUTABLE, large, type) | NESTED_EXECUTE_WHEN_SPLIT;
 }
 
-/* The first of the small leaves that a large one is split into. Attributes stand at the same place in both. */
+/* The first of the small leaves that a large one is split into. Attributes stand at the same place in both.
+ */
 static uint64_t small_leaf(uint64_t large)
 {
     uint64_t small = large & ~(vendor->nested.large | NESTED_EXECUTE_WHEN_SPLIT);

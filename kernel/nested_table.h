@@ -23,8 +23,8 @@
 #define NESTED_NO_ACCESS (1ull << 9)
 
 /*
- * A large leaf that is to be executable but must not be (vendor->nested.large_execute): the small leaves that it
- * is split into will be. Bit ignored by both vendors.
+ * A large leaf that is to be executable but must not be (vendor->nested.large_execute): the small leaves that
+ * it is split into will be. Bit ignored by both vendors.
  */
 #define NESTED_EXECUTE_WHEN_SPLIT (1ull << 11)
 
@@ -72,8 +72,8 @@ enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned p
                             nested_replaced *replaced, uint64_t *next);
 
 /*
- * Splits the large page at `gpa` if it has split_to_execute. Its old translation must end before the new one is
- * used. INSUFFICIENT_MEMORY: as above.
+ * Splits the large page at `gpa` if it has split_to_execute. Its old translation must end before the new one
+ * is used. INSUFFICIENT_MEMORY: as above.
  */
 enum hv_status nested_split(struct nested_table *table, uint64_t gpa);
 

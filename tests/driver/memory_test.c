@@ -222,12 +222,12 @@ static void failed_map_unwinds(void)
 }
 
 const struct test memory_tests[] = {
-    {"memory_refuses",     memory_refuses,     false},
-    {"overlaps",           overlaps,           false},
-    {"unmap",              unmap,              false},
-    {"large_memory",       large_memory,       false},
+    {"memory_refuses",       memory_refuses,       false},
+    {"overlaps",             overlaps,             false},
+    {"unmap",                unmap,                false},
+    {"large_memory",         large_memory,         false},
     {"code_in_large_memory", code_in_large_memory, false},
-    {"memory_limit",       memory_limit,       false},
-    {"failed_map_unwinds", failed_map_unwinds, true },
-    {NULL,                 NULL,               false},
+    {"memory_limit",         memory_limit,         false},
+    {"failed_map_unwinds",   failed_map_unwinds,   true },
+    {NULL,                   NULL,                 false},
 };

@@ -269,6 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     fake_machine_start(2, true);
     before = fake_parent_map_copy(&count);
     fake_guest = guest;
+    fake_large_execute = size % 2;
     data = bytes;
     left = size;
     runs = 0;

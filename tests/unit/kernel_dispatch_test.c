@@ -330,7 +330,8 @@ static void memory(void **state)
     assert_int_equal(message->header.message_type, HVMSG_UNMAPPED_GPA);
 }
 
-/* A fetch from a large page that must not be executable: split by the next dispatch, as soon as it has a page. */
+/* A fetch from a large page that must not be executable: split by the next dispatch, as soon as it has a
+ * page. */
 static void fetch_splits_large_page(void **state)
 {
     const struct hv_message *message = message_page(0);

@@ -18,6 +18,7 @@
 #include "arch/x86_64/mm/physical.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_instructions.h"
+#include "kernel/log.h"
 #include "kernel/shoot_down.h"
 #include "tests/unit/fake_guest.h"
 
@@ -75,6 +76,11 @@ const struct parent_msr vmx_parent_msrs[] = {
 uint64_t physical_of_image(const void *pointer)
 {
     return (uintptr_t)pointer;
+}
+
+void log_line(const char *format, ...)
+{
+    (void)format;
 }
 
 uint64_t fault_descriptors(void)
@@ -641,6 +647,21 @@ static void test_memory_types(void **state)
     assert_false(vmx_vendor.nested.load_types(&first, &end)); /* another processor's */
 }
 
+/* Only a processor that says that it can change the size of pages has large pages that are executable. */
+static void test_large_execute(void **state)
+{
+    (void)state;
+    assert_false(vmx_vendor.nested.large_execute());
+    fake_cpuid_set(0, 0, 7, 0x756E6547, 0x6C65746E, 0x49656E69);
+    fake_cpuid_set(7, 0, 0, 0, 0, 1u << 29);
+    fake_msr_set(MSR_ARCH_CAPABILITIES, 0x2B);
+    vmx_vendor.initialize();
+    assert_false(vmx_vendor.nested.large_execute());
+    fake_msr_set(MSR_ARCH_CAPABILITIES, 0x6B);
+    vmx_vendor.initialize();
+    assert_true(vmx_vendor.nested.large_execute());
+}
+
 /* What the table has a function for exits, nothing else. */
 static void test_parent_msr_exits(void **state)
 {
@@ -760,6 +781,7 @@ int main(void)
         TEST(test_swapped_registers), TEST(test_events), TEST(test_entries),  TEST(test_exits),
         TEST(test_refused_states),    TEST(test_memory_types), TEST(test_parent_msr_exits),
         TEST(test_init),              TEST(test_wait_for_sipi), TEST(test_has_init_exits), TEST(test_parent_commands),
+        TEST(test_large_execute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
