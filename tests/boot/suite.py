@@ -5,8 +5,8 @@ import sys
 import time
 import traceback
 
+import vmx_lane
 from lane import LANE, VENDOR
-from vmx_lane import reason_to_skip
 
 SOAK = os.environ.get("SOAK") == "1"
 
@@ -55,10 +55,15 @@ class Suite:
 
     def run(self):
         failed = 0
+        unknown = {name for name in vmx_lane.names() if name.startswith(f"{self.name}.")} - {
+            f"{self.name}.{function.__name__}" for function in self.tests}
+        if unknown:
+            print(f"FAIL {self.name}: vmx_lane.py has {', '.join(sorted(unknown))}, which there is not")
+            failed += 1
         for function in self.tests:
             if len(sys.argv) > 1 and function.__name__ not in sys.argv[1:]:
                 continue
-            reason = reason_to_skip(LANE, f"{self.name}.{function.__name__}")
+            reason = vmx_lane.reason_to_skip(LANE, f"{self.name}.{function.__name__}")
             if reason:
                 print(f"SKIP {self.name}.{function.__name__}: {reason}", flush=True)
                 continue
