@@ -39,12 +39,6 @@ struct dispatch {
     bool entered; /* the VP's extended state is in the processor */
 };
 
-static uint64_t event_of(enum hv_pending_interruption_type type, unsigned vector)
-{
-    return HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
-}
-
 /* INIT and SIPI. BLOCKED: the VP waits for a SIPI. All functions up to check() are under the interrupt lock.
  */
 static enum outcome take_startup_events(struct vp *vp)
@@ -87,7 +81,7 @@ static bool take_interrupt(struct vp *vp)
             return false;
         local_apic_acknowledge(&vp->apic, (uint8_t)vector);
     }
-    vp->pending_interruption = event_of(HV_INTERRUPTION_TYPE_EXTERNAL, (unsigned)vector);
+    vp->pending_interruption = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, (unsigned)vector);
     return true;
 }
 
@@ -113,7 +107,7 @@ static enum outcome choose_event(struct vp *vp)
     } else if (vp->nmi_pending && nmi_open) {
         vp->nmi_pending = false;
         vp->halted = false;
-        vp->pending_interruption = event_of(HV_INTERRUPTION_TYPE_NMI, NMI_VECTOR);
+        vp->pending_interruption = hv_pending_interruption(HV_INTERRUPTION_TYPE_NMI, NMI_VECTOR);
     } else if ((vp->deliverability & HV_DELIVERABILITY_NMI) && nmi_open) {
         return NMI_DELIVERABLE;
     } else if (open && extint_deliverable(vp)) {

@@ -26,9 +26,7 @@
 
 static uint64_t exception_event(unsigned vector, bool has_error_code, uint32_t error_code)
 {
-    return HV_PENDING_INTERRUPTION_PENDING |
-           (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT |
+    return hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, vector) |
            (has_error_code ? HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
                                  (uint64_t)error_code << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT
                            : 0);
@@ -198,16 +196,13 @@ static enum exit_action exit_other_hypercall(struct vp *vp)
  */
 static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit)
 {
-    unsigned type =
-        vp->pending_interruption >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
-
     if (exit->exception.vector == EXCEPTION_MACHINE_CHECK) {
         lp_current()->parent_machine_check = true;
         return EXIT_READY;
     }
     if (exit->exception.vector == EXCEPTION_INVALID && is_other_hypercall(vp))
         return exit_other_hypercall(vp);
-    if (!vp->pending_interruption || type == HV_INTERRUPTION_TYPE_EXCEPTION)
+    if (!vp->pending_interruption || hv_pending_interruption_type(vp->pending_interruption) == HV_INTERRUPTION_TYPE_EXCEPTION)
         vp->pending_interruption = exception_event(exit->exception.vector, exit->exception.has_error_code,
                                                    exit->exception.error_code);
     return EXIT_CHECK;

@@ -154,7 +154,7 @@ bool pending_interruption_valid(uint64_t event)
                                  1u << HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT |
                                  1u << HV_INTERRUPTION_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION |
                                  1u << HV_INTERRUPTION_TYPE_SOFTWARE_EXCEPTION;
-    unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+    unsigned type = hv_pending_interruption_type(event);
     unsigned vector = event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT & 0xFFFF;
 
     if (!(event & HV_PENDING_INTERRUPTION_PENDING))
@@ -203,11 +203,8 @@ SET(pending_event)
         vendor->set(vp, VP_CR2, parameter);
     if (vector == EXCEPTION_DEBUG)
         vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | (uint32_t)parameter);
-    vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
-                               (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION
-                                   << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-                               (event & 0x100 ? HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE : 0) |
-                               (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT | (event >> 32 << 32);
+    vp->pending_interruption = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, (unsigned)vector) |
+                               (event & 0x100 ? HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE : 0) | (event >> 32 << 32);
     return true;
 }
 

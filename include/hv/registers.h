@@ -155,6 +155,17 @@ enum hv_pending_interruption_type {
     HV_INTERRUPTION_TYPE_SOFTWARE_EXCEPTION = 6,
 };
 
+/* An event without an error code. */
+static inline uint64_t hv_pending_interruption(enum hv_pending_interruption_type type, unsigned vector)
+{
+    return HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
+           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+}
+static inline enum hv_pending_interruption_type hv_pending_interruption_type(uint64_t event)
+{
+    return event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+}
+
 /* HV_REGISTER_PENDING_EVENT0: the low half; the high half is the parameter (#PF: CR2, #DB: bits of DR6). */
 #define HV_PENDING_EVENT_PENDING 0x1ull
 #define HV_PENDING_EVENT_TYPE_SHIFT 1 /* 3 bits; 0 = exception */

@@ -452,16 +452,10 @@ static void test_iret_of_an_nmi(void **state)
     assert_false(trap_seen);
 }
 
-static uint64_t event(enum hv_pending_interruption_type type, unsigned vector)
-{
-    return HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
-}
-
 /* External interrupts take another way on TCG, and come back when their delivery did not happen or was interrupted. */
 static void test_injected_interrupts(void **state)
 {
-    const uint64_t external = event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x51);
+    const uint64_t external = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, 0x51);
 
     (void)state;
     start(true);
@@ -476,7 +470,7 @@ static void test_injected_interrupts(void **state)
 
 static void test_injected_interrupts_on_tcg(void **state)
 {
-    const uint64_t external = event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x51);
+    const uint64_t external = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, 0x51);
 
     (void)state;
     start(true);
@@ -496,7 +490,7 @@ static void test_injected_interrupts_on_tcg(void **state)
     assert_int_equal(svm_vendor.interrupted_event(vp), external);
     vmcb->exit_interrupt_info = 0;
 
-    svm_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_EXCEPTION, 13));
+    svm_vendor.inject(vp, hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, 13));
     assert_int_equal(vmcb->event_injection, 0x8000030D);
     vp->rflags = 0x2; /* the parent set it: it has to be delivered all the same */
     svm_vendor.inject(vp, external);
@@ -531,7 +525,7 @@ static void test_halt_in_the_shadow(void **state)
         svm_vendor.run(vp, &exit);
         assert_int_equal(exit.reason, tcg ? LOAM_EXIT_HLT : LOAM_EXIT_EXTERNAL_INTERRUPT);
         vmcb->interrupt_state = INTERRUPT_SHADOW;
-        svm_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_NMI, 2)); /* goes first */
+        svm_vendor.inject(vp, hv_pending_interruption(HV_INTERRUPTION_TYPE_NMI, 2)); /* goes first */
         svm_vendor.run(vp, &exit);
         assert_int_equal(exit.reason, LOAM_EXIT_EXTERNAL_INTERRUPT);
         vmcb->interrupt_state = INTERRUPT_SHADOW;

@@ -240,12 +240,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static uint64_t event(enum hv_pending_interruption_type type, unsigned vector)
-{
-    return HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-           (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
-}
-
 /* Each thing that is missing has its name in the message. */
 static void test_unsupported(void **state)
 {
@@ -376,7 +370,7 @@ static void software_interrupt_faults(void)
 
 static void test_events(void **state)
 {
-    const uint64_t fault = event(HV_INTERRUPTION_TYPE_EXCEPTION, 13) | HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
+    const uint64_t fault = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, 13) | HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
                            0x18ull << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT;
     struct vp_exit exit;
 
@@ -399,7 +393,7 @@ static void test_events(void **state)
 
     guest = nmi_delivery_faults;
     vmx_vendor.run(vp, &exit);
-    assert_int_equal(vmx_vendor.interrupted_event(vp), event(HV_INTERRUPTION_TYPE_NMI, 2));
+    assert_int_equal(vmx_vendor.interrupted_event(vp), hv_pending_interruption(HV_INTERRUPTION_TYPE_NMI, 2));
     assert_false(vmx_vendor.get(vp, VP_NMI_MASKED)); /* or it could not be injected again */
     guest = software_interrupt_faults;
     vmx_vendor.run(vp, &exit);
@@ -579,7 +573,7 @@ static void test_refused_states(void **state)
     }
     good_state();
     fields[VMCS_GUEST_RFLAGS] = 2;
-    vmx_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
+    vmx_vendor.inject(vp, hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
     assert_string_equal(vmx_refused_state(), "RFLAGS: an interrupt is injected with IF = 0");
     /* A single step that waits behind an interrupt shadow is pending, and only then. */
     for (unsigned i = 0; i < 4; i++) {
@@ -598,11 +592,11 @@ static void test_refused_states(void **state)
     assert_string_equal(exit.refused, "DR7");
     /* A machine check is none of the state's, and what was to be injected still is. */
     guest = check_machine_on_entry;
-    vmx_vendor.inject(vp, event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
+    vmx_vendor.inject(vp, hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
     vmx_vendor.run(vp, &exit);
     assert_int_equal(exit.reason, LOAM_EXIT_EXCEPTION);
     assert_int_equal(exit.exception.vector, EXCEPTION_MC);
-    assert_int_equal(vmx_vendor.interrupted_event(vp), event(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
+    assert_int_equal(vmx_vendor.interrupted_event(vp), hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40));
 }
 
 static void set_mtrrs(uint64_t default_type)

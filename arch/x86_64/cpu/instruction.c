@@ -112,10 +112,7 @@ static void __attribute__((noinline)) finish_special_instruction(struct vp *vp)
     if ((vp->rflags & RFLAGS_TF) == 0 || vp->pending_interruption != 0)
         return;
     vendor->set(vp, VP_DR6, vendor->get(vp, VP_DR6) | DR6_BS);
-    vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
-                               (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION
-                                   << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-                               (uint64_t)EXCEPTION_DB << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+    vp->pending_interruption = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, EXCEPTION_DB);
 }
 
 void guest_instruction_done(struct vp *vp, unsigned length)

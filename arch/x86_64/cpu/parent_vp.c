@@ -167,9 +167,7 @@ void parent_vp_create(struct lp *lp, const struct launch_context *context, uint6
 /* An exception takes the place of an event whose delivery it interrupted; see docs/architecture.md, events. */
 void parent_vp_raise(struct vp *vp, uint8_t vector, bool has_error_code)
 {
-    vp->pending_interruption = HV_PENDING_INTERRUPTION_PENDING |
-                               (uint64_t)HV_INTERRUPTION_TYPE_EXCEPTION << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-                               (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT |
+    vp->pending_interruption = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, vector) |
                                (has_error_code ? HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE : 0);
 }
 
@@ -179,9 +177,7 @@ static bool offer_nmi(struct lp *lp, struct vp *vp)
     if (!__atomic_load_n(&lp->parent_nmi, __ATOMIC_SEQ_CST) || vendor->get(vp, VP_NMI_MASKED))
         return false;
     __atomic_store_n(&lp->parent_nmi, false, __ATOMIC_SEQ_CST);
-    vendor->inject(vp, HV_PENDING_INTERRUPTION_PENDING |
-                           (uint64_t)HV_INTERRUPTION_TYPE_NMI << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-                           (uint64_t)EXCEPTION_NMI << HV_PENDING_INTERRUPTION_VECTOR_SHIFT);
+    vendor->inject(vp, hv_pending_interruption(HV_INTERRUPTION_TYPE_NMI, EXCEPTION_NMI));
     return true;
 }
 
@@ -196,8 +192,7 @@ static void offer_interrupt(struct arch_lp *arch, struct vp *vp)
     if (open) {
         unsigned bit = 63 - (unsigned)__builtin_clzll(arch->interrupts[word]);
 
-        vendor->inject(vp, HV_PENDING_INTERRUPTION_PENDING |
-                               (uint64_t)(word * 64 + bit) << HV_PENDING_INTERRUPTION_VECTOR_SHIFT);
+        vendor->inject(vp, hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, word * 64 + bit));
         arch->interrupts[word] &= ~(1ull << bit);
         arch->has_interrupts = arch->interrupts[0] || arch->interrupts[1] || arch->interrupts[2] || arch->interrupts[3];
     }
@@ -208,7 +203,7 @@ static void offer_interrupt(struct arch_lp *arch, struct vp *vp)
 static void offer_machine_check(struct lp *lp, struct vp *vp)
 {
     uint64_t event = vp->pending_interruption;
-    unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+    enum hv_pending_interruption_type type = hv_pending_interruption_type(event);
 
     lp->parent_machine_check = false;
     if (event != 0 && type == HV_INTERRUPTION_TYPE_EXTERNAL)

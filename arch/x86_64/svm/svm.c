@@ -539,7 +539,7 @@ static bool inject_virtually(struct vp *vp, struct vmcb *vmcb, uint64_t vector)
 static void inject(struct vp *vp, uint64_t event)
 {
     struct vmcb *vmcb = vmcb_of(vp);
-    unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+    unsigned type = hv_pending_interruption_type(event);
     uint64_t vector = event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT & EVENT_VECTOR_MASK;
     uint64_t raw = 0;
 
@@ -567,8 +567,8 @@ static uint64_t interrupted_event(const struct vp *vp)
 
     if (injected_virtually(vmcb)) {
         vmcb->virtual_interrupt &= ~V_IRQ;
-        return HV_PENDING_INTERRUPTION_PENDING | (vmcb->virtual_interrupt >> V_VECTOR_SHIFT & V_VECTOR_MASK)
-                                                     << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+        return hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL,
+                                       vmcb->virtual_interrupt >> V_VECTOR_SHIFT & V_VECTOR_MASK);
     }
     if (!(raw & EVENT_VALID))
         return 0;
@@ -577,8 +577,7 @@ static uint64_t interrupted_event(const struct vp *vp)
     if (type == EVENT_TYPE_SOFTWARE ||
         (type == EVENT_TYPE_EXCEPTION && (vector == EXCEPTION_BP || vector == EXCEPTION_OF)))
         return 0;
-    event = HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-            (uint64_t)vector << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+    event = hv_pending_interruption(type, vector);
     if (type == EVENT_TYPE_EXCEPTION && (raw & EVENT_ERROR_CODE_VALID))
         event |= HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
                  raw >> EVENT_ERROR_CODE_SHIFT << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT;

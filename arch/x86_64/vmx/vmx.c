@@ -697,7 +697,7 @@ static void end_interrupt_shadow(struct vp *vp)
 /* The TLFS took its types from here. Exceptions have no error code in real mode (27.2.1.3). */
 static void inject(struct vp *vp, uint64_t event)
 {
-    unsigned type = event >> HV_PENDING_INTERRUPTION_TYPE_SHIFT & HV_PENDING_INTERRUPTION_TYPE_MASK;
+    unsigned type = hv_pending_interruption_type(event);
     uint32_t raw = 0;
 
     use(vp);
@@ -728,8 +728,7 @@ static uint64_t interrupted_event(const struct vp *vp)
         return 0;
     if (type == HV_INTERRUPTION_TYPE_NMI)
         set_interruptibility(BLOCKING_BY_NMI, false);
-    event = HV_PENDING_INTERRUPTION_PENDING | (uint64_t)type << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-            (uint64_t)(raw & EVENT_VECTOR_MASK) << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+    event = hv_pending_interruption(type, raw & EVENT_VECTOR_MASK);
     if (raw & EVENT_ERROR_CODE_VALID)
         event |= HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
                  vmread(state->not_entered ? VMCS_ENTRY_ERROR_CODE : VMCS_VECTORING_ERROR)

@@ -83,9 +83,7 @@ unsigned interrupts_deliverable(struct interrupts *interrupts)
     pthread_mutex_lock(interrupts->device_lock);
     if (interrupts->request) {
         registers[1].value.low =
-            HV_PENDING_INTERRUPTION_PENDING |
-            (uint64_t)HV_INTERRUPTION_TYPE_EXTERNAL << HV_PENDING_INTERRUPTION_TYPE_SHIFT |
-            (uint64_t)i8259_acknowledge(interrupts->pic) << HV_PENDING_INTERRUPTION_VECTOR_SHIFT;
+            hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, i8259_acknowledge(interrupts->pic));
         count = 2;
     }
     interrupts->window = interrupts->request; /* another one waits behind it */
