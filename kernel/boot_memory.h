@@ -13,12 +13,11 @@ struct memory_range {
 };
 
 /*
- * Pages that frame_initialize and parent_map_initialize will allocate for these ranges of RAM. The loader
- * reserves them before the hypervisor runs, hence a file of its own without dependences. `address_bits` is
- * the physical address width; above 48 counts as 48.
+ * Most pages that frame_initialize and parent_map_initialize will allocate for these ranges of RAM. The
+ * loader reserves them before the hypervisor runs, hence a file of its own without dependences.
+ * `address_bits` is the physical address width; above 48 counts as 48.
  */
-uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits,
-                            bool has_1g_pages);
+uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits);
 
 /* The range to hand out from. */
 void boot_memory_initialize(uint64_t spa, uint64_t pages);

@@ -22,8 +22,7 @@ static uint64_t ram_regions(const struct memory_range *ram, unsigned count)
     return regions;
 }
 
-uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits,
-                            bool has_1g_pages)
+uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsigned address_bits)
 {
     uint64_t pages = 0;
 
@@ -31,8 +30,5 @@ uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsi
         pages += ram[i].count;
     pages = (pages * sizeof(struct frame) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
     pages += 1 + parent_map_pointer_tables(address_bits);
-    pages += ram_regions(ram, count) + PARENT_MAP_EXTRA_TABLES;
-    if (!has_1g_pages)
-        pages += PARENT_MAP_POOL_PAGES;
-    return pages;
+    return pages + ram_regions(ram, count) + PARENT_MAP_EXTRA_TABLES + PARENT_MAP_POOL_PAGES;
 }

@@ -119,6 +119,7 @@ struct nested_format {
     uint64_t (*table)(uint64_t spa);
     uint32_t (*access)(uint64_t entry); /* 0: not present */
     uint64_t large;                     /* the bit that makes an entry of level 2 or 3 a leaf */
+    bool (*has_1g)(void);        /* entries of level 3 can be leaves. Callable before initialize */
     bool (*large_execute)(void); /* a child's large leaves may be executable */
     /*
      * The type that entries of the parent's map give the bytes from `spa`, 4 KiB aligned: write-back where the hardware

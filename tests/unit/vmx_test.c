@@ -641,6 +641,16 @@ static void test_memory_types(void **state)
     assert_false(vmx_vendor.nested.load_types(&first, &end)); /* another processor's */
 }
 
+/* EPT's own 1 GiB pages, whatever the guest's tables can have. */
+static void test_has_1g(void **state)
+{
+    (void)state;
+    assert_true(vmx_vendor.nested.has_1g());
+    fake_msr_set(MSR_VMX_EPT_VPID, ~EPT_VPID_1G);
+    fake_cpuid_set(0x80000001, 0, 0, 0, 0, 1u << 26);
+    assert_false(vmx_vendor.nested.has_1g());
+}
+
 /* Only a processor that says that it can change the size of pages has large pages that are executable. */
 static void test_large_execute(void **state)
 {
@@ -775,7 +785,7 @@ int main(void)
         TEST(test_swapped_registers), TEST(test_events), TEST(test_entries),  TEST(test_exits),
         TEST(test_refused_states),    TEST(test_memory_types), TEST(test_parent_msr_exits),
         TEST(test_init),              TEST(test_wait_for_sipi), TEST(test_has_init_exits), TEST(test_parent_commands),
-        TEST(test_large_execute),
+        TEST(test_large_execute),     TEST(test_has_1g),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,6 @@
 #include "kernel/statistics.h"
 #include "kernel/vp.h"
 
-#define CPUID_1G_PAGES_BIT 26
 #define CPUID_XSAVE_BIT 26 /* of 1 ECX */
 #define APIC_ID_NONE 0xFFFFFFFFu
 
@@ -85,14 +84,6 @@ unsigned arch_physical_address_bits(void)
     return result[0] & 0xFF;
 }
 
-static bool has_1g_pages(void)
-{
-    uint32_t result[4];
-
-    cpuid(0x80000001, 0, result);
-    return (result[3] >> CPUID_1G_PAGES_BIT & 1) != 0;
-}
-
 /* Whatever the firmware had on; guests have control registers of their own. */
 static void host_control_registers(void)
 {
@@ -134,7 +125,7 @@ static uint64_t create_parent_map(void)
 
     frame_initialize(boot->ranges, boot->range_count);
     parent_map_initialize(boot->ranges, boot->range_count, own, sizeof own / sizeof own[0],
-                          arch_physical_address_bits(), has_1g_pages());
+                          arch_physical_address_bits(), vendor->nested.has_1g());
     /* A lone processor has nobody to start: then its APIC needs no watching. */
     if (boot->processors > 1 && !parent_map_protect(rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS))
         log_line("the local APIC's page cannot be watched: processors cannot be restarted");

@@ -63,7 +63,7 @@ struct boot_information *memory_reserve(const struct image_header *image, unsign
         return NULL;
     size = image_size + whole_pages(sizeof *information) +
            (host_map_needed(mapped, mapped_count, processors, large) +
-            boot_memory_needed(ranges, count, address_bits(), large) + processors * LOAM_PROCESSOR_PAGES) *
+            boot_memory_needed(ranges, count, address_bits()) + processors * LOAM_PROCESSOR_PAGES) *
                HV_PAGE_SIZE;
     size = (size + HV_LARGE_PAGE_SIZE - 1) & ~(uint64_t)(HV_LARGE_PAGE_SIZE - 1);
     *problem =

@@ -28,6 +28,7 @@
 #define CPUID_MEMORY_ENCRYPTION 0x8000001Fu
 #define ECX_SVM (1u << 2) /* of CPUID 8000_0001 */
 #define ECX_SKINIT              (1u << 12)
+#define EDX_1G_PAGES (1u << 26)
 
 #define PARENT_ASID 1u
 #define FIRST_CHILD_ASID 2u
@@ -683,6 +684,14 @@ static uint32_t nested_access(uint64_t entry)
            (entry & ENTRY_NO_EXECUTE ? 0 : HV_MAP_GPA_EXECUTABLE);
 }
 
+static bool nested_has_1g(void)
+{
+    uint32_t result[4];
+
+    cpuid(0x80000001, 0, result);
+    return (result[3] & EDX_1G_PAGES) != 0;
+}
+
 static bool nested_large_execute(void)
 {
     return true;
@@ -733,6 +742,7 @@ const struct vendor svm_vendor = {
         .table = nested_table,
         .access = nested_access,
         .large = ENTRY_LARGE,
+        .has_1g = nested_has_1g,
         .large_execute = nested_large_execute,
         .type = nested_type,
         .load_types = nested_load_types,

@@ -833,6 +833,11 @@ static uint32_t nested_access(uint64_t entry)
            (entry & ENTRY_EXECUTE ? HV_MAP_GPA_EXECUTABLE : 0);
 }
 
+static bool nested_has_1g(void)
+{
+    return (rdmsr(MSR_VMX_EPT_VPID) & EPT_VPID_1G) != 0;
+}
+
 static bool nested_large_execute(void)
 {
     return large_execute;
@@ -873,6 +878,7 @@ const struct vendor vmx_vendor = {
         .table = nested_table,
         .access = nested_access,
         .large = ENTRY_LARGE,
+        .has_1g = nested_has_1g,
         .large_execute = nested_large_execute,
         .type = vmx_memory_type,
         .load_types = vmx_load_memory_types,
