@@ -47,7 +47,7 @@ static uint64_t child_cr4_mask;
  */
 static bool keeps_interrupts;
 #define EMULATOR_SLICE 50000u /* ticks of the TSC */
-/* An INIT stays pending there after its exit, so that the next entry exits again, for ever. */
+/* Not on Bochs, where an INIT stays pending after its exit, so that every entry exits again (docs/emulators.md). */
 static bool init_exits;
 
 static unsigned timer_shift; /* of the TSC to the preemption timer */
