@@ -47,6 +47,7 @@ static struct type_table {
     uint64_t pfn;   /* the first that it maps, */
     uint64_t pages; /* and how many */
 } type_tables[PARENT_MAP_TYPE_TABLES];
+static bool types_simplified; /* something was made uncacheable for lack of a table */
 
 static uint64_t hidden_writes; /* atomic */
 static uint64_t deposited_pages;
@@ -159,6 +160,7 @@ static void map_identity(uint64_t *entry, uint64_t pfn, uint64_t pages)
         log_limited("no table is left for the memory types of %lu KiB at 0x%lx: uncacheable",
                     pages * HV_PAGE_SIZE / 1024, pfn << HV_PAGE_SHIFT);
         type = MEMORY_UNCACHEABLE;
+        types_simplified = true;
     }
     set_entry(entry, vendor->nested.leaf(pfn << HV_PAGE_SHIFT, ACCESS_ALL, true, type));
 }
@@ -237,11 +239,32 @@ static void hide_own(const struct memory_range *range)
     }
 }
 
+/* What is there however memory is laid out, and nothing in it. */
+static void allocate_tables(uint64_t pointer_tables)
+{
+    uint64_t *top;
+
+    zero_page = table_allocate();
+    shared_table = table_allocate();
+    for (unsigned i = 0; i < NESTED_ENTRIES; i++)
+        table_at(shared_table)[i] = hidden_entry();
+    root = table_allocate();
+    top = physical_pointer(root);
+    for (uint64_t i = 0; i < pointer_tables; i++)
+        top[i] = vendor->nested.table(table_allocate());
+    for (unsigned i = 0; i < PARENT_MAP_POOL_PAGES; i++) {
+        pool[i] = filled_on_demand ? table_allocate() : 0;
+        pool_user[i] = NULL;
+    }
+    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++)
+        type_tables[i] = (struct type_table){.spa = table_allocate()};
+    protect_table = table_allocate();
+}
+
 void parent_map_initialize(const struct memory_range *ram, unsigned count, const struct memory_range *own,
                            unsigned own_count, unsigned address_bits, bool has_1g_pages)
 {
-    uint64_t pointer_tables = parent_map_pointer_tables(address_bits);
-    uint64_t *top, first, end;
+    uint64_t pointer_tables = parent_map_pointer_tables(address_bits), first, end;
 
     ASSERT(own_count <= PARENT_MAP_OWN_RANGES);
     protected_gpa = 0;
@@ -250,25 +273,11 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
     deposited_pages = 0;
     memset(lone_tables, 0, sizeof(lone_tables));
     lone_cursor = 0;
+    types_simplified = false;
     width = address_bits > 48 ? 48 : address_bits;
     filled_on_demand = !has_1g_pages;
-    zero_page = table_allocate();
-    shared_table = table_allocate();
-    for (unsigned i = 0; i < NESTED_ENTRIES; i++)
-        table_at(shared_table)[i] = hidden_entry();
-
-    root = table_allocate();
-    top = physical_pointer(root);
-    for (uint64_t i = 0; i < pointer_tables; i++)
-        top[i] = vendor->nested.table(table_allocate());
-    for (unsigned i = 0; i < PARENT_MAP_TYPE_TABLES; i++)
-        type_tables[i] = (struct type_table){.spa = table_allocate()};
+    allocate_tables(pointer_tables);
     vendor->nested.load_types(&first, &end);
-
-    for (unsigned i = 0; i < PARENT_MAP_POOL_PAGES; i++) {
-        pool[i] = filled_on_demand ? table_allocate() : 0;
-        pool_user[i] = NULL;
-    }
     for (unsigned i = 0; i < count; i++)
         ensure_directories(&ram[i]);
     ensure_directory(APIC_REGION * REGION_PAGES);
@@ -276,7 +285,6 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
         ensure_directories(&own[i]);
         hide_own(&own[i]);
     }
-    protect_table = table_allocate();
     for (uint64_t pfn = 0; has_1g_pages && pfn < pointer_tables * NESTED_ENTRIES * REGION_PAGES;
          pfn += REGION_PAGES)
         if (!*region_entry(pfn))
@@ -417,8 +425,11 @@ void parent_map_load_types(void)
 
     lock_acquire(&map_lock);
     if (vendor->nested.load_types(&first, &end)) {
-        if (end >> width)
+        if (types_simplified)
+            first = 0;
+        if (types_simplified || end >> width)
             end = 1ull << width;
+        types_simplified = false;
         merge_types();
         change_types(first >> HV_PAGE_SHIFT, end >> HV_PAGE_SHIFT);
         parent_map_flush();
