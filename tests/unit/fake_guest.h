@@ -35,6 +35,7 @@ extern unsigned fake_kicks[FAKE_LPS];
 /* guest_memory_begin without its end: must be 0 whenever the code under test returns. */
 extern int fake_guest_memory_depth;
 extern unsigned fake_nested_lookups;
+extern struct frame *fake_frame; /* of every page; NULL: the machine knows no RAM, only memory of the firmware's */
 
 /* `count` VPs 0.., all reset, in a partition whose pages are all mapped; the test plays LP 0. */
 void fake_guest_start(unsigned count);

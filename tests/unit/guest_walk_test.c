@@ -12,6 +12,7 @@
 
 #include "arch/x86_64/cpu/cpu_features.h"
 #include "arch/x86_64/mm/guest_walk.h"
+#include "kernel/frame.h"
 #include "tests/unit/fake_guest.h"
 
 enum mode { NO_PAGING, BITS_32, PAE, LEVELS_4, LEVELS_5, MODES };
@@ -554,6 +555,31 @@ static void test_narrow_tables_are_not_kept(void **state)
     fake_guest_stop();
 }
 
+/* The parent's memory is what it owns, at its own address; its nested map is not looked at, which may be half changed. */
+static void test_parents_memory(void **state)
+{
+    struct frame frame = {.state = FRAME_PARENT};
+    uint8_t byte;
+
+    (void)state;
+    fake_guest_start(1);
+    vp = fake_vp(0);
+    vp->is_parent = true;
+    fake_frame = &frame;
+    fake_nested_lookups = 0;
+    fake_arena[0x5007] = 0x5A;
+    assert_int_equal(guest_read(vp, 0x5007, &byte, 1, HV_TRANSLATE_VALIDATE_READ), 1);
+    assert_int_equal(byte, 0x5A);
+    frame.state = FRAME_DEPOSITED;
+    assert_int_equal(guest_read(vp, 0x5007, &byte, 1, HV_TRANSLATE_VALIDATE_READ), 0);
+    fake_frame = NULL; /* no RAM: the firmware's memory, or registers */
+    assert_int_equal(guest_read(vp, 0x5007, &byte, 1, HV_TRANSLATE_VALIDATE_READ), 1);
+    assert_int_equal(guest_read(vp, 0xFEE00020, &byte, 1, HV_TRANSLATE_VALIDATE_READ), 0);
+    assert_int_equal(fake_nested_lookups, 0);
+    vp->is_parent = false;
+    fake_guest_stop();
+}
+
 static void test_privilege_level(void **state)
 {
     (void)state;
@@ -577,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_code_wraps_at_4_gib),
         cmocka_unit_test(test_kept_code),
         cmocka_unit_test(test_narrow_tables_are_not_kept),
+        cmocka_unit_test(test_parents_memory),
         cmocka_unit_test(test_privilege_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

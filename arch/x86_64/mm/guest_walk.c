@@ -5,6 +5,7 @@
 #include "arch/x86_64/mm/physical.h"
 #include "arch/x86_64/cpu/cpu_features.h"
 #include "kernel/arch.h"
+#include "kernel/frame.h"
 #include "kernel/partition.h"
 #include "kernel/shoot_down.h"
 #include "kernel/vp.h"
@@ -119,12 +120,25 @@ static bool canonical(const struct paging *paging, uint64_t gva)
     return (uint64_t)((int64_t)(gva << (64 - bits)) >> (64 - bits)) == gva;
 }
 
-/* As nested_lookup, but never registers: the parent's map leads to them too, and its page tables may name any
- * address. */
+/*
+ * As nested_lookup. The parent's map is the identity, and its tables may be in the middle of a change: what counts is whose
+ * the page is. Never registers, to which that map leads, too: the parent's page tables may name any address.
+ */
 static bool find_memory(const struct vp *vp, uint64_t gpa, struct nested_translation *nested)
 {
-    return nested_lookup(&vp->partition->map, gpa, nested) &&
-           (!vp->is_parent || physical_is_memory(nested->spa));
+    const struct frame *frame;
+
+    if (!vp->is_parent)
+        return nested_lookup(&vp->partition->map, gpa, nested);
+    frame = frame_find(gpa >> HV_PAGE_SHIFT);
+    if (frame ? !frame_is_parents(frame) : !physical_is_memory(gpa))
+        return false;
+    *nested = (struct nested_translation){
+        .spa = gpa,
+        .access = HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE,
+        .page_shift = HV_PAGE_SHIFT,
+    };
+    return true;
 }
 
 /* A non-canonical address is reported like one that no table maps. Between guest_memory_begin and _end. */
