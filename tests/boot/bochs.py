@@ -16,12 +16,13 @@ from console import COMMAND_SECONDS, Console
 OVMF = "/usr/share/OVMF"
 INSTRUCTIONS_PER_SECOND = 50_000_000  # of the machine's time
 START_SECONDS = 60
+HOST_MEMORY = 2048  # MiB; of more than that it keeps the rest in a file
 CONFIGURATION = """\
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
 plugin_ctrl: unmapped=1, biosdev=1, speaker=0, parallel=0, extfpuirq=1, gameport=0, iodebug=0
 cpu: model={cpu}, count={processors}:1:1, ips={ips}, quantum=16, reset_on_triple_fault=1, ignore_bad_msrs=1
-memory: guest={memory}, host={memory}
+memory: guest={memory}, host={host_memory}
 {rom}
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 pci: enabled=1, chipset=i440fx
@@ -31,7 +32,7 @@ boot: disk
 com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 com2: enabled=1, mode=file, dev=loam.log
 clock: sync=none, time0=1700000000, rtc_sync=0
-log: {log}
+log: bochs.log
 panic: action=fatal
 error: action=ignore
 info: action=report
@@ -59,7 +60,6 @@ class Bochs(Console):
         expect(machine == "pc", "Bochs has no other chipset than the i440FX")
         expect(firmware == "BIOS" or processors == 1, "OVMF finds no ACPI tables in Bochs, so there is one processor")
         self.firmware, self.reboot = firmware, reboot
-        self.emulator_log = os.path.join(self.directory, "bochs.log")
         shutil.copy(disk, os.path.join(self.directory, "disk.img"))
         if firmware == "BIOS":
             rom = "romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot"
@@ -71,8 +71,8 @@ class Bochs(Console):
         self.connection = None
         with open(os.path.join(self.directory, "bochsrc"), "w", encoding="ascii") as stream:
             stream.write(CONFIGURATION.format(
-                cpu=cpu, processors=processors, ips=INSTRUCTIONS_PER_SECOND, memory=memory, rom=rom,
-                port=self.listener.getsockname()[1], log=self.emulator_log))
+                cpu=cpu, processors=processors, ips=INSTRUCTIONS_PER_SECOND, memory=memory,
+                host_memory=min(memory, HOST_MEMORY), rom=rom, port=self.listener.getsockname()[1]))
         # The package has the debugger, which waits for a command.
         with open(os.path.join(self.directory, "commands"), "w", encoding="ascii") as stream:
             stream.write("c\n")
@@ -84,8 +84,9 @@ class Bochs(Console):
                     shutil.copyfileobj(stream, output)
 
     def start(self):
-        self.process = subprocess.Popen(["bochs-bin", "-q", "-f", "bochsrc", "-rc", "commands"], cwd=self.directory,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(os.path.join(self.directory, "output"), "wb") as output:
+            self.process = subprocess.Popen(["bochs-bin", "-q", "-f", "bochsrc", "-rc", "commands"], cwd=self.directory,
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         self.listener.settimeout(START_SECONDS)
         try:
             self.connection, _ = self.listener.accept()
@@ -99,9 +100,9 @@ class Bochs(Console):
         if self.connection:
             self.connection.close()
 
-    def _emulator_says(self, pattern):
+    def _emulator_says(self, pattern, name="bochs.log"):
         try:
-            with open(self.emulator_log, encoding="utf-8", errors="replace") as stream:
+            with open(os.path.join(self.directory, name), encoding="utf-8", errors="replace") as stream:
                 return re.findall(pattern, stream.read(), re.M)
         except FileNotFoundError:
             return []
@@ -111,7 +112,8 @@ class Bochs(Console):
         return super().ended() or (not self.reboot and len(self._emulator_says(r"bx_pc_system_c::Reset\(")) > 1)
 
     def last_words(self):
-        return "".join(f"\n--- Bochs: {line}" for line in self._emulator_says(r"^\d+p.*$"))
+        return "".join(f"\n--- Bochs: {line}" for line in self._emulator_says(r"^\d+p.*$") +
+                       self._emulator_says(r"^.*>>PANIC<<.*$", "output"))
 
     def power_off(self):
         """Without ACPI, which needs what the UEFI firmware does not find here, Linux stops at the end."""

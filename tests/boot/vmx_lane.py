@@ -50,6 +50,7 @@ SLOW = {
     "bios_test.without_memory_for_the_hypervisor": BOOT,
     "bios_test.without_virtualization": BOOT,
     "boot_test.configuration_mistakes_are_reported": UEFI_BOOT,
+    "boot_test.eight_gib_with_memory_above_4g": UEFI_BOOT,
     "boot_test.hidden_memory_reads_as_zeros": UEFI_BOOT,
     "boot_test.triple_fault_resets_the_machine": UEFI_BOOT,
     "boot_test.without_nested_paging": UEFI_BOOT,
