@@ -202,7 +202,8 @@ static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit
     }
     if (exit->exception.vector == EXCEPTION_INVALID && is_other_hypercall(vp))
         return exit_other_hypercall(vp);
-    if (!vp->pending_interruption || hv_pending_interruption_type(vp->pending_interruption) == HV_INTERRUPTION_TYPE_EXCEPTION)
+    if (!vp->pending_interruption ||
+        hv_pending_interruption_type(vp->pending_interruption) == HV_INTERRUPTION_TYPE_EXCEPTION)
         vp->pending_interruption = exception_event(exit->exception.vector, exit->exception.has_error_code,
                                                    exit->exception.error_code);
     return EXIT_CHECK;
@@ -280,8 +281,8 @@ static enum exit_action exit_pause(struct vp *vp, const struct vp_exit *exit)
 
 static enum exit_action exit_invalid_state(struct vp *vp, const struct vp_exit *exit)
 {
-    log_limited("partition %lu VP %u: the processor refuses its state: %s (exit %lx)", vp->partition->id,
-                vp->index, exit->refused ? exit->refused : "it does not say why", exit->raw);
+    log_limited("partition %lu VP %u: the processor refuses its state: %s (exit %lx)", vp->partition->id, vp->index,
+                exit->refused ? exit->refused : "it does not say why", exit->raw);
     message_invalid_register(vp);
     return EXIT_INTERCEPT;
 }

@@ -285,8 +285,7 @@ void parent_map_initialize(const struct memory_range *ram, unsigned count, const
         ensure_directories(&own[i]);
         hide_own(&own[i]);
     }
-    for (uint64_t pfn = 0; has_1g_pages && pfn < pointer_tables * NESTED_ENTRIES * REGION_PAGES;
-         pfn += REGION_PAGES)
+    for (uint64_t pfn = 0; has_1g_pages && pfn < pointer_tables * NESTED_ENTRIES * REGION_PAGES; pfn += REGION_PAGES)
         if (!*region_entry(pfn))
             map_identity(region_entry(pfn), pfn, REGION_PAGES);
     log_type_tables();

@@ -119,12 +119,12 @@ struct nested_format {
     uint64_t (*table)(uint64_t spa);
     uint32_t (*access)(uint64_t entry); /* 0: not present */
     uint64_t large;                     /* the bit that makes an entry of level 2 or 3 a leaf */
-    bool (*has_1g)(void);        /* entries of level 3 can be leaves. Callable before initialize */
-    bool (*large_execute)(void); /* a child's large leaves may be executable */
+    bool (*has_1g)(void);               /* entries of level 3 can be leaves. Callable before initialize */
+    bool (*large_execute)(void);        /* a child's large leaves may be executable */
     /*
      * The type that entries of the parent's map give the bytes from `spa`, 4 KiB aligned: write-back where the hardware
-     * adds the types of its MTRRs by itself. load_types makes them those of this processor's MTRRs, if these are enabled;
-     * true: types have changed, but only from *first on and before *end. Under the parent map's lock.
+     * adds the types of its MTRRs by itself. load_types makes them those of this processor's MTRRs, if these are
+     * enabled; true: types have changed, but only from *first on and before *end. Under the parent map's lock.
      */
     enum memory_type (*type)(uint64_t spa, uint64_t size);
     bool (*load_types)(uint64_t *first, uint64_t *end);
@@ -213,8 +213,8 @@ struct vendor {
 
     struct nested_format nested;
     const struct parent_msr *parent_msrs; /* the last one is all zeros */
-    bool has_deadline; /* run() ends when the VP's APIC timer is due */
-    bool has_vmmcall; /* the guest's hypercall instruction is VMMCALL, not VMCALL */
+    bool has_deadline;                    /* run() ends when the VP's APIC timer is due */
+    bool has_vmmcall;                     /* the guest's hypercall instruction is VMMCALL, not VMCALL */
 };
 
 extern const struct vendor svm_vendor, vmx_vendor;

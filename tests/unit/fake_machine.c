@@ -380,8 +380,7 @@ uint64_t *fake_parent_map_copy(size_t *count)
 void fake_machine_start(unsigned lp_total, bool has_1g_pages)
 {
     const struct memory_range own = {FAKE_OWN_PFN, FAKE_OWN_PAGES};
-    uint64_t needed =
-        boot_memory_needed(fake_ram, 2, FAKE_ADDRESS_BITS) - (has_1g_pages ? PARENT_MAP_POOL_PAGES : 0);
+    uint64_t needed = boot_memory_needed(fake_ram, 2, FAKE_ADDRESS_BITS) - (has_1g_pages ? PARENT_MAP_POOL_PAGES : 0);
 
     memory = mmap(NULL, FAKE_MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                   -1, 0);

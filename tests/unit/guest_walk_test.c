@@ -555,7 +555,8 @@ static void test_narrow_tables_are_not_kept(void **state)
     fake_guest_stop();
 }
 
-/* The parent's memory is what it owns, at its own address; its nested map is not looked at, which may be half changed. */
+/* The parent's memory is what it owns, at its own address; its nested map is not looked at, which may be half changed.
+ */
 static void test_parents_memory(void **state)
 {
     struct frame frame = {.state = FRAME_PARENT};

@@ -129,8 +129,7 @@ static uint64_t leaf_at(const struct nested_table *table, uint64_t gpa)
     uint64_t entry = table->root;
 
     for (unsigned shift = 39; shift >= 12; shift -= 9) {
-        entry = ((const uint64_t *)physical_pointer(entry &
-                                                    NESTED_ADDRESS_MASK))[(gpa >> shift) % NESTED_ENTRIES];
+        entry = ((const uint64_t *)physical_pointer(entry & NESTED_ADDRESS_MASK))[(gpa >> shift) % NESTED_ENTRIES];
         if (entry & vendor->nested.large)
             break;
     }
@@ -162,8 +161,7 @@ static void split_to_execute(void **state)
     for (uint64_t gpa = 0x200000; gpa < 0x400000; gpa += 0x1000) {
         assert_true(nested_lookup(&table, gpa, &translation) && translation.page_shift == HV_PAGE_SHIFT);
         assert_true(translation.access == RWX && !translation.split_to_execute);
-        assert_int_equal(leaf_at(&table, gpa),
-                         vendor->nested.leaf(gpa + 0x600000, RWX, false, MEMORY_WRITE_BACK));
+        assert_int_equal(leaf_at(&table, gpa), vendor->nested.leaf(gpa + 0x600000, RWX, false, MEMORY_WRITE_BACK));
     }
     /* The other page is read-only however it is split. */
     pool[pool_left++] = (FIXTURE_FREE_PFN + 100) << HV_PAGE_SHIFT;
@@ -322,9 +320,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_start, fixture_stop)
     const struct CMUnitTest tests[] = {
-        TEST(lookup),           TEST(uncached_pages),    TEST(no_access),
-        TEST(replaced_tables),  TEST(holes_are_skipped), TEST(no_memory),
-        TEST(destroy_in_steps), TEST(random_changes),    TEST(split_to_execute),
+        TEST(lookup),    TEST(uncached_pages),   TEST(no_access),      TEST(replaced_tables),  TEST(holes_are_skipped),
+        TEST(no_memory), TEST(destroy_in_steps), TEST(random_changes), TEST(split_to_execute),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

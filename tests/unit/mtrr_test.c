@@ -9,12 +9,12 @@
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/vmx/mtrr.h"
 
-#define GIB 0x40000000ull
-#define MIB 0x100000ull
-#define VALID 0x800ull
-#define ENABLE 0x800ull
+#define GIB          0x40000000ull
+#define MIB          0x100000ull
+#define VALID        0x800ull
+#define ENABLE       0x800ull
 #define FIXED_ENABLE 0x400ull
-#define BITS 39u
+#define BITS         39u
 
 static struct mtrrs mtrrs;
 static struct mtrr_types types;
@@ -102,8 +102,7 @@ static void test_mask_with_a_hole(void **state)
     mtrrs.variable[0].base = MEMORY_WRITE_COMBINING;
     mtrrs.variable[0].mask = (((1ull << BITS) - 1) & ~(4 * MIB - 1)) | MIB | VALID;
     for (unsigned i = 0; i < 6; i++)
-        assert_int_equal(type(i * MIB, MIB),
-                         i < 4 && i % 2 == 0 ? MEMORY_WRITE_COMBINING : MEMORY_WRITE_BACK);
+        assert_int_equal(type(i * MIB, MIB), i < 4 && i % 2 == 0 ? MEMORY_WRITE_COMBINING : MEMORY_WRITE_BACK);
     assert_int_equal(type(256 * GIB, GIB), MEMORY_UNCACHEABLE); /* the work ends */
 }
 

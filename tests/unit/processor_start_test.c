@@ -30,10 +30,7 @@ static struct arch_lp lps[LPS];
 static struct vp vps[LPS];
 static unsigned current;
 static const struct boot_information information = {
-    .low_page = LOW_PAGE << HV_PAGE_SHIFT,
-    .processors = 4,
-    .apic_id_count = 4,
-    .apic_ids = {0, 2, 4, STRANGER}
+    .low_page = LOW_PAGE << HV_PAGE_SHIFT, .processors = 4, .apic_id_count = 4, .apic_ids = {0, 2, 4, STRANGER}
 };
 
 static uint64_t sent[SENT_MAXIMUM];
@@ -149,8 +146,7 @@ static int setup(void **state)
 
 static uint64_t icr(uint32_t apic_id, enum icr_mode mode, uint8_t vector)
 {
-    return (uint64_t)apic_id << ICR_DESTINATION_SHIFT | (uint64_t)mode << ICR_MODE_SHIFT | ICR_ASSERT |
-           vector;
+    return (uint64_t)apic_id << ICR_DESTINATION_SHIFT | (uint64_t)mode << ICR_MODE_SHIFT | ICR_ASSERT | vector;
 }
 
 static void command(uint32_t apic_id, enum icr_mode mode, uint8_t vector)
@@ -236,8 +232,8 @@ static void test_hardware(void **state)
     assert_true(lps[1].lp.parent_nmi);
     assert_int_equal(kicks[1], 1);
     sent_count = 0;
-    processor_start_command((uint64_t)ICR_TO_OTHERS << ICR_SHORTHAND_SHIFT |
-                            (uint64_t)ICR_SIPI << ICR_MODE_SHIFT | ICR_ASSERT | 0x55);
+    processor_start_command((uint64_t)ICR_TO_OTHERS << ICR_SHORTHAND_SHIFT | (uint64_t)ICR_SIPI << ICR_MODE_SHIFT |
+                            ICR_ASSERT | 0x55);
     assert_int_equal(sent_count, 3);
     assert_int_equal(sent[0], icr(2, ICR_SIPI, 0x55));
     assert_int_equal(sent[1], icr(4, ICR_SIPI, 0x55));

@@ -38,7 +38,9 @@ void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen
     (void)word, (void)nmis, (void)seen;
 }
 
-const struct parent_msr svm_parent_msrs[] = {{0, 0, NULL, NULL}};
+const struct parent_msr svm_parent_msrs[] = {
+    {0, 0, NULL, NULL}
+};
 
 uint64_t physical_of_image(const void *pointer)
 {
@@ -119,8 +121,7 @@ static void test_required_intercepts(void **state)
     (void)state;
     for (unsigned modern = 0; modern < 2; modern++) {
         start(modern);
-        assert_int_equal(vmcb->intercept_exceptions,
-                         1u << 1 | 1u << 6 | 1u << 17 | 1u << 18); /* #DB #UD #AC #MC */
+        assert_int_equal(vmcb->intercept_exceptions, 1u << 1 | 1u << 6 | 1u << 17 | 1u << 18); /* #DB #UD #AC #MC */
         /* INTR NMI INIT, RDPMC, CPUID, INVD, HLT, INVLPGA, IOIO, MSR, task switch, shutdown */
         assert_int_equal(vmcb->intercepts3, 0xBD448000 | 0xB);
         /* VMRUN to SKINIT, WBINVD, MONITOR, MWAIT, XSETBV, RDPRU */

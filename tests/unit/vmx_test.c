@@ -370,7 +370,8 @@ static void software_interrupt_faults(void)
 
 static void test_events(void **state)
 {
-    const uint64_t fault = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, 13) | HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
+    const uint64_t fault = hv_pending_interruption(HV_INTERRUPTION_TYPE_EXCEPTION, 13) |
+                           HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
                            0x18ull << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT;
     struct vp_exit exit;
 
@@ -486,8 +487,7 @@ static void test_exits(void **state)
 /* A state that the processor takes; what of it is spoilt has its name in the answer. */
 static void good_state(void)
 {
-    const struct hv_x64_segment_register code = {0, 0xFFFFFFFF, 0x8, 0xA09B},
-                                         data = {0, 0xFFFFFFFF, 0x10, 0xC093},
+    const struct hv_x64_segment_register code = {0, 0xFFFFFFFF, 0x8, 0xA09B}, data = {0, 0xFFFFFFFF, 0x10, 0xC093},
                                          task = {0x5000, 0x67, 0x18, 0x008B}, none = {0, 0, 0, 0};
 
     vmx_vendor.set(vp, VP_CR0, CR0_PE | CR0_PG | CR0_ET);
@@ -781,11 +781,23 @@ static void test_parent_commands(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_unsupported),       TEST(test_cpuid),  TEST(test_controls), TEST(test_registers),
-        TEST(test_swapped_registers), TEST(test_events), TEST(test_entries),  TEST(test_exits),
-        TEST(test_refused_states),    TEST(test_memory_types), TEST(test_parent_msr_exits),
-        TEST(test_init),              TEST(test_wait_for_sipi), TEST(test_has_init_exits), TEST(test_parent_commands),
-        TEST(test_large_execute),     TEST(test_has_1g),
+        TEST(test_unsupported),
+        TEST(test_cpuid),
+        TEST(test_controls),
+        TEST(test_registers),
+        TEST(test_swapped_registers),
+        TEST(test_events),
+        TEST(test_entries),
+        TEST(test_exits),
+        TEST(test_refused_states),
+        TEST(test_memory_types),
+        TEST(test_parent_msr_exits),
+        TEST(test_init),
+        TEST(test_wait_for_sipi),
+        TEST(test_has_init_exits),
+        TEST(test_parent_commands),
+        TEST(test_large_execute),
+        TEST(test_has_1g),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

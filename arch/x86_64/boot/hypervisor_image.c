@@ -2,12 +2,12 @@
 #include "arch/x86_64/boot/hypervisor_image.h"
 #include "arch/x86_64/cpu/instructions.h"
 
-#define ECX_VMX (1u << 5) /* of CPUID 1 */
+#define ECX_VMX        (1u << 5) /* of CPUID 1 */
 #define CPUID_EXTENDED 0x80000001u
-#define ECX_SVM (1u << 2) /* of CPUID 8000_0001 */
+#define ECX_SVM        (1u << 2) /* of CPUID 8000_0001 */
 
 /* EBX of CPUID 0: "Auth"enticAMD, "Hygo"nGenuine */
-#define MAKER_AMD 0x68747541u
+#define MAKER_AMD   0x68747541u
 #define MAKER_HYGON 0x6F677948u
 
 /* launch.asm */

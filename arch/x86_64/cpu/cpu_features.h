@@ -18,7 +18,7 @@
 #define CR4_MCE (1ull << 6)
 #define CR4_OSFXSR (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
-#define CR4_VMXE (1ull << 13)
+#define CR4_VMXE       (1ull << 13)
 #define CR4_LA57 (1ull << 12)
 #define CR4_PCIDE (1ull << 17)
 #define CR4_OSXSAVE (1ull << 18)
@@ -50,8 +50,8 @@
 #define DR6_INIT 0xFFFF0FF0ull
 #define DR6_BS (1ull << 14)
 #define DR6_BREAKPOINTS 0xFull
-#define DR6_STATUS 0xE00Full /* breakpoints, BD, BS, BT */
-#define DR7_GD (1ull << 13)
+#define DR6_STATUS      0xE00Full /* breakpoints, BD, BS, BT */
+#define DR7_GD          (1ull << 13)
 #define DR7_INIT 0x400ull
 #define DR7_ENABLES 0xFFull
 

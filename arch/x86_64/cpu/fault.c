@@ -66,9 +66,8 @@ void fault_initialize(uint32_t panic_seconds)
     seconds_to_reset = panic_seconds;
     for (unsigned vector = 0; vector < 256; vector++)
         set_gate(vector,
-                 vector < EXCEPTION_COUNT
-                     ? (uint64_t)exception_entries + vector * ENTRY_STRIDE
-                     : (uint64_t)interrupt_entries + (vector - EXCEPTION_COUNT) * INTERRUPT_STRIDE,
+                 vector < EXCEPTION_COUNT ? (uint64_t)exception_entries + vector * ENTRY_STRIDE
+                                          : (uint64_t)interrupt_entries + (vector - EXCEPTION_COUNT) * INTERRUPT_STRIDE,
                  vector == EXCEPTION_DF || vector == EXCEPTION_MC ? IST_FAULT : 0);
     set_gate(EXCEPTION_NMI, (uint64_t)nmi_entry, 0);
 }
@@ -189,8 +188,8 @@ static bool fix_up(struct fault_frame *frame)
 }
 
 /*
- * AMD-V holds machine checks back in host mode; on VT-x they come, and those of one processor are broadcast to all. If what
- * it interrupted can go on, it is the parent's, which the processor must not enter before it looks.
+ * AMD-V holds machine checks back in host mode; on VT-x they come, and those of one processor are broadcast to all. If
+ * what it interrupted can go on, it is the parent's, which the processor must not enter before it looks.
  */
 static bool leave_to_parent(void)
 {

@@ -30,9 +30,9 @@
 #define MSR_TSC 0x00000010u
 #define MSR_PLATFORM_ID 0x00000017u
 #define MSR_FEATURE_CONTROL 0x0000003Au
-#define FEATURE_CONTROL_LOCKED (1ull << 0)
+#define FEATURE_CONTROL_LOCKED          (1ull << 0)
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX (1ull << 2)
-#define MSR_UPDATE_TRIGGER 0x00000079u
+#define MSR_UPDATE_TRIGGER              0x00000079u
 #define MSR_TSC_ADJUST 0x0000003Bu
 #define MSR_SPEC_CTRL 0x00000048u
 #define MSR_PRED_CMD 0x00000049u
@@ -43,15 +43,15 @@
 #define MSR_FLUSH_CMD 0x0000010Bu
 #define MSR_MCG_CAP 0x00000179u
 #define MSR_MCG_STATUS 0x0000017Au
-#define MCG_STATUS_RIPV (1ull << 0) /* what was interrupted can go on */
+#define MCG_STATUS_RIPV                 (1ull << 0) /* what was interrupted can go on */
 #define MSR_PERF_STATUS 0x00000198u
 #define MSR_MISC_ENABLE 0x000001A0u
-#define MSR_VMX_FIRST 0x00000480u
-#define MSR_VMX_LAST 0x00000493u
+#define MSR_VMX_FIRST                   0x00000480u
+#define MSR_VMX_LAST                    0x00000493u
 #define MSR_DEBUG_CTL 0x000001D9u
 #define MSR_MTRR_PHYS_BASE0 0x00000200u
 #define MSR_MTRR_PHYS_MASK7 0x0000020Fu
-#define MSR_MTRR_PHYS_MASK31 0x0000023Fu
+#define MSR_MTRR_PHYS_MASK31            0x0000023Fu
 #define MSR_MTRR_FIX64K 0x00000250u
 #define MSR_MTRR_FIX16K_80000 0x00000258u
 #define MSR_MTRR_FIX16K_A0000 0x00000259u

@@ -10,8 +10,8 @@ struct lp;
 struct vp;
 
 /*
- * Makes this processor's VP: it goes on where the firmware left off, with its FS and GS base, or, without context, at its
- * SIPI vector. Virtualization is on.
+ * Makes this processor's VP: it goes on where the firmware left off, with its FS and GS base, or, without context, at
+ * its SIPI vector. Virtualization is on.
  */
 void parent_vp_create(struct lp *lp, const struct launch_context *context, uint64_t fs_base, uint64_t gs_base);
 

@@ -89,8 +89,7 @@ static bool is_target(const struct lp *lp, uint64_t icr)
 
 static void send_real(uint32_t apic_id, enum icr_mode mode, uint8_t vector)
 {
-    host_apic_send((uint64_t)apic_id << ICR_DESTINATION_SHIFT | (uint64_t)mode << ICR_MODE_SHIFT |
-                   ICR_ASSERT | vector);
+    host_apic_send((uint64_t)apic_id << ICR_DESTINATION_SHIFT | (uint64_t)mode << ICR_MODE_SHIFT | ICR_ASSERT | vector);
 }
 
 static void send_to_lp(struct lp *lp, enum icr_mode mode, uint8_t vector)
@@ -110,8 +109,7 @@ static void send_to_lp(struct lp *lp, enum icr_mode mode, uint8_t vector)
         __atomic_store_n(&lp->parent_init, true, __ATOMIC_SEQ_CST);
         break;
     default:
-        if (!__atomic_load_n(&lp->parent_init, __ATOMIC_SEQ_CST) &&
-            !__atomic_load_n(&state->waiting, __ATOMIC_SEQ_CST))
+        if (!__atomic_load_n(&lp->parent_init, __ATOMIC_SEQ_CST) && !__atomic_load_n(&state->waiting, __ATOMIC_SEQ_CST))
             return; /* a running processor ignores it */
         __atomic_store_n(&state->sipi, SIPI_ARRIVED | vector, __ATOMIC_SEQ_CST);
         break;

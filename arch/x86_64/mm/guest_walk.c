@@ -121,8 +121,8 @@ static bool canonical(const struct paging *paging, uint64_t gva)
 }
 
 /*
- * As nested_lookup. The parent's map is the identity, and its tables may be in the middle of a change: what counts is whose
- * the page is. Never registers, to which that map leads, too: the parent's page tables may name any address.
+ * As nested_lookup. The parent's map is the identity, and its tables may be in the middle of a change: what counts is
+ * whose the page is. Never registers, to which that map leads, too: the parent's page tables may name any address.
  */
 static bool find_memory(const struct vp *vp, uint64_t gpa, struct nested_translation *nested)
 {

@@ -28,7 +28,7 @@
 #define CPUID_MEMORY_ENCRYPTION 0x8000001Fu
 #define ECX_SVM (1u << 2) /* of CPUID 8000_0001 */
 #define ECX_SKINIT              (1u << 12)
-#define EDX_1G_PAGES (1u << 26)
+#define EDX_1G_PAGES            (1u << 26)
 
 #define PARENT_ASID 1u
 #define FIRST_CHILD_ASID 2u
@@ -183,8 +183,7 @@ static void initialize_child(struct vmcb *vmcb)
     if (has_invlpgb)
         vmcb->intercepts5 = INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_ILLEGAL | INTERCEPT_TLBSYNC;
     vmcb->intercept_cr_write = child_cr_writes;
-    vmcb->intercept_exceptions =
-        1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC;
+    vmcb->intercept_exceptions = 1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC;
     vmcb->io_permission_map = physical_of_image(child_io_bitmap);
     vmcb->msr_permission_map = physical_of_image(child_msr_bitmap);
     vmcb->virtual_interrupt = V_INTR_MASKING;
@@ -737,16 +736,17 @@ const struct vendor svm_vendor = {
     .has_init_exits = has_init_exits,
     .host_window = host_window,
     .host_wait = svm_wait,
-    .nested = {
-        .leaf = nested_leaf,
-        .table = nested_table,
-        .access = nested_access,
-        .large = ENTRY_LARGE,
-        .has_1g = nested_has_1g,
-        .large_execute = nested_large_execute,
-        .type = nested_type,
-        .load_types = nested_load_types,
-    },
+    .nested =
+        {
+                 .leaf = nested_leaf,
+                 .table = nested_table,
+                 .access = nested_access,
+                 .large = ENTRY_LARGE,
+                 .has_1g = nested_has_1g,
+                 .large_execute = nested_large_execute,
+                 .type = nested_type,
+                 .load_types = nested_load_types,
+                 },
     .parent_msrs = svm_parent_msrs,
     .has_vmmcall = true,
 };

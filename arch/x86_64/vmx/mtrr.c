@@ -3,30 +3,30 @@
 #include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/vmx/mtrr.h"
 
-#define CAPABILITY_COUNT 0xFFull
-#define CAPABILITY_FIXED (1ull << 8)
-#define DEFAULT_ENABLE (1ull << 11)
+#define CAPABILITY_COUNT     0xFFull
+#define CAPABILITY_FIXED     (1ull << 8)
+#define DEFAULT_ENABLE       (1ull << 11)
 #define DEFAULT_FIXED_ENABLE (1ull << 10)
-#define TYPE_MASK 0xFFull
-#define MASK_VALID (1ull << 11)
-#define ADDRESS_LOW 0xFFFull
-#define ONE_MIB 0x100000ull
+#define TYPE_MASK            0xFFull
+#define MASK_VALID           (1ull << 11)
+#define ADDRESS_LOW          0xFFFull
+#define ONE_MIB              0x100000ull
 
 /* Fixed ranges: one byte of the register for each piece. */
 static const struct {
     uint32_t msr, base, piece;
 } fixed_ranges[MTRR_FIXED] = {
-    {MSR_MTRR_FIX64K,           0x00000, 0x10000},
-    {MSR_MTRR_FIX16K_80000,     0x80000, 0x4000 },
-    {MSR_MTRR_FIX16K_A0000,     0xA0000, 0x4000 },
-    {MSR_MTRR_FIX4K_C0000,      0xC0000, 0x1000 },
-    {MSR_MTRR_FIX4K_C0000 + 1,  0xC8000, 0x1000 },
-    {MSR_MTRR_FIX4K_C0000 + 2,  0xD0000, 0x1000 },
-    {MSR_MTRR_FIX4K_C0000 + 3,  0xD8000, 0x1000 },
-    {MSR_MTRR_FIX4K_C0000 + 4,  0xE0000, 0x1000 },
-    {MSR_MTRR_FIX4K_C0000 + 5,  0xE8000, 0x1000 },
-    {MSR_MTRR_FIX4K_C0000 + 6,  0xF0000, 0x1000 },
-    {MSR_MTRR_FIX4K_F8000,      0xF8000, 0x1000 },
+    {MSR_MTRR_FIX64K,          0x00000, 0x10000},
+    {MSR_MTRR_FIX16K_80000,    0x80000, 0x4000 },
+    {MSR_MTRR_FIX16K_A0000,    0xA0000, 0x4000 },
+    {MSR_MTRR_FIX4K_C0000,     0xC0000, 0x1000 },
+    {MSR_MTRR_FIX4K_C0000 + 1, 0xC8000, 0x1000 },
+    {MSR_MTRR_FIX4K_C0000 + 2, 0xD0000, 0x1000 },
+    {MSR_MTRR_FIX4K_C0000 + 3, 0xD8000, 0x1000 },
+    {MSR_MTRR_FIX4K_C0000 + 4, 0xE0000, 0x1000 },
+    {MSR_MTRR_FIX4K_C0000 + 5, 0xE8000, 0x1000 },
+    {MSR_MTRR_FIX4K_C0000 + 6, 0xF0000, 0x1000 },
+    {MSR_MTRR_FIX4K_F8000,     0xF8000, 0x1000 },
 };
 
 void mtrr_read(struct mtrrs *mtrrs, unsigned address_bits)

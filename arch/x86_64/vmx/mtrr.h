@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory types by the memory type range registers (SDM vol. 3A, 12.11). EPT ignores them, so that its entries repeat them. */
+/* Memory types by the memory type range registers (SDM vol. 3A, 12.11). EPT ignores them, so that its entries repeat
+ * them. */
 #ifndef ARCH_VMX_MTRR_H
 #define ARCH_VMX_MTRR_H
 
 #include "arch/x86_64/vendor.h"
 
 #define MTRR_VARIABLE_MAXIMUM 32u
-#define MTRR_FIXED 11u
+#define MTRR_FIXED            11u
 /* 88 pieces of fixed ranges, where each variable range begins and ends (by a mask of leading ones), and the rest. */
 #define MTRR_RANGES (88u + 2 * MTRR_VARIABLE_MAXIMUM + 2)
 
 /* The registers of a processor. */
 struct mtrrs {
-    uint64_t default_type; /* IA32_MTRR_DEF_TYPE */
+    uint64_t default_type;      /* IA32_MTRR_DEF_TYPE */
     uint64_t fixed[MTRR_FIXED]; /* 64 KiB, 2 of 16 KiB, 8 of 4 KiB */
     unsigned variable_count;
     struct {

@@ -96,68 +96,68 @@ enum vmcs_field {
 
 /* Pin-based controls (25.6.1) */
 #define PIN_EXTERNAL_INTERRUPT_EXITING (1u << 0)
-#define PIN_NMI_EXITING (1u << 3)
-#define PIN_VIRTUAL_NMIS (1u << 5)
-#define PIN_PREEMPTION_TIMER (1u << 6)
+#define PIN_NMI_EXITING                (1u << 3)
+#define PIN_VIRTUAL_NMIS               (1u << 5)
+#define PIN_PREEMPTION_TIMER           (1u << 6)
 
 /* Primary processor-based controls (25.6.2) */
-#define PROCESSOR_INTERRUPT_WINDOW (1u << 2)
-#define PROCESSOR_TSC_OFFSETTING (1u << 3)
-#define PROCESSOR_HLT_EXITING (1u << 7)
-#define PROCESSOR_MWAIT_EXITING (1u << 10)
-#define PROCESSOR_RDPMC_EXITING (1u << 11)
-#define PROCESSOR_CR3_LOAD_EXITING (1u << 15)
+#define PROCESSOR_INTERRUPT_WINDOW  (1u << 2)
+#define PROCESSOR_TSC_OFFSETTING    (1u << 3)
+#define PROCESSOR_HLT_EXITING       (1u << 7)
+#define PROCESSOR_MWAIT_EXITING     (1u << 10)
+#define PROCESSOR_RDPMC_EXITING     (1u << 11)
+#define PROCESSOR_CR3_LOAD_EXITING  (1u << 15)
 #define PROCESSOR_CR3_STORE_EXITING (1u << 16)
-#define PROCESSOR_TPR_SHADOW (1u << 21)
-#define PROCESSOR_NMI_WINDOW (1u << 22)
-#define PROCESSOR_UNCONDITIONAL_IO (1u << 24)
-#define PROCESSOR_MSR_BITMAPS (1u << 28)
-#define PROCESSOR_MONITOR_EXITING (1u << 29)
-#define PROCESSOR_SECONDARY (1u << 31)
+#define PROCESSOR_TPR_SHADOW        (1u << 21)
+#define PROCESSOR_NMI_WINDOW        (1u << 22)
+#define PROCESSOR_UNCONDITIONAL_IO  (1u << 24)
+#define PROCESSOR_MSR_BITMAPS       (1u << 28)
+#define PROCESSOR_MONITOR_EXITING   (1u << 29)
+#define PROCESSOR_SECONDARY         (1u << 31)
 
 /* Secondary processor-based controls (25.6.2) */
-#define SECONDARY_EPT (1u << 1)
-#define SECONDARY_RDTSCP (1u << 3)
-#define SECONDARY_VPID (1u << 5)
-#define SECONDARY_WBINVD_EXITING (1u << 6)
+#define SECONDARY_EPT                (1u << 1)
+#define SECONDARY_RDTSCP             (1u << 3)
+#define SECONDARY_VPID               (1u << 5)
+#define SECONDARY_WBINVD_EXITING     (1u << 6)
 #define SECONDARY_UNRESTRICTED_GUEST (1u << 7)
-#define SECONDARY_INVPCID (1u << 12)
-#define SECONDARY_ENCLS_EXITING (1u << 15)
-#define SECONDARY_XSAVES (1u << 20)
-#define SECONDARY_USER_WAIT (1u << 26) /* TPAUSE, UMONITOR, UMWAIT */
-#define SECONDARY_PCONFIG (1u << 27)
-#define SECONDARY_ENCLV_EXITING (1u << 28)
+#define SECONDARY_INVPCID            (1u << 12)
+#define SECONDARY_ENCLS_EXITING      (1u << 15)
+#define SECONDARY_XSAVES             (1u << 20)
+#define SECONDARY_USER_WAIT          (1u << 26) /* TPAUSE, UMONITOR, UMWAIT */
+#define SECONDARY_PCONFIG            (1u << 27)
+#define SECONDARY_ENCLV_EXITING      (1u << 28)
 
 /* Exit controls (25.7.1) */
-#define EXIT_SAVE_DEBUG (1u << 2)
+#define EXIT_SAVE_DEBUG  (1u << 2)
 #define EXIT_HOST_64_BIT (1u << 9)
-#define EXIT_SAVE_PAT (1u << 18)
-#define EXIT_LOAD_PAT (1u << 19)
-#define EXIT_SAVE_EFER (1u << 20)
-#define EXIT_LOAD_EFER (1u << 21)
+#define EXIT_SAVE_PAT    (1u << 18)
+#define EXIT_LOAD_PAT    (1u << 19)
+#define EXIT_SAVE_EFER   (1u << 20)
+#define EXIT_LOAD_EFER   (1u << 21)
 
 /* Entry controls (25.8.1) */
 #define ENTRY_LOAD_DEBUG (1u << 2)
-#define ENTRY_LONG_MODE (1u << 9) /* "IA-32e mode guest" */
-#define ENTRY_LOAD_PAT (1u << 14)
-#define ENTRY_LOAD_EFER (1u << 15)
+#define ENTRY_LONG_MODE  (1u << 9) /* "IA-32e mode guest" */
+#define ENTRY_LOAD_PAT   (1u << 14)
+#define ENTRY_LOAD_EFER  (1u << 15)
 
 /* Event in VMCS_ENTRY_INTERRUPTION, _EXIT_INTERRUPTION and _VECTORING; the types are the TLFS's */
-#define EVENT_VECTOR_MASK 0xFFu
-#define EVENT_TYPE_SHIFT 8
-#define EVENT_TYPE_MASK 7u
+#define EVENT_VECTOR_MASK      0xFFu
+#define EVENT_TYPE_SHIFT       8
+#define EVENT_TYPE_MASK        7u
 #define EVENT_ERROR_CODE_VALID (1u << 11)
-#define EVENT_NMI_UNBLOCKED (1u << 12) /* of _EXIT_INTERRUPTION: the exit undid what an IRET had done */
-#define EVENT_VALID (1u << 31)
+#define EVENT_NMI_UNBLOCKED    (1u << 12) /* of _EXIT_INTERRUPTION: the exit undid what an IRET had done */
+#define EVENT_VALID            (1u << 31)
 
 /* VMCS_GUEST_INTERRUPTIBILITY (25.4.2) */
-#define BLOCKING_BY_STI (1u << 0)
+#define BLOCKING_BY_STI    (1u << 0)
 #define BLOCKING_BY_MOV_SS (1u << 1)
-#define BLOCKING_BY_NMI (1u << 3)
+#define BLOCKING_BY_NMI    (1u << 3)
 
 /* VMCS_GUEST_ACTIVITY */
-#define ACTIVITY_ACTIVE 0u
-#define ACTIVITY_HALTED 1u
+#define ACTIVITY_ACTIVE        0u
+#define ACTIVITY_HALTED        1u
 #define ACTIVITY_WAIT_FOR_SIPI 3u
 
 #define PENDING_DEBUG_BS (1u << 14)
@@ -166,22 +166,22 @@ enum vmcs_field {
 #define ACCESS_UNUSABLE (1u << 16)
 
 /* Exit qualifications (28.2.1) */
-#define IO_SIZE_MASK 7u /* size - 1 */
-#define IO_IN (1u << 3)
-#define IO_STRING (1u << 4)
-#define IO_REP (1u << 5)
-#define IO_PORT_SHIFT 16
-#define IO_SEGMENT_SHIFT 15 /* of VMCS_EXIT_INSTRUCTION, table 28-8 */
+#define IO_SIZE_MASK        7u /* size - 1 */
+#define IO_IN               (1u << 3)
+#define IO_STRING           (1u << 4)
+#define IO_REP              (1u << 5)
+#define IO_PORT_SHIFT       16
+#define IO_SEGMENT_SHIFT    15 /* of VMCS_EXIT_INSTRUCTION, table 28-8 */
 #define CONTROL_NUMBER_MASK 15u
-#define CONTROL_TYPE_SHIFT 4 /* 0 to CR, 1 from CR, 2 CLTS, 3 LMSW */
-#define CONTROL_GPR_SHIFT 8
-#define EPT_READ (1u << 0)
-#define EPT_WRITE (1u << 1)
-#define EPT_EXECUTE (1u << 2)
-#define EPT_MAPPED (7u << 3) /* readable, writable or executable */
-#define EPT_LINEAR_VALID (1u << 7)
-#define EPT_FINAL (1u << 8) /* not of the walk of the guest's own tables */
-#define EPT_NMI_UNBLOCKED (1u << 12)
+#define CONTROL_TYPE_SHIFT  4 /* 0 to CR, 1 from CR, 2 CLTS, 3 LMSW */
+#define CONTROL_GPR_SHIFT   8
+#define EPT_READ            (1u << 0)
+#define EPT_WRITE           (1u << 1)
+#define EPT_EXECUTE         (1u << 2)
+#define EPT_MAPPED          (7u << 3) /* readable, writable or executable */
+#define EPT_LINEAR_VALID    (1u << 7)
+#define EPT_FINAL           (1u << 8) /* not of the walk of the guest's own tables */
+#define EPT_NMI_UNBLOCKED   (1u << 12)
 
 enum vmx_exit {
     VMX_EXIT_EXCEPTION_OR_NMI = 0,
@@ -225,42 +225,42 @@ enum vmx_exit {
     VMX_EXIT_TDCALL = 77,
     VMX_EXIT_COUNT,
 };
-#define VMX_EXIT_REASON_MASK 0xFFFFu
+#define VMX_EXIT_REASON_MASK  0xFFFFu
 #define VMX_EXIT_ENTRY_FAILED (1u << 31)
 
 /* Capability MSRs (appendix A) */
-#define MSR_VMX_BASIC 0x480u
+#define MSR_VMX_BASIC      0x480u
 #define MSR_VMX_CR0_FIXED0 0x486u
 #define MSR_VMX_CR0_FIXED1 0x487u
 #define MSR_VMX_CR4_FIXED0 0x488u
 #define MSR_VMX_CR4_FIXED1 0x489u
-#define MSR_VMX_MISC 0x485u
-#define MSR_VMX_SECONDARY 0x48Bu
-#define MSR_VMX_EPT_VPID 0x48Cu
-#define MSR_VMX_TRUE_PIN 0x48Du /* then processor, exit, entry */
+#define MSR_VMX_MISC       0x485u
+#define MSR_VMX_SECONDARY  0x48Bu
+#define MSR_VMX_EPT_VPID   0x48Cu
+#define MSR_VMX_TRUE_PIN   0x48Du /* then processor, exit, entry */
 
-#define VMX_BASIC_REVISION_MASK 0x7FFFFFFFu
+#define VMX_BASIC_REVISION_MASK           0x7FFFFFFFu
 #define VMX_BASIC_INSTRUCTION_INFORMATION (1ull << 54)
-#define VMX_BASIC_TRUE_CONTROLS (1ull << 55)
+#define VMX_BASIC_TRUE_CONTROLS           (1ull << 55)
 
-#define VMX_MISC_TIMER_SHIFT 0x1Full
+#define VMX_MISC_TIMER_SHIFT     0x1Full
 #define VMX_MISC_PROCESSOR_TRACE (1ull << 14) /* may be used in VMX operation */
-#define VMX_MISC_WAIT_FOR_SIPI (1ull << 8)
+#define VMX_MISC_WAIT_FOR_SIPI   (1ull << 8)
 
-#define EPT_VPID_WALK_4 (1ull << 6)
-#define EPT_VPID_WRITE_BACK (1ull << 14)
-#define EPT_VPID_2M (1ull << 16)
-#define EPT_VPID_1G (1ull << 17)
-#define EPT_VPID_INVEPT (1ull << 20)
+#define EPT_VPID_WALK_4         (1ull << 6)
+#define EPT_VPID_WRITE_BACK     (1ull << 14)
+#define EPT_VPID_2M             (1ull << 16)
+#define EPT_VPID_1G             (1ull << 17)
+#define EPT_VPID_INVEPT         (1ull << 20)
 #define EPT_VPID_ACCESSED_DIRTY (1ull << 21)
-#define EPT_VPID_INVEPT_SINGLE (1ull << 25)
-#define EPT_VPID_INVEPT_ALL (1ull << 26)
-#define EPT_VPID_INVVPID (1ull << 32)
+#define EPT_VPID_INVEPT_SINGLE  (1ull << 25)
+#define EPT_VPID_INVEPT_ALL     (1ull << 26)
+#define EPT_VPID_INVVPID        (1ull << 32)
 #define EPT_VPID_INVVPID_SINGLE (1ull << 41)
 
 /* EPT pointer (25.6.11) and entries (29.3.2) */
-#define EPT_POINTER_WALK_4 (3ull << 3)
-#define EPT_POINTER_WRITE_BACK 6ull
+#define EPT_POINTER_WALK_4         (3ull << 3)
+#define EPT_POINTER_WRITE_BACK     6ull
 #define EPT_POINTER_ACCESSED_DIRTY (1ull << 6)
 
 #endif

@@ -28,7 +28,7 @@
 #define FIRST_VPID 1u
 
 #define BITMAP_BYTES 4096u
-#define BITMAP_HIGH 1024u  /* offset of MSRs C0000000h and up */
+#define BITMAP_HIGH  1024u /* offset of MSRs C0000000h and up */
 #define BITMAP_WRITE 2048u /* offset of the writes */
 
 /* Bits of MSRs whose reads and writes exit (25.6.9). */
@@ -38,12 +38,12 @@ static uint8_t child_msr_bitmap[BITMAP_BYTES] __attribute__((aligned(4096)));
 
 /* Bits of CR0 and CR4 that the guest does not change by itself; it reads its own value of them (25.6.6). */
 #define PARENT_CR0_MASK CR0_NE
-#define CHILD_CR0_MASK (CR0_NE | CR0_CD | CR0_NW)
+#define CHILD_CR0_MASK  (CR0_NE | CR0_CD | CR0_NW)
 static uint64_t child_cr4_mask;
 
 /*
- * Bochs looks at its pending interrupts only when IF changes: a child that is entered with IF = 0 is not left for them, so
- * that it is left from time to time (docs/emulators.md).
+ * Bochs looks at its pending interrupts only when IF changes: a child that is entered with IF = 0 is not left for them,
+ * so that it is left from time to time (docs/emulators.md).
  */
 static bool keeps_interrupts;
 #define EMULATOR_SLICE 50000u /* ticks of the TSC */
@@ -53,13 +53,13 @@ static bool init_exits;
 static unsigned timer_shift; /* of the TSC to the preemption timer */
 
 /*
- * Without PSCHANGE_MC_NO, fetching from a page while the guest changes its size can end in a machine check that stops the
- * processor: so no child's page may be both large and executable.
+ * Without PSCHANGE_MC_NO, fetching from a page while the guest changes its size can end in a machine check that stops
+ * the processor: so no child's page may be both large and executable.
  */
 static bool large_execute;
 
-#define ATTRIBUTES 0xF0FFu /* of a segment that the access rights have, too */
-#define SEGMENT_ACCESSED 1u
+#define ATTRIBUTES              0xF0FFu /* of a segment that the access rights have, too */
+#define SEGMENT_ACCESSED        1u
 #define INSTRUCTION_LENGTH_MASK 15u
 
 enum vmx_enter { VMX_ENTER_EXIT, VMX_ENTER_FAIL, VMX_ENTER_NMI };
@@ -82,16 +82,16 @@ static const struct {
     uint32_t msr;
     bool write;
 } child_direct[] = {
-    {MSR_FS_BASE,     true },
-    {MSR_GS_BASE,     true },
+    {MSR_FS_BASE,        true},
+    {MSR_GS_BASE,        true},
     {MSR_KERNEL_GS_BASE, true},
-    {MSR_SYSENTER_CS, true },
-    {MSR_SYSENTER_ESP, true},
-    {MSR_SYSENTER_EIP, true},
-    {MSR_STAR,        true },
-    {MSR_LSTAR,       true },
-    {MSR_CSTAR,       true },
-    {MSR_SFMASK,      true },
+    {MSR_SYSENTER_CS,    true},
+    {MSR_SYSENTER_ESP,   true},
+    {MSR_SYSENTER_EIP,   true},
+    {MSR_STAR,           true},
+    {MSR_LSTAR,          true},
+    {MSR_CSTAR,          true},
+    {MSR_SFMASK,         true},
 };
 
 static void initialize(void)
@@ -121,7 +121,8 @@ static void enable(struct lp *lp)
 
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     if (!(rdmsr(MSR_FEATURE_CONTROL) & FEATURE_CONTROL_LOCKED))
-        wrmsr(MSR_FEATURE_CONTROL, rdmsr(MSR_FEATURE_CONTROL) | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
+        wrmsr(MSR_FEATURE_CONTROL,
+              rdmsr(MSR_FEATURE_CONTROL) | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
     write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
     write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
     *(uint32_t *)physical_pointer(arch->host_save) = vmx_basic() & VMX_BASIC_REVISION_MASK;
@@ -194,13 +195,20 @@ static uint64_t fixed_cr0(uint64_t value)
 static void clear_fields(void)
 {
     static const uint16_t cleared[] = {
-        VMCS_TSC_OFFSET,           VMCS_EXCEPTION_BITMAP,       VMCS_PAGE_FAULT_MASK,      VMCS_PAGE_FAULT_MATCH,
-        VMCS_CR3_TARGET_COUNT,     VMCS_EXIT_MSR_STORE_COUNT,   VMCS_EXIT_MSR_LOAD_COUNT,  VMCS_ENTRY_MSR_LOAD_COUNT,
-        VMCS_ENTRY_INTERRUPTION,   VMCS_TPR_THRESHOLD,          VMCS_CR0_SHADOW,           VMCS_CR4_SHADOW,
-        VMCS_GUEST_CR3,            VMCS_GUEST_DR7,              VMCS_GUEST_DEBUGCTL,       VMCS_GUEST_EFER,
-        VMCS_GUEST_ACTIVITY,       VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_PENDING_DEBUG,  VMCS_GUEST_SYSENTER_CS,
-        VMCS_GUEST_SYSENTER_ESP,   VMCS_GUEST_SYSENTER_EIP,     VMCS_HOST_FS_BASE,         VMCS_HOST_SYSENTER_CS,
-        VMCS_HOST_SYSENTER_ESP,    VMCS_HOST_SYSENTER_EIP,      VMCS_HOST_FS_SELECTOR,     VMCS_HOST_GS_SELECTOR,
+        VMCS_TSC_OFFSET,          VMCS_EXCEPTION_BITMAP,
+        VMCS_PAGE_FAULT_MASK,     VMCS_PAGE_FAULT_MATCH,
+        VMCS_CR3_TARGET_COUNT,    VMCS_EXIT_MSR_STORE_COUNT,
+        VMCS_EXIT_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD_COUNT,
+        VMCS_ENTRY_INTERRUPTION,  VMCS_TPR_THRESHOLD,
+        VMCS_CR0_SHADOW,          VMCS_CR4_SHADOW,
+        VMCS_GUEST_CR3,           VMCS_GUEST_DR7,
+        VMCS_GUEST_DEBUGCTL,      VMCS_GUEST_EFER,
+        VMCS_GUEST_ACTIVITY,      VMCS_GUEST_INTERRUPTIBILITY,
+        VMCS_GUEST_PENDING_DEBUG, VMCS_GUEST_SYSENTER_CS,
+        VMCS_GUEST_SYSENTER_ESP,  VMCS_GUEST_SYSENTER_EIP,
+        VMCS_HOST_FS_BASE,        VMCS_HOST_SYSENTER_CS,
+        VMCS_HOST_SYSENTER_ESP,   VMCS_HOST_SYSENTER_EIP,
+        VMCS_HOST_FS_SELECTOR,    VMCS_HOST_GS_SELECTOR,
     };
 
     for (unsigned i = 0; i < sizeof cleared / sizeof cleared[0]; i++)
@@ -237,8 +245,8 @@ static void initialize_common(struct vp *vp, uint32_t pin, uint32_t processor, u
         vmwrite(VMCS_ENCLV_EXIT_BITMAP, ~0ull);
     vmwrite(VMCS_VPID, FIRST_VPID + vp->index);
     vmwrite(VMCS_ENTRY_CONTROLS, state->entry);
-    vmwrite(VMCS_EXIT_CONTROLS, vmx_controls(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
-                                                           EXIT_SAVE_EFER | EXIT_LOAD_EFER));
+    vmwrite(VMCS_EXIT_CONTROLS, vmx_controls(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_SAVE_PAT |
+                                                           EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER));
     vmwrite(VMCS_LINK_POINTER, ~0ull);
     vmwrite(VMCS_GUEST_CR0, fixed_cr0(0));
     vmwrite(VMCS_GUEST_CR4, CR4_VMXE);
@@ -248,7 +256,8 @@ static void initialize_common(struct vp *vp, uint32_t pin, uint32_t processor, u
 /* CD and NW are the processor's, which entries and exits leave alone (27.3.2.1): the parent changes them itself. */
 static void initialize_parent(struct vp *vp)
 {
-    initialize_common(vp, 0, 0, SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT | SECONDARY_PCONFIG);
+    initialize_common(
+        vp, 0, 0, SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT | SECONDARY_PCONFIG);
     vmx_state(vp)->swapped_in = true;
     vmx_state(vp)->commands_exit = true;
     vmwrite(VMCS_MSR_BITMAP, physical_of_image(commanding_msr_bitmap));
@@ -260,12 +269,12 @@ static void initialize_parent(struct vp *vp)
 static void initialize_child(struct vp *vp)
 {
     initialize_common(vp, PIN_EXTERNAL_INTERRUPT_EXITING,
-                      PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING | PROCESSOR_RDPMC_EXITING |
-                          PROCESSOR_TPR_SHADOW | PROCESSOR_UNCONDITIONAL_IO | PROCESSOR_MONITOR_EXITING,
+                      PROCESSOR_TSC_OFFSETTING | PROCESSOR_HLT_EXITING | PROCESSOR_MWAIT_EXITING |
+                          PROCESSOR_RDPMC_EXITING | PROCESSOR_TPR_SHADOW | PROCESSOR_UNCONDITIONAL_IO |
+                          PROCESSOR_MONITOR_EXITING,
                       SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_WBINVD_EXITING |
                           SECONDARY_ENCLS_EXITING | SECONDARY_ENCLV_EXITING);
-    vmwrite(VMCS_EXCEPTION_BITMAP,
-            1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC);
+    vmwrite(VMCS_EXCEPTION_BITMAP, 1u << EXCEPTION_DB | 1u << EXCEPTION_UD | 1u << EXCEPTION_AC | 1u << EXCEPTION_MC);
     vmwrite(VMCS_MSR_BITMAP, physical_of_image(child_msr_bitmap));
     vmwrite(VMCS_VIRTUAL_APIC_PAGE, vp->control_page[VMX_PAGE_VIRTUAL_APIC]);
     vmwrite(VMCS_CR0_MASK, CHILD_CR0_MASK);
@@ -435,26 +444,28 @@ static const struct {
     uint16_t field;
     uint8_t swapped;
 } places[VP_REGISTER_COUNT] = {
-    [VP_CR2] = {NO_FIELD, SWAPPED_CR2},
-    [VP_CR3] = {VMCS_GUEST_CR3, 0},
-    [VP_DR6] = {NO_FIELD, SWAPPED_DR6},
-    [VP_DR7] = {VMCS_GUEST_DR7, 0},
-    [VP_PAT] = {VMCS_GUEST_PAT, 0},
-    [VP_STAR] = {NO_FIELD, SWAPPED_STAR},
-    [VP_LSTAR] = {NO_FIELD, SWAPPED_LSTAR},
-    [VP_CSTAR] = {NO_FIELD, SWAPPED_CSTAR},
-    [VP_SFMASK] = {NO_FIELD, SWAPPED_SFMASK},
-    [VP_KERNEL_GS_BASE] = {NO_FIELD, SWAPPED_KERNEL_GS_BASE},
-    [VP_SYSENTER_CS] = {VMCS_GUEST_SYSENTER_CS, 0},
-    [VP_SYSENTER_ESP] = {VMCS_GUEST_SYSENTER_ESP, 0},
-    [VP_SYSENTER_EIP] = {VMCS_GUEST_SYSENTER_EIP, 0},
-    [VP_TSC_OFFSET] = {VMCS_TSC_OFFSET, 0},
-    [VP_DEBUG_CTL] = {VMCS_GUEST_DEBUGCTL, 0},
+    [VP_CR2] = {NO_FIELD,                SWAPPED_CR2           },
+    [VP_CR3] = {VMCS_GUEST_CR3,          0                     },
+    [VP_DR6] = {NO_FIELD,                SWAPPED_DR6           },
+    [VP_DR7] = {VMCS_GUEST_DR7,          0                     },
+    [VP_PAT] = {VMCS_GUEST_PAT,          0                     },
+    [VP_STAR] = {NO_FIELD,                SWAPPED_STAR          },
+    [VP_LSTAR] = {NO_FIELD,                SWAPPED_LSTAR         },
+    [VP_CSTAR] = {NO_FIELD,                SWAPPED_CSTAR         },
+    [VP_SFMASK] = {NO_FIELD,                SWAPPED_SFMASK        },
+    [VP_KERNEL_GS_BASE] = {NO_FIELD,                SWAPPED_KERNEL_GS_BASE},
+    [VP_SYSENTER_CS] = {VMCS_GUEST_SYSENTER_CS,  0                     },
+    [VP_SYSENTER_ESP] = {VMCS_GUEST_SYSENTER_ESP, 0                     },
+    [VP_SYSENTER_EIP] = {VMCS_GUEST_SYSENTER_EIP, 0                     },
+    [VP_TSC_OFFSET] = {VMCS_TSC_OFFSET,         0                     },
+    [VP_DEBUG_CTL] = {VMCS_GUEST_DEBUGCTL,     0                     },
 };
 
 static const uint32_t swapped_msrs[SWAPPED_COUNT] = {
-    [SWAPPED_STAR] = MSR_STAR,     [SWAPPED_LSTAR] = MSR_LSTAR,
-    [SWAPPED_CSTAR] = MSR_CSTAR,   [SWAPPED_SFMASK] = MSR_SFMASK,
+    [SWAPPED_STAR] = MSR_STAR,
+    [SWAPPED_LSTAR] = MSR_LSTAR,
+    [SWAPPED_CSTAR] = MSR_CSTAR,
+    [SWAPPED_SFMASK] = MSR_SFMASK,
     [SWAPPED_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
 };
 
@@ -583,9 +594,10 @@ static void set(struct vp *vp, enum vp_register name, uint64_t value)
     }
 }
 
-/* Fields of a segment are two apart in the order ES CS SS DS FS GS LDTR TR; limits and bases go on with GDTR and IDTR. */
+/* Fields of a segment are two apart in the order ES CS SS DS FS GS LDTR TR; limits and bases go on with GDTR and IDTR.
+ */
 static const uint8_t segment_order[VP_SEGMENT_COUNT] = {
-    [VP_ES] = 0, [VP_CS] = 1, [VP_SS] = 2,   [VP_DS] = 3, [VP_FS] = 4,
+    [VP_ES] = 0, [VP_CS] = 1,   [VP_SS] = 2, [VP_DS] = 3,   [VP_FS] = 4,
     [VP_GS] = 5, [VP_LDTR] = 6, [VP_TR] = 7, [VP_GDTR] = 8, [VP_IDTR] = 9,
 };
 
@@ -651,7 +663,8 @@ static uint16_t get_execution(const struct vp *vp, struct hv_x64_segment_registe
     use(vp);
     *cs = read_segment(VP_CS);
     cr0 = vmread(VMCS_GUEST_CR0);
-    return (uint16_t)(vmx_privilege() | (cr0 & CR0_PE ? HV_EXECUTION_CR0_PE : 0) | (cr0 & CR0_AM ? HV_EXECUTION_CR0_AM : 0) |
+    return (uint16_t)(vmx_privilege() | (cr0 & CR0_PE ? HV_EXECUTION_CR0_PE : 0) |
+                      (cr0 & CR0_AM ? HV_EXECUTION_CR0_AM : 0) |
                       (vmread(VMCS_GUEST_EFER) & EFER_LMA ? HV_EXECUTION_EFER_LMA : 0) |
                       (vmread(VMCS_GUEST_DR7) & DR7_ENABLES ? HV_EXECUTION_DEBUG_ACTIVE : 0) |
                       (get(vp, VP_INTERRUPT_SHADOW) ? HV_EXECUTION_INTERRUPT_SHADOW : 0));
@@ -702,13 +715,15 @@ static void inject(struct vp *vp, uint64_t event)
 
     use(vp);
     if (event & HV_PENDING_INTERRUPTION_PENDING) {
-        raw = EVENT_VALID | type << EVENT_TYPE_SHIFT | (event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT & EVENT_VECTOR_MASK);
+        raw = EVENT_VALID | type << EVENT_TYPE_SHIFT |
+              (event >> HV_PENDING_INTERRUPTION_VECTOR_SHIFT & EVENT_VECTOR_MASK);
         if ((event & HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE) && (vmread(VMCS_GUEST_CR0) & CR0_PE)) {
             raw |= EVENT_ERROR_CODE_VALID;
             vmwrite(VMCS_ENTRY_ERROR_CODE, event >> HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT);
         }
         if (type >= HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT)
-            vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH, event >> HV_PENDING_INTERRUPTION_LENGTH_SHIFT & INSTRUCTION_LENGTH_MASK);
+            vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH,
+                    event >> HV_PENDING_INTERRUPTION_LENGTH_SHIFT & INSTRUCTION_LENGTH_MASK);
     }
     vmwrite(VMCS_ENTRY_INTERRUPTION, raw);
 }
@@ -809,11 +824,11 @@ static void host_window(bool interrupts)
 
 /* --- nested page tables: EPT entries (29.3.2) --- */
 
-#define ENTRY_READ 0x1ull
-#define ENTRY_WRITE 0x2ull
-#define ENTRY_EXECUTE 0x4ull
+#define ENTRY_READ       0x1ull
+#define ENTRY_WRITE      0x2ull
+#define ENTRY_EXECUTE    0x4ull
 #define ENTRY_TYPE_SHIFT 3
-#define ENTRY_LARGE 0x80ull
+#define ENTRY_LARGE      0x80ull
 
 static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, enum memory_type type)
 {
@@ -873,14 +888,15 @@ const struct vendor vmx_vendor = {
     .host_wait = vmx_wait,
     .parent_msrs = vmx_parent_msrs,
     .has_deadline = true,
-    .nested = {
-        .leaf = nested_leaf,
-        .table = nested_table,
-        .access = nested_access,
-        .large = ENTRY_LARGE,
-        .has_1g = nested_has_1g,
-        .large_execute = nested_large_execute,
-        .type = vmx_memory_type,
-        .load_types = vmx_load_memory_types,
-    },
+    .nested =
+        {
+                 .leaf = nested_leaf,
+                 .table = nested_table,
+                 .access = nested_access,
+                 .large = ENTRY_LARGE,
+                 .has_1g = nested_has_1g,
+                 .large_execute = nested_large_execute,
+                 .type = vmx_memory_type,
+                 .load_types = vmx_load_memory_types,
+                 },
 };

@@ -26,16 +26,16 @@ struct vmx_state {
     uint32_t host_lp; /* 1 + index of the processor whose state stands in the VMCS's host fields */
     bool active;      /* its VMCS may be in the cache of the processor that holds the claim */
     bool launched;
-    bool swapped_in;       /* `swapped` is in the processor */
-    bool pointers_stale;   /* CR0, CR3, CR4 or EFER were set: PAE's top entries have to be read */
-    bool not_entered;      /* the last run: an event that was to be injected still is */
-    bool interrupt_window; /* wanted */
-    bool commands_exit;    /* the parent's writes to its x2APIC's ICR do */
-    uint32_t processor;    /* primary processor-based controls without windows, */
+    bool swapped_in;           /* `swapped` is in the processor */
+    bool pointers_stale;       /* CR0, CR3, CR4 or EFER were set: PAE's top entries have to be read */
+    bool not_entered;          /* the last run: an event that was to be injected still is */
+    bool interrupt_window;     /* wanted */
+    bool commands_exit;        /* the parent's writes to its x2APIC's ICR do */
+    uint32_t processor;        /* primary processor-based controls without windows, */
     uint32_t loaded_processor; /* and as they stand in the VMCS */
-    uint32_t entry;        /* entry controls */
-    uint32_t pin, loaded_pin; /* pin-based controls without the preemption timer, and as they stand in the VMCS */
-    bool sliced;           /* the preemption timer is the emulator's slice, not the VP's deadline */
+    uint32_t entry;            /* entry controls */
+    uint32_t pin, loaded_pin;  /* pin-based controls without the preemption timer, and as they stand in the VMCS */
+    bool sliced;               /* the preemption timer is the emulator's slice, not the VP's deadline */
     uint32_t tpr_threshold;
     uint64_t ept_pointer;
     uint64_t swapped[SWAPPED_COUNT];

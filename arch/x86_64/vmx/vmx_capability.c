@@ -4,7 +4,7 @@
 #include "arch/x86_64/vmx/vmx.h"
 #include "kernel/vp.h"
 
-#define ECX_VMX (1u << 5) /* of CPUID 1 */
+#define ECX_VMX             (1u << 5) /* of CPUID 1 */
 #define ECX_SMX             (1u << 6)
 #define EBX_PROCESSOR_TRACE (1u << 25) /* of CPUID 7 */
 
@@ -52,11 +52,11 @@ static const struct {
     uint64_t bits;
     const char *problem;
 } required_translations[] = {
-    {EPT_VPID_WALK_4,                                                     NEEDED("EPT with four levels")        },
-    {EPT_VPID_WRITE_BACK,                                                 NEEDED("EPT in write-back memory")    },
-    {EPT_VPID_2M,                                                         NEEDED("EPT with 2 MiB pages")        },
-    {EPT_VPID_INVEPT | EPT_VPID_INVEPT_SINGLE | EPT_VPID_INVEPT_ALL,      NEEDED("INVEPT")                      },
-    {EPT_VPID_INVVPID | EPT_VPID_INVVPID_SINGLE,                          NEEDED("INVVPID of a single context") },
+    {EPT_VPID_WALK_4,                                                NEEDED("EPT with four levels")       },
+    {EPT_VPID_WRITE_BACK,                                            NEEDED("EPT in write-back memory")   },
+    {EPT_VPID_2M,                                                    NEEDED("EPT with 2 MiB pages")       },
+    {EPT_VPID_INVEPT | EPT_VPID_INVEPT_SINGLE | EPT_VPID_INVEPT_ALL, NEEDED("INVEPT")                     },
+    {EPT_VPID_INVVPID | EPT_VPID_INVVPID_SINGLE,                     NEEDED("INVVPID of a single context")},
 };
 
 const char *vmx_unsupported(void)

@@ -112,8 +112,7 @@ static void decode_nested_fault(struct vp_exit *exit)
 }
 
 /* What exits of some reasons say besides them. Kept out of the way of the others. */
-static void __attribute__((noinline))
-decode_details(uint32_t reason, struct vp_exit *exit)
+static void __attribute__((noinline)) decode_details(uint32_t reason, struct vp_exit *exit)
 {
     switch (reason & VMX_EXIT_REASON_MASK) {
     case VMX_EXIT_EXCEPTION_OR_NMI:

@@ -6,7 +6,7 @@
 #include "arch/x86_64/vmx/vmcs.h"
 
 #define INVEPT_SINGLE 1ull
-#define INVEPT_ALL 2ull
+#define INVEPT_ALL    2ull
 
 #ifdef LOAM_HOST_TEST
 

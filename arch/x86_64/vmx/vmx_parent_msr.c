@@ -16,10 +16,11 @@ struct update_header {
 _Static_assert(sizeof(struct update_header) == 48, "update header");
 
 #define UPDATE_HEADER_VERSION 1u
-#define UPDATE_DEFAULT_SIZE 2048u /* where the header says 0 */
-#define UPDATE_MAXIMUM (1024u * 1024)
+#define UPDATE_DEFAULT_SIZE   2048u /* where the header says 0 */
+#define UPDATE_MAXIMUM        (1024u * 1024)
 
-/* Virtual addresses of the guest mean another thing here: the processor gets a copy, whole and with a right checksum. */
+/* Virtual addresses of the guest mean another thing here: the processor gets a copy, whole and with a right checksum.
+ */
 static bool write_update_trigger(struct vp *vp, uint32_t msr, uint64_t value)
 {
     static struct spinlock lock;

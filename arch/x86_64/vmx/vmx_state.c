@@ -8,21 +8,21 @@
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_instructions.h"
 
-#define EFER_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define EFER_BITS     (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define DEBUGCTL_BITS 0xFFC7ull
-#define DEBUGCTL_BTF (1ull << 1)
+#define DEBUGCTL_BTF  (1ull << 1)
 #define RFLAGS_ALWAYS 0x2ull
-#define RFLAGS_BITS 0x3F7FD7ull
+#define RFLAGS_BITS   0x3F7FD7ull
 
-#define TYPE_MASK 0xFu
-#define TYPE_CODE 0x8u
-#define TYPE_CONFORMING 0x4u
-#define TYPE_READABLE 0x2u /* of code */
-#define TYPE_DATA_WRITABLE 0x3u /* and accessed, growing up */
-#define TYPE_DATA_DOWN 0x7u
-#define TYPE_LDT 0x2u
-#define TYPE_TASK_16 0x3u
-#define TYPE_TASK 0xBu
+#define TYPE_MASK           0xFu
+#define TYPE_CODE           0x8u
+#define TYPE_CONFORMING     0x4u
+#define TYPE_READABLE       0x2u /* of code */
+#define TYPE_DATA_WRITABLE  0x3u /* and accessed, growing up */
+#define TYPE_DATA_DOWN      0x7u
+#define TYPE_LDT            0x2u
+#define TYPE_TASK_16        0x3u
+#define TYPE_TASK           0xBu
 #define VIRTUAL_8086_ACCESS 0xF3u
 
 #define SHADOW (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
@@ -201,8 +201,9 @@ static const char *check_system_segments(void)
     if (!tr.usable || (type != TYPE_TASK && (type != TYPE_TASK_16 || is_long_mode())) || (tr.access & HV_SEGMENT_S) ||
         !(tr.access & HV_SEGMENT_P) || !limit_fits(&tr) || !is_canonical(tr.base) || (tr.selector & 4))
         return "TR";
-    if (ldtr.usable && ((ldtr.access & TYPE_MASK) != TYPE_LDT || (ldtr.access & HV_SEGMENT_S) ||
-                        !(ldtr.access & HV_SEGMENT_P) || !limit_fits(&ldtr) || !is_canonical(ldtr.base) || (ldtr.selector & 4)))
+    if (ldtr.usable &&
+        ((ldtr.access & TYPE_MASK) != TYPE_LDT || (ldtr.access & HV_SEGMENT_S) || !(ldtr.access & HV_SEGMENT_P) ||
+         !limit_fits(&ldtr) || !is_canonical(ldtr.base) || (ldtr.selector & 4)))
         return "LDTR";
     if (gdtr.limit >> 16 || !is_canonical(gdtr.base))
         return "GDTR";
@@ -240,7 +241,9 @@ static const char *check_activity(void)
         return "activity state: not active in an interrupt shadow";
     if ((blocking & SHADOW) == SHADOW || ((blocking & BLOCKING_BY_STI) && !(rflags & RFLAGS_IF)))
         return "interruptibility state";
-    if ((event & EVENT_VALID) && (blocking & SHADOW) && (type == HV_INTERRUPTION_TYPE_EXTERNAL || (type == HV_INTERRUPTION_TYPE_NMI && (blocking & BLOCKING_BY_MOV_SS))))
+    if ((event & EVENT_VALID) && (blocking & SHADOW) &&
+        (type == HV_INTERRUPTION_TYPE_EXTERNAL ||
+         (type == HV_INTERRUPTION_TYPE_NMI && (blocking & BLOCKING_BY_MOV_SS))))
         return "interruptibility state: an event is injected in an interrupt shadow";
     if ((event & EVENT_VALID) && type == HV_INTERRUPTION_TYPE_NMI && (blocking & BLOCKING_BY_NMI))
         return "interruptibility state: an NMI is injected while NMIs are masked";
@@ -251,8 +254,8 @@ static const char *check_activity(void)
 
 const char *vmx_refused_state(void)
 {
-    static const char *(*const checks[])(void) = {check_control_registers, check_msrs,   check_flags,
-                                                  check_segments, check_system_segments, check_activity};
+    static const char *(*const checks[])(void) = {check_control_registers, check_msrs,    check_flags, check_segments,
+                                                  check_system_segments,   check_activity};
     const char *problem = NULL;
 
     for (unsigned i = 0; !problem && i < sizeof checks / sizeof checks[0]; i++)
