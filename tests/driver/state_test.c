@@ -13,6 +13,10 @@
 #define MSR_TSC_AUX         0xC0000103u
 #define MSR_GUEST_OS_ID        0x40000000u
 #define INVALID_HYPERCALL_CODE 2
+#define CR0_PE                 0x1u
+#define CR0_ET                 0x10u
+#define CR0_PG                 0x80000000u
+#define EFER_LME               0x100u
 #define SECOND_CODE         0x2000u
 
 #define MOV_EAX_CR4  0x0F, 0x20, 0xE0
@@ -102,6 +106,28 @@ static void hypercalls_of_both_makes(void)
     machine_destroy(&machine);
 }
 
+static void set_control_registers(struct machine *machine, uint64_t cr0, uint64_t efer)
+{
+    machine_set_register(machine->vp[0], 0, HV_X64_REGISTER_CR0, &cr0, sizeof(cr0));
+    machine_set_register(machine->vp[0], 0, HV_X64_REGISTER_EFER, &efer, sizeof(efer));
+}
+
+/* Paging in long mode without PAE: no processor enters that. The VP can be given a better state, and goes on. */
+static void refused_state(void)
+{
+    struct code code = {.size = 0};
+    struct hv_message message;
+    struct machine machine;
+
+    code_out(&code, PORT, 0x42);
+    machine_start(&machine, &code);
+    set_control_registers(&machine, CR0_PG | CR0_ET | CR0_PE, EFER_LME);
+    machine_run(&machine, 0, &message, HVMSG_INVALID_VP_REGISTER_VALUE);
+    set_control_registers(&machine, CR0_ET, 0);
+    CHECK_EQUAL(machine_run_to_out(&machine, 0, PORT), 0x42);
+    machine_destroy(&machine);
+}
+
 /* DR0, TSC_AUX and XMM7 as the processor has them are written or shown: `value` 0 shows. */
 static void add_state(struct code *code, uint32_t value)
 {
@@ -171,6 +197,7 @@ const struct test state_tests[] = {
     {"xcr0",                     xcr0,                     false},
     {"hidden_instructions",      hidden_instructions,      false},
     {"hypercalls_of_both_makes", hypercalls_of_both_makes, false},
+    {"refused_state",            refused_state,            false},
     {"state_is_everybodys_own",  state_is_everybodys_own,  false},
     {NULL,                       NULL,                     false},
 };
