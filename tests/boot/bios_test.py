@@ -172,13 +172,13 @@ def without_memory_for_the_hypervisor():
         content[HEADER_INIT_SIZE:HEADER_INIT_SIZE + 4] = struct.pack("<I", 111 * MIB)
 
     image = build_disk(path("full.img"), BARE, kernel=changed_kernel("vmlinuz-large", change),
-                            cmdline="earlyprintk=serial")
+                       cmdline="earlyprintk=serial")
     starts_without_loam(image, "no free memory below 4 GiB", memory=130)
 
 
 def stops(name, *said, settings="", modules=None, kernel=None, memory=1024):
     """The machine stops with these messages, on the screen and on the serial port."""
-    image = build_disk(path(name), BARE, settings, kernel=kernel, modules=modules)
+    image = build_disk(path(name), BARE, settings=settings, kernel=kernel, modules=modules)
     with bios(image, memory=memory) as machine:
         machine.wait_log("(nothing can be started)", BOOT_SECONDS)
         expect("(loam)" not in machine.log(), machine.log())
