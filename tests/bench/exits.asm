@@ -24,6 +24,8 @@ IO_APIC equ 0xFEC00000
 MSR_APIC_BASE equ 0x1B
 MSR_GUEST_OS_ID equ 0x40000000
 UNKNOWN_HYPERCALL equ 0x3FF
+INTEL equ "Genu"
+VMCALL_LAST_BYTE equ 0xC1
 
 org LOAD_ADDRESS - SETUP_SIZE
 
@@ -58,6 +60,12 @@ entry:
     mov eax, 1
     xor edx, edx
     wrmsr
+    xor eax, eax
+    cpuid
+    cmp ebx, INTEL
+    jne .calls_set
+    mov byte [hypercall_instruction + 2], VMCALL_LAST_BYTE
+.calls_set:
     mov r15d, operations
 .operation:
     mov r14, [r15]
@@ -169,7 +177,8 @@ cpuid_1:
 
 hypercall:
     mov ecx, UNKNOWN_HYPERCALL
-    vmmcall
+hypercall_instruction:
+    vmmcall                         ; 0F 01 D9; VMCALL on Intel's processors
     dec r10
     jnz hypercall
     ret
