@@ -50,7 +50,7 @@ $(BUILD)/hypervisor/$(1)/%.o: %.c
 	@mkdir -p $$(@D)
 	$$(CC) -I. -Iinclude $$(CFLAGS_HYPERVISOR) -c -o $$@ $$<
 
-$(BUILD)/hypervisor/$(1)/arch/x86_64/$(1)/enter.asm.o: arch/x86_64/cpu/speculation.inc
+$(BUILD)/hypervisor/$(1)/arch/x86_64/$(1)/enter.asm.o: arch/x86_64/cpu/guest_registers.inc arch/x86_64/cpu/speculation.inc
 $(BUILD)/hypervisor/$(1)/%.asm.o: %.asm
 	@mkdir -p $$(@D)
 	$$(NASM) -f elf64 -g -o $$@ $$<

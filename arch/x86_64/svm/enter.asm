@@ -1,5 +1,6 @@
 ; SPDX-License-Identifier: GPL-2.0-or-later
 ; The world switch of AMD-V (AMD64 APM vol. 2, 15.5). Runs with GIF = 0 on both sides. And waiting in host mode.
+%include "arch/x86_64/cpu/guest_registers.inc"
 %include "arch/x86_64/cpu/speculation.inc"
 BITS 64
 section .text
@@ -9,65 +10,23 @@ section .text
 ; and stores them. The guest's FS, GS, TR, LDTR and syscall MSRs are swapped for the host's, so that lp_current() works.
 global svm_enter
 svm_enter:
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
+    PUSH_HOST_REGISTERS
     push rdx
     push rdi
     mov rax, rsi
     vmload
-    mov rcx, [rdi + 8]
-    mov rdx, [rdi + 16]
-    mov rbx, [rdi + 24]
-    mov rbp, [rdi + 40]
-    mov rsi, [rdi + 48]
-    mov r8, [rdi + 64]
-    mov r9, [rdi + 72]
-    mov r10, [rdi + 80]
-    mov r11, [rdi + 88]
-    mov r12, [rdi + 96]
-    mov r13, [rdi + 104]
-    mov r14, [rdi + 112]
-    mov r15, [rdi + 120]
+    LOAD_GUEST_REGISTERS
     mov rdi, [rdi + 56]
     vmrun
     vmsave                      ; RAX is the VMCB's address again
     mov rax, [rsp]              ; vp
-    mov [rax + 8], rcx
-    mov [rax + 16], rdx
-    mov [rax + 24], rbx
-    mov [rax + 40], rbp
-    mov [rax + 48], rsi
+    STORE_GUEST_REGISTERS rax
     mov [rax + 56], rdi
-    mov [rax + 64], r8
-    mov [rax + 72], r9
-    mov [rax + 80], r10
-    mov [rax + 88], r11
-    mov [rax + 96], r12
-    mov [rax + 104], r13
-    mov [rax + 112], r14
-    mov [rax + 120], r15
     pop rdi
     pop rax                     ; host_vmcb
     vmload
     FILL_RETURN_STACK
-    ; No guest value stays in a register that the compiler might use speculatively.
-    xor ecx, ecx
-    xor edx, edx
-    xor esi, esi
-    xor r8d, r8d
-    xor r9d, r9d
-    xor r10d, r10d
-    xor r11d, r11d
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
+    POP_HOST_REGISTERS
     ret
 
 ; void svm_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen): with GIF = 1, so that SMIs and

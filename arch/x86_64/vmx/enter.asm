@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0-or-later
 ; The world switch of VT-x (SDM vol. 3C, 27 and 28), and waiting in host mode. Runs with IF = 0; NMIs are open in host
 ; mode, so that one may come at any instruction here (nmi_entry in cpu/vectors.asm).
+%include "arch/x86_64/cpu/guest_registers.inc"
 %include "arch/x86_64/cpu/speculation.inc"
 BITS 64
 %define ARCH_LP_NMIS            8   ; offsets in struct arch_lp, asserted in fault.c
@@ -16,30 +17,13 @@ section .text
 ; stores them. An NMI that has not been accounted for, or comes before the guest is entered, keeps it from being entered.
 global vmx_enter
 vmx_enter:
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
+    PUSH_HOST_REGISTERS
     push rdi
     mov eax, VMCS_HOST_RSP
     vmwrite rax, rsp
     test esi, esi               ; ZF stays until VMLAUNCH or VMRESUME is chosen
     mov rax, [rdi]
-    mov rcx, [rdi + 8]
-    mov rdx, [rdi + 16]
-    mov rbx, [rdi + 24]
-    mov rbp, [rdi + 40]
-    mov rsi, [rdi + 48]
-    mov r8, [rdi + 64]
-    mov r9, [rdi + 72]
-    mov r10, [rdi + 80]
-    mov r11, [rdi + 88]
-    mov r12, [rdi + 96]
-    mov r13, [rdi + 104]
-    mov r14, [rdi + 112]
-    mov r15, [rdi + 120]
+    LOAD_GUEST_REGISTERS
     jz .launch
 .resume:
     mov edi, [gs:ARCH_LP_NMIS]
@@ -73,37 +57,12 @@ vmx_exit_entry:
     mov [rdi], rax
     pop rax                     ; the guest's RDI
     mov [rdi + 56], rax
-    mov [rdi + 8], rcx
-    mov [rdi + 16], rdx
-    mov [rdi + 24], rbx
-    mov [rdi + 40], rbp
-    mov [rdi + 48], rsi
-    mov [rdi + 64], r8
-    mov [rdi + 72], r9
-    mov [rdi + 80], r10
-    mov [rdi + 88], r11
-    mov [rdi + 96], r12
-    mov [rdi + 104], r13
-    mov [rdi + 112], r14
-    mov [rdi + 120], r15
+    STORE_GUEST_REGISTERS rdi
     pop rdi
     FILL_RETURN_STACK
     mov eax, VMX_ENTER_EXIT
 leave_guest:
-    ; No guest value stays in a register that the compiler might use speculatively.
-    xor ecx, ecx
-    xor edx, edx
-    xor esi, esi
-    xor r8d, r8d
-    xor r9d, r9d
-    xor r10d, r10d
-    xor r11d, r11d
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
+    POP_HOST_REGISTERS
     ret
 
 ; void vmx_wait(const uint32_t *word, const volatile uint32_t *nmis, uint32_t seen): until *word is not 0 or *nmis is not
