@@ -34,7 +34,7 @@ enum vp_register {
     VP_SYSENTER_EIP,
     VP_TSC_OFFSET, /* guest TSC = host TSC + offset */
     VP_DEBUG_CTL,
-    VP_EFER,
+    VP_EFER,             /* it and what follows is special in some way */
     VP_INTERRUPT_SHADOW, /* 0 or 1 */
     VP_NMI_MASKED,       /* 0 or 1: an NMI was delivered and IRET has not been executed since */
     VP_REGISTER_COUNT

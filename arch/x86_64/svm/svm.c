@@ -247,7 +247,7 @@ static void run(struct vp *vp, struct vp_exit *exit)
     struct vmcb *vmcb = vmcb_of(vp);
     struct arch_lp *arch = arch_lp(lp_current());
 
-    if (on_tcg && (vmcb->interrupt_state & INTERRUPT_SHADOW) && halts_in_shadow(vp, vmcb)) {
+    if ((vmcb->interrupt_state & INTERRUPT_SHADOW) && on_tcg && halts_in_shadow(vp, vmcb)) {
         exit->reason = LOAM_EXIT_HLT;
         exit->instruction_length = 1;
         return;
@@ -356,11 +356,11 @@ static uint64_t get(const struct vp *vp, enum vp_register name)
 {
     struct vmcb *vmcb = vmcb_of(vp);
 
+    if (name < VP_EFER)
+        return *register_place(vmcb, name);
     if (name == VP_INTERRUPT_SHADOW)
         return vmcb->interrupt_state & INTERRUPT_SHADOW;
-    if (name == VP_NMI_MASKED)
-        return vmcb->software.nmi_masked;
-    return *register_place(vmcb, name) & ~(name == VP_EFER ? EFER_SVME : 0);
+    return name == VP_EFER ? vmcb->efer & ~EFER_SVME : vmcb->software.nmi_masked;
 }
 
 /* Translations go by themselves when the guest writes a control register, not when we do (15.16.1). */
