@@ -31,7 +31,7 @@
 #define LOAM_PROCESSOR_PAGES 9u
 
 struct boot_information {
-    uint64_t region; /* Loam's memory: 2 MiB aligned, below 4 GiB, the image at its beginning */
+    uint64_t region; /* Loam's memory: 2 MiB aligned, below 4 GiB, the image at its beginning; whole pages */
     uint64_t region_size;
     uint64_t free;       /* the first byte of it that is not used yet */
     uint64_t low_page;   /* see low_page.asm */

@@ -65,7 +65,6 @@ struct boot_information *memory_reserve(const struct image_header *image, unsign
            (host_map_needed(mapped, mapped_count, processors, large) +
             boot_memory_needed(ranges, count, address_bits()) + processors * LOAM_PROCESSOR_PAGES) *
                HV_PAGE_SIZE;
-    size = (size + HV_LARGE_PAGE_SIZE - 1) & ~(uint64_t)(HV_LARGE_PAGE_SIZE - 1);
     *problem =
         "no free memory below 4 GiB for the hypervisor; add memory, or free some in the firmware's setup";
     region = firmware_allocate(size, HV_LARGE_PAGE_SIZE, FOUR_GIB);
