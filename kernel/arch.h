@@ -89,8 +89,7 @@ size_t extended_state_size(void);
  */
 enum hv_status extended_state_get(const struct vp *child, uint64_t states, void *image, size_t size);
 enum hv_status extended_state_set(struct vp *child, uint64_t states, const void *image, size_t size);
-/* The x87 and SSE part as the FXSAVE image that registers 0x0003xxxx are made from: 512 bytes, may be
- * changed. */
+/* The x87 and SSE part as the FXSAVE image that registers 0x0003xxxx are made from: 512 bytes, may be changed. */
 void *extended_state_legacy(struct vp *child);
 
 /*
@@ -115,11 +114,9 @@ struct guest_code {
  * Translates a guest virtual address by the VP's own page tables in whatever paging mode it is in. `access`
  * is HV_TRANSLATE_* flags. Always fills *output.
  */
-void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
-                     struct hv_output_translate_virtual_address *output);
+void guest_translate(struct vp *vp, uint64_t gva, uint64_t access, struct hv_output_translate_virtual_address *output);
 
-/* Fetches up to 15 instruction bytes at CS:RIP; returns how many could be read before the first unreadable
- * page. */
+/* Fetches up to 15 instruction bytes at CS:RIP; returns how many could be read before the first unreadable page. */
 unsigned guest_fetch_instruction(struct vp *vp, uint8_t bytes[15]);
 /*
  * Whether nothing of the instruction at CS:RIP can be read because a page on the way - of a page table, or

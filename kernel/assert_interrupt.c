@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* HVCALL_ASSERT_VIRTUAL_INTERRUPT. Takes no claim: the target VPs may run at the same time, on any processor.
- */
+/* HVCALL_ASSERT_VIRTUAL_INTERRUPT. Takes no claim: the target VPs may run at the same time, on any processor. */
 #include "kernel/hypercall.h"
 #include "kernel/interrupt.h"
 

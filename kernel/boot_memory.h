@@ -5,8 +5,7 @@
 
 #include "hv/types.h"
 
-/* A run of 4 KiB pages of physical memory. Lists of them are sorted by address; runs neither overlap nor
- * touch. */
+/* A run of 4 KiB pages of physical memory. Lists of them are sorted by address; runs neither overlap nor touch. */
 struct memory_range {
     uint64_t first_pfn;
     uint64_t count;
@@ -22,8 +21,7 @@ uint64_t boot_memory_needed(const struct memory_range *ram, unsigned count, unsi
 /* The range to hand out from. */
 void boot_memory_initialize(uint64_t spa, uint64_t pages);
 
-/* SPA of `pages` contiguous zeroed pages. Panics when the range is used up or sealed: boot_memory_needed was
- * wrong. */
+/* SPA of `pages` contiguous zeroed pages. Panics when the range is used up or sealed: boot_memory_needed was wrong. */
 uint64_t boot_allocate(unsigned pages);
 
 /* Pages handed out so far. */

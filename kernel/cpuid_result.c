@@ -85,8 +85,7 @@ static void get_registered(const struct vp *vp, uint32_t leaf, uint32_t subleaf,
         values[i] = (result->value[i] & result->mask[i]) | (values[i] & ~result->mask[i]);
 }
 
-static void __attribute__((noinline))
-keep(struct vp *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_kept *kept)
+static void __attribute__((noinline)) keep(struct vp *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_kept *kept)
 {
     get_registered(vp, leaf, subleaf, kept->values);
     kept->live = child_cpuid_live(vp, leaf, subleaf, kept->values);
@@ -108,8 +107,7 @@ const uint32_t *cpuid_get(struct vp *vp, uint32_t leaf, uint32_t subleaf)
     return kept->values;
 }
 
-/* Room for one more in its place; what stands behind it moves up. NULL: no page for it. Under the partition's
- * lock. */
+/* Room for one more in its place; what stands behind it moves up. NULL: no page for it. Under the partition's lock. */
 static struct cpuid_result *insert(struct vp *vp, uint64_t key)
 {
     uint32_t at = vp->cpuid_results, page = at / VP_CPUID_RESULTS_PER_PAGE;
@@ -152,8 +150,7 @@ enum hv_status hypercall_register_intercept_result(struct hypercall *call)
     return HV_STATUS_SUCCESS;
 }
 
-static void get_values(struct vp *vp, uint32_t flags, const struct hv_cpuid_leaf_info *leaf,
-                       uint32_t values[4])
+static void get_values(struct vp *vp, uint32_t flags, const struct hv_cpuid_leaf_info *leaf, uint32_t values[4])
 {
     uint64_t xcr0 = vp->xcr0, xss = vp->xss;
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* CPUID as a VP sees it: what the parent registered, over the default, under what follows the VP's live
- * state. */
+/* CPUID as a VP sees it: what the parent registered, over the default, under what follows the VP's live state. */
 #ifndef KERNEL_CPUID_RESULT_H
 #define KERNEL_CPUID_RESULT_H
 

@@ -72,8 +72,7 @@ static uint32_t reveal_pages(struct partition *partition, uint32_t maximum, uint
 {
     uint32_t count = 0, promised = 0;
 
-    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && partition->free_page &&
-           *budget >= PAGE_COST) {
+    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && partition->free_page && *budget >= PAGE_COST) {
         unsigned given;
 
         taken[count] = pool_take(partition);
@@ -83,8 +82,7 @@ static uint32_t reveal_pages(struct partition *partition, uint32_t maximum, uint
         if (given != 1)
             *budget -= *budget < TABLE_COST ? *budget : TABLE_COST;
     }
-    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && !partition->free_page &&
-           *budget >= TABLE_COST) {
+    while (promised < maximum && count < PARENT_MAP_SESSION_PAGES && !partition->free_page && *budget >= TABLE_COST) {
         taken[count] = parent_map_reveal_lone(partition->slot, budget);
         if (!taken[count])
             break;
@@ -138,8 +136,7 @@ enum hv_status hypercall_withdraw_memory(struct hypercall *call)
     struct partition *partition = call->partition;
     uint64_t *pages = (uint64_t *)call->output + call->rep_start;
 
-    call->reps_done +=
-        deposit_return(partition, pages, call->rep_count - call->rep_start, call->input, &call->budget);
+    call->reps_done += deposit_return(partition, pages, call->rep_count - call->rep_start, call->input, &call->budget);
     if (call->reps_done < call->rep_count && !deposit_left(partition))
         return HV_STATUS_NO_RESOURCES;
     return HV_STATUS_SUCCESS;

@@ -39,8 +39,7 @@ struct dispatch {
     bool entered; /* the VP's extended state is in the processor */
 };
 
-/* INIT and SIPI. BLOCKED: the VP waits for a SIPI. All functions up to check() are under the interrupt lock.
- */
+/* INIT and SIPI. BLOCKED: the VP waits for a SIPI. All functions up to check() are under the interrupt lock. */
 static enum outcome take_startup_events(struct vp *vp)
 {
     if (vp->init_pending) {
@@ -58,19 +57,16 @@ static enum outcome take_startup_events(struct vp *vp)
     return RUN;
 }
 
-/* The parent asked to be told when it may deliver an ExtINT: the vector is its PIC's to choose, once it is
- * certain. */
+/* The parent asked to be told when it may deliver an ExtINT: the vector is its PIC's to choose, once it is certain. */
 static bool extint_deliverable(const struct vp *vp)
 {
-    uint64_t priority =
-        vp->deliverability >> HV_DELIVERABILITY_PRIORITY_SHIFT & HV_DELIVERABILITY_PRIORITY_MASK;
+    uint64_t priority = vp->deliverability >> HV_DELIVERABILITY_PRIORITY_SHIFT & HV_DELIVERABILITY_PRIORITY_MASK;
 
     return (vp->deliverability & HV_DELIVERABILITY_INTERRUPT) && local_apic_accepts_extint(&vp->apic) &&
            (priority == 0 || priority > local_apic_cr8(&vp->apic));
 }
 
-/* An interrupt that the VP takes now, in the order of the APM: ExtINT, then the APIC's. False: there is none.
- */
+/* An interrupt that the VP takes now, in the order of the APM: ExtINT, then the APIC's. False: there is none. */
 static bool take_interrupt(struct vp *vp)
 {
     int vector = local_apic_take_extint(&vp->apic);
@@ -215,8 +211,7 @@ static enum outcome tell(struct vp *vp, enum outcome outcome)
 /* Enters the guest until an exit that ends the dispatch or asks for another look at events. */
 static enum outcome enter(struct dispatch *dispatch)
 {
-    static const enum outcome outcomes[] = {
-        [EXIT_CHECK] = RUN, [EXIT_READY] = ENDED, [EXIT_INTERCEPT] = INTERCEPT};
+    static const enum outcome outcomes[] = {[EXIT_CHECK] = RUN, [EXIT_READY] = ENDED, [EXIT_INTERCEPT] = INTERCEPT};
     struct vp *vp = dispatch->vp;
     enum exit_action action;
     struct vp_exit exit;
@@ -254,8 +249,7 @@ static enum outcome run(struct dispatch *dispatch)
     return outcome;
 }
 
-/* What the last dispatch ended for. INSUFFICIENT_MEMORY: the partition needs a page for the table; nothing is
- * done. */
+/* What the last dispatch ended for. INSUFFICIENT_MEMORY: the partition needs a page for the table; nothing is done. */
 static enum hv_status split_to_execute(struct vp *vp)
 {
     struct partition *partition = vp->partition;
@@ -297,9 +291,8 @@ static void report(struct vp *vp, enum outcome outcome, struct loam_output_dispa
         outcome = ENDED;
     if (outcome != BLOCKED)
         vp->blocked = false;
-    output->dispatch.dispatch_state = outcome == BLOCKED || outcome == SUSPENDED
-                                          ? HV_VP_DISPATCH_STATE_BLOCKED
-                                          : HV_VP_DISPATCH_STATE_READY;
+    output->dispatch.dispatch_state =
+        outcome == BLOCKED || outcome == SUSPENDED ? HV_VP_DISPATCH_STATE_BLOCKED : HV_VP_DISPATCH_STATE_READY;
     output->dispatch.dispatch_event = HV_VP_DISPATCH_EVENT_NONE;
     if (outcome == SUSPENDED)
         output->dispatch.dispatch_event = HV_VP_DISPATCH_EVENT_SUSPEND;

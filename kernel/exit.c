@@ -115,8 +115,7 @@ static enum exit_action exit_msr_write(struct vp *vp, const struct vp_exit *exit
     return EXIT_CHECK;
 }
 
-/* Children have no hypercalls yet. One that has introduced itself is told so, any other sees no hypervisor.
- */
+/* Children have no hypercalls yet. One that has introduced itself is told so, any other sees no hypervisor. */
 static enum exit_action exit_hypercall(struct vp *vp, const struct vp_exit *exit)
 {
     if (vp->guest_os_id == 0 || !exit->hypercall_allowed)
@@ -204,8 +203,8 @@ static enum exit_action exit_exception(struct vp *vp, const struct vp_exit *exit
         return exit_other_hypercall(vp);
     if (!vp->pending_interruption ||
         hv_pending_interruption_type(vp->pending_interruption) == HV_INTERRUPTION_TYPE_EXCEPTION)
-        vp->pending_interruption = exception_event(exit->exception.vector, exit->exception.has_error_code,
-                                                   exit->exception.error_code);
+        vp->pending_interruption =
+            exception_event(exit->exception.vector, exit->exception.has_error_code, exit->exception.error_code);
     return EXIT_CHECK;
 }
 
@@ -245,8 +244,7 @@ static enum exit_action exit_xsetbv(struct vp *vp, const struct vp_exit *exit)
 
     if (!(vendor->get(vp, VP_CR4) & CR4_OSXSAVE))
         return raise(vp, EXCEPTION_INVALID, false);
-    if (guest_privilege_level(vp) != 0 || (uint32_t)vp->gpr[GPR_RCX] != 0 ||
-        !extended_state_set_xcr0(vp, value))
+    if (guest_privilege_level(vp) != 0 || (uint32_t)vp->gpr[GPR_RCX] != 0 || !extended_state_set_xcr0(vp, value))
         return raise(vp, EXCEPTION_PROTECTION, true);
     return finish(vp, exit);
 }
@@ -289,8 +287,7 @@ static enum exit_action exit_invalid_state(struct vp *vp, const struct vp_exit *
 
 static enum exit_action exit_other(struct vp *vp, const struct vp_exit *exit)
 {
-    log_limited("partition %lu VP %u: unknown exit %lx at %lx", vp->partition->id, vp->index, exit->raw,
-                vp->rip);
+    log_limited("partition %lu VP %u: unknown exit %lx at %lx", vp->partition->id, vp->index, exit->raw, vp->rip);
     message_unsupported_feature(vp, LOAM_EXIT_OTHER, exit->raw);
     return EXIT_INTERCEPT;
 }

@@ -23,8 +23,7 @@ void frame_initialize(const struct memory_range *ram, unsigned count)
     ASSERT(count > 0 && count <= FRAME_MAXIMUM_RANGES);
     for (unsigned i = 0; i < count; i++)
         pages += ram[i].count;
-    frames =
-        physical_pointer(boot_allocate((pages * sizeof(struct frame) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE));
+    frames = physical_pointer(boot_allocate((pages * sizeof(struct frame) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE));
 
     for (unsigned i = 0; i < count; i++) {
         ranges[i] = (struct frame_range){ram[i].first_pfn, ram[i].count, frames};

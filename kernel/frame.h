@@ -17,8 +17,7 @@ enum frame_state {
     FRAME_LONE,      /* the same, and nothing else of the region is hidden */
 };
 
-/* Changes as a whole, by compare and exchange. State changes other than `maps` are made under parent_map's
- * lock. */
+/* Changes as a whole, by compare and exchange. State changes other than `maps` are made under parent_map's lock. */
 struct frame {
     uint16_t owner; /* DEPOSITED, LONE: partition slot. SPLIT: hidden pages of its region, itself included */
     uint8_t state;  /* enum frame_state */
@@ -27,8 +26,7 @@ struct frame {
 HV_ASSERT_SIZE(struct frame, 4);
 #define FRAME_MAPS_MAXIMUM 255u
 
-/* Takes over the list of RAM (see struct memory_range): every frame is the parent's. At most
- * FRAME_MAXIMUM_RANGES. */
+/* Takes over the list of RAM (see struct memory_range): every frame is the parent's. At most FRAME_MAXIMUM_RANGES. */
 #define FRAME_MAXIMUM_RANGES 128u
 void frame_initialize(const struct memory_range *ram, unsigned count);
 

@@ -6,12 +6,11 @@
 #include "kernel/partition.h"
 #include "kernel/shoot_down.h"
 
-#define KNOWN_MAP_FLAGS                                                                                      \
-    (HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS | HV_MAP_GPA_NOT_CACHED |    \
+#define KNOWN_MAP_FLAGS                                                                                                \
+    (HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS | HV_MAP_GPA_NOT_CACHED |              \
      HV_MAP_GPA_LARGE_PAGE)
 
-/* What an element costs at most, about, in instructions: to map or unmap it, and to settle what it replaced.
- */
+/* What an element costs at most, about, in instructions: to map or unmap it, and to settle what it replaced. */
 #define PAGE_COST           330u
 #define LARGE_PAGE_COST     9000u
 #define REPLACED_PAGE_COST  110u
@@ -60,8 +59,8 @@ static enum hv_status map_page(struct partition *partition, uint64_t gpa, uint64
         access |= HV_MAP_GPA_EXECUTABLE;
     if ((large && pfn % HV_PAGES_PER_LARGE_PAGE) || !(large ? frame_map_large(pfn) : frame_map(pfn)))
         return HV_STATUS_INVALID_PARAMETER;
-    status = nested_map(&partition->map, gpa, pfn << HV_PAGE_SHIFT, shift, access,
-                        flags & HV_MAP_GPA_NOT_CACHED, replaced);
+    status =
+        nested_map(&partition->map, gpa, pfn << HV_PAGE_SHIFT, shift, access, flags & HV_MAP_GPA_NOT_CACHED, replaced);
     if (status == HV_STATUS_SUCCESS)
         partition->mapped_pages += 1ull << (shift - HV_PAGE_SHIFT);
     else if (large)
@@ -129,8 +128,7 @@ enum hv_status hypercall_map_gpa_pages(struct hypercall *call)
     unsigned shift = large ? HV_LARGE_PAGE_SHIFT : HV_PAGE_SHIFT;
     enum hv_status status = check_map(input, call->rep_count);
 
-    while (status == HV_STATUS_SUCCESS &&
-           may_go_on(call, &list, next_gpa(call, input->target_pfn, shift), large)) {
+    while (status == HV_STATUS_SUCCESS && may_go_on(call, &list, next_gpa(call, input->target_pfn, shift), large)) {
         uint64_t gpa = next_gpa(call, input->target_pfn, shift);
         nested_replaced replaced = 0;
 
@@ -159,8 +157,7 @@ enum hv_status hypercall_unmap_gpa_pages(struct hypercall *call)
     if ((input->flags & ~HV_UNMAP_GPA_LARGE_PAGE) || input->target_pfn % unit ||
         !is_in_range(input->target_pfn, call->rep_count * unit))
         return HV_STATUS_INVALID_PARAMETER;
-    while (status == HV_STATUS_SUCCESS &&
-           may_go_on(call, &list, next_gpa(call, input->target_pfn, shift), large)) {
+    while (status == HV_STATUS_SUCCESS && may_go_on(call, &list, next_gpa(call, input->target_pfn, shift), large)) {
         uint64_t gpa = next_gpa(call, input->target_pfn, shift), next;
         nested_replaced replaced;
 

@@ -64,8 +64,8 @@ static enum hv_status check_control(const struct hypercall_entry *entry, struct 
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
     if (entry->rep ? call->rep_start >= call->rep_count : call->rep_count || call->rep_start)
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
-    if (invocation->fast && (entry->input > FAST_INPUT_SIZE || entry->variable || entry->rep ||
-                             (entry->output && !entry->optional_output)))
+    if (invocation->fast &&
+        (entry->input > FAST_INPUT_SIZE || entry->variable || entry->rep || (entry->output && !entry->optional_output)))
         return HV_STATUS_INVALID_HYPERCALL_INPUT;
 
     invocation->input_size += call->variable_size;
@@ -95,8 +95,7 @@ static enum hv_status copy_input(const struct hypercall_entry *entry, const stru
     frame = caller_frame(invocation->input_gpa, invocation->input_total);
     if (!frame)
         return HV_STATUS_INVALID_ALIGNMENT;
-    /* A page that is the parent's now stays so until guest_memory_end: a deposit waits for that before it
-     * uses it. */
+    /* A page that is the parent's now stays so until guest_memory_end: a deposit waits for that before it uses it. */
     before = guest_memory_begin(call->caller);
     owned = frame_is_parents(frame);
     if (owned) {
@@ -181,8 +180,8 @@ static enum hv_status call_with_target(const struct hypercall_entry *entry, stru
     return status;
 }
 
-static enum hv_status call_with_output(const struct hypercall_entry *entry,
-                                       const struct invocation *invocation, struct hypercall *call)
+static enum hv_status call_with_output(const struct hypercall_entry *entry, const struct invocation *invocation,
+                                       struct hypercall *call)
 {
     const struct frame *frame;
     enum hv_status status;

@@ -22,8 +22,7 @@ struct hypercall {
     struct vp *caller;
     struct partition *partition; /* the target, referenced; NULL: the call names none */
     struct vp *vp;               /* the target VP, claimed; NULL: the call names none */
-    /* Private pages. What a handler writes behind its fixed output is not the caller's; it may use both as
-     * scratch. */
+    /* Private pages. What a handler writes behind its fixed output is not the caller's; it may use both as scratch. */
     void *input;
     void *output;
     uint32_t variable_size; /* bytes of variable header, behind the fixed input */
@@ -33,8 +32,7 @@ struct hypercall {
                            called again */
     uint32_t budget;    /* instructions left */
     bool wants_output;  /* the caller gave an output address */
-    bool
-        repeat; /* not a rep call and not finished: to be called again, with progress kept in the partition */
+    bool repeat;        /* not a rep call and not finished: to be called again, with progress kept in the partition */
 };
 
 /* False: that much is not left in the budget. */

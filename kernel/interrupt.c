@@ -33,8 +33,7 @@ static bool has_arrived(const struct vp *vp)
 {
     if (vp->startup_suspend)
         return vp->sipi_pending;
-    return vp->nmi_pending || vp->init_pending || vp->apic.extint_pending ||
-           local_apic_pending(&vp->apic) >= 0;
+    return vp->nmi_pending || vp->init_pending || vp->apic.extint_pending || local_apic_pending(&vp->apic) >= 0;
 }
 
 void interrupt_notify(struct vp *vp, struct loam_vp_set *wake)
@@ -70,9 +69,8 @@ static bool is_target(const struct vp *vp, const struct interrupt_request *reque
     case INTERRUPT_TO_ALL_BUT_SELF:
         return vp != sender;
     default:
-        return is_broadcast(request) ||
-               (request->logical ? local_apic_matches_logical(&vp->apic, request->destination)
-                                 : vp->apic.id == request->destination);
+        return is_broadcast(request) || (request->logical ? local_apic_matches_logical(&vp->apic, request->destination)
+                                                          : vp->apic.id == request->destination);
     }
 }
 
@@ -161,8 +159,8 @@ static enum hv_status raise(struct vp *vp, const struct interrupt_request *reque
  * A running VP is kicked even for what its priority holds back: it may lower its TPR without an exit, so the
  * dispatcher has to arm a window. A blocked one is not woken for that.
  */
-static enum hv_status deliver_to(struct vp *vp, const struct interrupt_request *request,
-                                 const struct vp *sender, struct loam_vp_set *wake)
+static enum hv_status deliver_to(struct vp *vp, const struct interrupt_request *request, const struct vp *sender,
+                                 struct loam_vp_set *wake)
 {
     enum hv_status status = HV_STATUS_SUCCESS;
     bool news = false;

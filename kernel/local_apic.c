@@ -11,16 +11,7 @@
 #define ICR_BUSY            0x1000u /* tolerated in x2APIC mode, as processors do */
 
 /* Bits of the delivery mode that LVT and ICR share (SDM 11.5.1, 11.6.1). */
-enum delivery_mode {
-    MODE_FIXED,
-    MODE_LOWEST,
-    MODE_SMI,
-    MODE_RESERVED,
-    MODE_NMI,
-    MODE_INIT,
-    MODE_SIPI,
-    MODE_EXTINT
-};
+enum delivery_mode { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_SIPI, MODE_EXTINT };
 
 /*
  * What exists at each offset, in which mode; `bits` may be written, in x2APIC mode others are #GP (SDM table
@@ -114,8 +105,7 @@ void local_apic_init(struct local_apic *apic)
     *apic = fresh;
 }
 
-void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed,
-                           bool tsc_deadline_allowed)
+void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed, bool tsc_deadline_allowed)
 {
     *apic = (struct local_apic){
         .base = APIC_BASE_DEFAULT | APIC_BASE_ENABLE | (id == 0 ? APIC_BASE_BSP : 0),

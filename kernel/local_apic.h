@@ -81,7 +81,8 @@ struct interrupt_request {
     uint32_t destination;
 };
 
-/* Fields are the business of local_apic.c, local_apic_timer.c and local_apic_state.c; others use the functions below. */
+/* Fields are the business of local_apic.c, local_apic_timer.c and local_apic_state.c; others use the functions below.
+ */
 struct local_apic {
     uint64_t base; /* IA32_APIC_BASE: the VP's only copy */
     uint32_t id;
@@ -101,10 +102,9 @@ struct local_apic {
 
     uint32_t initial_count;
     uint32_t divide;
-    uint64_t
-        timer_deadline;    /* host TSC at which the count reaches 0; LOCAL_APIC_NO_DEADLINE: it stands at 0 */
-    uint64_t tsc_deadline; /* IA32_TSC_DEADLINE, guest TSC; 0 = disarmed */
-    uint64_t tsc_offset;   /* guest TSC = host TSC + offset */
+    uint64_t timer_deadline; /* host TSC at which the count reaches 0; LOCAL_APIC_NO_DEADLINE: it stands at 0 */
+    uint64_t tsc_deadline;   /* IA32_TSC_DEADLINE, guest TSC; 0 = disarmed */
+    uint64_t tsc_offset;     /* guest TSC = host TSC + offset */
 };
 
 /* What the write of a register asks of its caller, besides what local_apic_take_eoi() gives. */
@@ -114,8 +114,7 @@ struct local_apic_effect {
 };
 
 /* State after power-up; `id` 0 is the boot processor. */
-void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed,
-                           bool tsc_deadline_allowed);
+void local_apic_initialize(struct local_apic *apic, uint32_t id, bool x2apic_allowed, bool tsc_deadline_allowed);
 /* INIT: all registers take their reset values; id, base (mode, address, BSP flag) and time offset stay. */
 void local_apic_init(struct local_apic *apic);
 
@@ -231,8 +230,7 @@ void local_apic_acknowledge(struct local_apic *apic, uint8_t vector);
 int local_apic_take_extint(struct local_apic *apic);
 
 /* GET_VP_STATE and SET_VP_STATE of HV_VP_STATE_LAPIC; what one gave the other takes and nothing changes. */
-void local_apic_get_state(struct local_apic *apic, uint64_t now,
-                          struct hv_local_interrupt_controller_state *state);
+void local_apic_get_state(struct local_apic *apic, uint64_t now, struct hv_local_interrupt_controller_state *state);
 /* INVALID_REGISTER_VALUE: another id, or bits set that no register has; then nothing has changed. */
 enum hv_status local_apic_set_state(struct local_apic *apic, uint64_t now,
                                     const struct hv_local_interrupt_controller_state *state);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the local APIC share: local_apic.c (registers, priorities, arrival), _timer.c, _state.c.
- */
+/* What the files of the local APIC share: local_apic.c (registers, priorities, arrival), _timer.c, _state.c. */
 #ifndef KERNEL_LOCAL_APIC_PRIVATE_H
 #define KERNEL_LOCAL_APIC_PRIVATE_H
 

@@ -18,8 +18,7 @@ static void vectors_from_state(uint64_t bits[4], const void *state)
     memcpy(bits, state, 32);
 }
 
-void local_apic_get_state(struct local_apic *apic, uint64_t now,
-                          struct hv_local_interrupt_controller_state *state)
+void local_apic_get_state(struct local_apic *apic, uint64_t now, struct hv_local_interrupt_controller_state *state)
 {
     *state = (struct hv_local_interrupt_controller_state){
         .apic_counter_value = local_apic_timer_count(apic, now),
@@ -47,8 +46,7 @@ void local_apic_get_state(struct local_apic *apic, uint64_t now,
     vectors_to_state(apic->irr, state->apic_irr);
 }
 
-static bool state_valid(const struct local_apic *apic,
-                        const struct hv_local_interrupt_controller_state *state)
+static bool state_valid(const struct local_apic *apic, const struct hv_local_interrupt_controller_state *state)
 {
     const struct {
         uint32_t value;
@@ -67,13 +65,11 @@ static bool state_valid(const struct local_apic *apic,
     for (unsigned i = 0; i < sizeof(checked) / sizeof(checked[0]); i++)
         if ((checked[i].value & ~local_apic_writable_bits(apic, checked[i].offset)) != 0)
             return false;
-    bool ldr_valid =
-        (state->apic_ldr & 0x00FFFFFF) == 0 || state->apic_ldr == local_apic_x2apic_ldr(apic->id);
+    bool ldr_valid = (state->apic_ldr & 0x00FFFFFF) == 0 || state->apic_ldr == local_apic_x2apic_ldr(apic->id);
     return state->apic_id == apic->id << 24 && state->apic_version == APIC_VERSION && ldr_valid &&
            (state->apic_dfr & 0x0FFFFFFF) == 0x0FFFFFFF &&
-           ((state->apic_esr | state->apic_error_status) & ~0xFFu) == 0 &&
-           (state->apic_isr[0] & 0xFFFF) == 0 && (state->apic_irr[0] & 0xFFFF) == 0 &&
-           state->apic_counter_value <= state->apic_initial_count &&
+           ((state->apic_esr | state->apic_error_status) & ~0xFFu) == 0 && (state->apic_isr[0] & 0xFFFF) == 0 &&
+           (state->apic_irr[0] & 0xFFFF) == 0 && state->apic_counter_value <= state->apic_initial_count &&
            (state->apic_lvt_cmci | LVT_MASKED) == LVT_CMCI_ABSENT && state->apic_remote_read == 0;
 }
 

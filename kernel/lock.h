@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Spin locks of the hypervisor. Host mode runs with interrupts held off, so a lock is never taken twice by
- * accident. */
+/* Spin locks of the hypervisor. Host mode runs with interrupts held off, so a lock is never taken twice by accident. */
 #ifndef KERNEL_LOCK_H
 #define KERNEL_LOCK_H
 

@@ -8,8 +8,8 @@
 #include "kernel/log.h"
 
 #define LINE_MAXIMUM 200u
-#define RING_BYTES 32768u
-#define LIMIT_BURST 10u
+#define RING_BYTES   32768u
+#define LIMIT_BURST  10u
 
 static struct spinlock ring_lock;
 static uint8_t ring[RING_BYTES];
@@ -88,12 +88,10 @@ static const char *format_item(struct sink *sink, const char *format, va_list *a
         put_number(sink, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10, width, fill, number < 0);
         break;
     case 'u':
-        put_number(sink, is_long ? va_arg(*arguments, uint64_t) : va_arg(*arguments, unsigned), 10, width, fill,
-                   false);
+        put_number(sink, is_long ? va_arg(*arguments, uint64_t) : va_arg(*arguments, unsigned), 10, width, fill, false);
         break;
     case 'x':
-        put_number(sink, is_long ? va_arg(*arguments, uint64_t) : va_arg(*arguments, unsigned), 16, width, fill,
-                   false);
+        put_number(sink, is_long ? va_arg(*arguments, uint64_t) : va_arg(*arguments, unsigned), 16, width, fill, false);
         break;
     case 'p':
         put_number(sink, (uintptr_t)va_arg(*arguments, void *), 16, 16, '0', false);

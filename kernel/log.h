@@ -35,10 +35,10 @@ size_t format_text_list(char *buffer, size_t size, const char *format, __builtin
 /* Stops the machine with a message, registers and a backtrace; resets it after the configured time. */
 void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-#define ASSERT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #condition);                            \
+#define ASSERT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #condition);                                      \
     } while (0)
 
 #endif

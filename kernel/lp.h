@@ -17,12 +17,10 @@ struct lp {
     uint32_t apic_id; /* the hardware's, 32 bits */
     struct vp *parent_vp;
 
-    /* [o] The VP that this processor runs, or whose memory the hypervisor is reading here. See
-     * kernel/shoot_down.h. */
+    /* [o] The VP that this processor runs, or whose memory the hypervisor is reading here. See kernel/shoot_down.h. */
     struct vp *running;
 
-    /* A page each, from boot memory (hypercall_initialize): copies of the caller's input, and output on its
-     * way. */
+    /* A page each, from boot memory (hypercall_initialize): copies of the caller's input, and output on its way. */
     void *hypercall_input;
     void *hypercall_output;
 

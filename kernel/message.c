@@ -24,14 +24,13 @@ HV_ASSERT_OFFSET(struct hv_message, header.message_type, 0);
 
 static void end(struct vp *vp, enum hv_message_type type)
 {
-    uint32_t *message_type =
-        (void *)vp->intercept_page; /* aligned, which a packed structure's member need not be */
+    uint32_t *message_type = (void *)vp->intercept_page; /* aligned, which a packed structure's member need not be */
 
     __atomic_store_n(message_type, type, __ATOMIC_RELEASE);
 }
 
-static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header,
-                        unsigned instruction_length, enum hv_intercept_access_type access)
+static void fill_header(struct vp *vp, struct hv_x64_intercept_message_header *header, unsigned instruction_length,
+                        enum hv_intercept_access_type access)
 {
     header->vp_index = vp->index;
     header->instruction_length_cr8 = (uint8_t)(instruction_length | local_apic_cr8(&vp->apic) << 4);

@@ -86,8 +86,7 @@ static uint64_t leaf_of(uint64_t spa, uint32_t access, bool large, enum memory_t
     return vendor->nested.leaf(spa, access & ~HV_MAP_GPA_EXECUTABLE, large, type) | NESTED_EXECUTE_WHEN_SPLIT;
 }
 
-/* The first of the small leaves that a large one is split into. Attributes stand at the same place in both.
- */
+/* The first of the small leaves that a large one is split into. Attributes stand at the same place in both. */
 static uint64_t small_leaf(uint64_t large)
 {
     uint64_t small = large & ~(vendor->nested.large | NESTED_EXECUTE_WHEN_SPLIT);
@@ -154,8 +153,7 @@ static void replace(uint64_t *entry, unsigned level, uint64_t value, nested_repl
     if (level == 1)
         *replaced = (old & NESTED_ADDRESS_MASK) | NESTED_REPLACED_PAGE;
     else if (old & vendor->nested.large)
-        *replaced =
-            (old & NESTED_ADDRESS_MASK & ~(uint64_t)(HV_LARGE_PAGE_SIZE - 1)) | NESTED_REPLACED_LARGE_PAGE;
+        *replaced = (old & NESTED_ADDRESS_MASK & ~(uint64_t)(HV_LARGE_PAGE_SIZE - 1)) | NESTED_REPLACED_LARGE_PAGE;
     else
         *replaced = (old & NESTED_ADDRESS_MASK) | NESTED_REPLACED_TABLE;
 }
@@ -171,8 +169,8 @@ static enum hv_status map_value(struct nested_table *table, uint64_t gpa, unsign
     return status;
 }
 
-enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa, unsigned page_shift,
-                          uint32_t access, bool uncached, nested_replaced *replaced)
+enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa, unsigned page_shift, uint32_t access,
+                          bool uncached, nested_replaced *replaced)
 {
     unsigned level = level_of(page_shift);
 
@@ -187,8 +185,8 @@ enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, un
     return map_value(table, gpa, level_of(page_shift), NESTED_NO_ACCESS, replaced);
 }
 
-enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned page_shift,
-                            nested_replaced *replaced, uint64_t *next)
+enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned page_shift, nested_replaced *replaced,
+                            uint64_t *next)
 {
     unsigned level = level_of(page_shift);
     unsigned at = LEVELS;

@@ -18,8 +18,7 @@
 /* The address in an entry, whatever its level. */
 #define NESTED_ADDRESS_MASK 0x000FFFFFFFFFF000ull
 
-/* A non-present entry that stands for "mapped without access" (HV_MAP_GPA_NO_ACCESS). Bit ignored by both
- * vendors. */
+/* A non-present entry that stands for "mapped without access" (HV_MAP_GPA_NO_ACCESS). Bit ignored by both vendors. */
 #define NESTED_NO_ACCESS (1ull << 9)
 
 /*
@@ -39,11 +38,11 @@ struct nested_table {
 };
 
 struct nested_translation {
-    uint64_t spa;        /* of `gpa` itself, with its offset in the page */
-    uint32_t access;     /* HV_MAP_GPA_* permission bits; 0 with no_access */
-    bool no_access;      /* mapped without access */
+    uint64_t spa;          /* of `gpa` itself, with its offset in the page */
+    uint32_t access;       /* HV_MAP_GPA_* permission bits; 0 with no_access */
+    bool no_access;        /* mapped without access */
     bool split_to_execute; /* `access` allows it, but only nested_split makes it possible */
-    unsigned page_shift; /* 12, 21, 30 or 39: size of the leaf, or of the hole */
+    unsigned page_shift;   /* 12, 21, 30 or 39: size of the leaf, or of the hole */
 };
 
 /* False: nothing is mapped at `gpa` (translation->page_shift is still filled). Takes no lock. */
@@ -59,8 +58,8 @@ typedef uint64_t nested_replaced;
  * Maps one page of 1 << page_shift bytes (12 or 21); gpa and spa are aligned to it. Splits a large page if it
  * must. INSUFFICIENT_MEMORY: no page for a table; nothing changed.
  */
-enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa, unsigned page_shift,
-                          uint32_t access, bool uncached, nested_replaced *replaced);
+enum hv_status nested_map(struct nested_table *table, uint64_t gpa, uint64_t spa, unsigned page_shift, uint32_t access,
+                          bool uncached, nested_replaced *replaced);
 enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, unsigned page_shift,
                                     nested_replaced *replaced);
 
@@ -68,8 +67,8 @@ enum hv_status nested_map_no_access(struct nested_table *table, uint64_t gpa, un
  * Unmaps one page of that size; splits a larger one if it must (then it may need a table). `next` is the
  * first GPA behind the hole if there was nothing at all at `gpa`, else gpa plus the page's size.
  */
-enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned page_shift,
-                            nested_replaced *replaced, uint64_t *next);
+enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned page_shift, nested_replaced *replaced,
+                            uint64_t *next);
 
 /*
  * Splits the large page at `gpa` if it has split_to_execute. Its old translation must end before the new one
@@ -77,8 +76,7 @@ enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned p
  */
 enum hv_status nested_split(struct nested_table *table, uint64_t gpa);
 
-/* After the shoot-down: calls unmapped and release for what was replaced. Returns how many pages were
- * unmapped. */
+/* After the shoot-down: calls unmapped and release for what was replaced. Returns how many pages were unmapped. */
 unsigned nested_settle(struct nested_table *table, nested_replaced replaced);
 
 /*

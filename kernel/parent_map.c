@@ -23,8 +23,7 @@
 /* About what a look at one 2 MiB region costs, in instructions. */
 #define SEARCH_COST 40u
 
-/* Held for a whole session; processors that wait for it serve kicks. Everything below is under it once built.
- */
+/* Held for a whole session; processors that wait for it serve kicks. Everything below is under it once built. */
 static struct spinlock map_lock;
 
 static uint64_t root;
@@ -513,8 +512,7 @@ static void set_table_frame(struct frame *table, enum frame_state state, unsigne
     __atomic_store(table, &new, __ATOMIC_RELAXED);
 }
 
-/* One more page of the region is hidden. Returns how many; 0: its table is one of Loam's own and stays for
- * ever. */
+/* One more page of the region is hidden. Returns how many; 0: its table is one of Loam's own and stays for ever. */
 static unsigned count_hidden(struct frame *table)
 {
     unsigned count = 0;
@@ -605,8 +603,7 @@ unsigned parent_map_reveal(uint64_t pfn)
     set_table_frame(table, FRAME_SPLIT, table->owner - 1u);
     if (table->owner > 1)
         return 1;
-    /* Only the table itself is left. Processors may still walk it, so it is not the parent's before the
-     * flush. */
+    /* Only the table itself is left. Processors may still walk it, so it is not the parent's before the flush. */
     set_entry(entry, (old & NESTED_ADDRESS_MASK) | PENDING);
     return 2;
 }

@@ -27,8 +27,7 @@
  * region without RAM and not at 2 MiB. Ten such ranges are common.
  */
 #define PARENT_MAP_TYPE_TABLES 42u
-/* Zero page, shared table; directory of the APIC's region and table for parent_map_protect; tables of own
- * ranges. */
+/* Zero page, shared table; directory of the APIC's region and table for parent_map_protect; tables of own ranges. */
 #define PARENT_MAP_EXTRA_TABLES (4u + 3u * PARENT_MAP_OWN_RANGES + PARENT_MAP_TYPE_TABLES)
 
 /* Third-level tables: one for each 512 GiB. */

@@ -10,12 +10,11 @@
 #include "kernel/shoot_down.h"
 #include "kernel/vp.h"
 
-#define KNOWN_CREATION_FLAGS                                                                                 \
-    (HV_CREATE_SMT_ENABLED | HV_CREATE_GPA_SUPER_PAGES | HV_CREATE_EXO_PARTITION | HV_CREATE_LAPIC |         \
+#define KNOWN_CREATION_FLAGS                                                                                           \
+    (HV_CREATE_SMT_ENABLED | HV_CREATE_GPA_SUPER_PAGES | HV_CREATE_EXO_PARTITION | HV_CREATE_LAPIC |                   \
      HV_CREATE_INTERCEPT_MESSAGE_PAGE | HV_CREATE_X2APIC)
 
-/* About what it costs to destroy a page table entry, and the least that a step should have left to begin
- * another VP. */
+/* About what it costs to destroy a page table entry, and the least that a step should have left to begin another VP. */
 #define ENTRY_COST 70u
 #define VP_COST    9000u
 
@@ -76,8 +75,8 @@ struct partition *partition_get_slot(uint16_t slot)
     do {
         if (!(references & SLOT_LIVE))
             return NULL;
-    } while (!__atomic_compare_exchange_n(&slots[slot].references, &references, references + 1, true,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&slots[slot].references, &references, references + 1, true, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_RELAXED));
     return slots[slot].partition;
 }
 
@@ -111,8 +110,8 @@ enum hv_status partition_delete(struct partition *partition, bool *busy)
     uint32_t *references = &slots[partition->slot].references;
     uint32_t expected = SLOT_LIVE | 1;
 
-    *busy = !__atomic_compare_exchange_n(references, &expected, SLOT_DELETING, false, __ATOMIC_SEQ_CST,
-                                         __ATOMIC_RELAXED);
+    *busy =
+        !__atomic_compare_exchange_n(references, &expected, SLOT_DELETING, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     if (*busy)
         return HV_STATUS_SUCCESS;
     /* Nobody else has it or can get it, so that what is seen now stays. */
@@ -187,18 +186,15 @@ static void page_unmapped(void *owner, uint64_t spa, unsigned page_shift)
 
 static enum hv_status check_creation(const struct hv_input_create_partition *input)
 {
-    if (input->isolation ||
-        (input->creation_flags & ~(KNOWN_CREATION_FLAGS | HV_CREATE_NESTED_VIRTUALIZATION)))
+    if (input->isolation || (input->creation_flags & ~(KNOWN_CREATION_FLAGS | HV_CREATE_NESTED_VIRTUALIZATION)))
         return HV_STATUS_INVALID_PARAMETER;
     /* A local APIC in the VMM, or virtualization inside the child: not what this hypervisor has. */
-    if (!(input->creation_flags & HV_CREATE_LAPIC) ||
-        (input->creation_flags & HV_CREATE_NESTED_VIRTUALIZATION))
+    if (!(input->creation_flags & HV_CREATE_LAPIC) || (input->creation_flags & HV_CREATE_NESTED_VIRTUALIZATION))
         return HV_STATUS_PROCESSOR_FEATURE_NOT_SUPPORTED;
     return HV_STATUS_SUCCESS;
 }
 
-/* Slots are used in turn, so that an id does not come back soon even in its low bits. Under the table lock.
- */
+/* Slots are used in turn, so that an id does not come back soon even in its low bits. Under the table lock. */
 static bool choose_slot(struct partition *partition)
 {
     for (unsigned i = 0; i < PARTITION_MAXIMUM - 1; i++) {
@@ -229,12 +225,9 @@ enum hv_status hypercall_create_partition(struct hypercall *call)
 
     partition->state = PARTITION_CREATED;
     partition->creation_flags = input->creation_flags;
-    partition->features[FEATURE_BANK_0] =
-        processor_features(FEATURE_BANK_0) & ~input->disabled_processor_features[0];
-    partition->features[FEATURE_BANK_1] =
-        processor_features(FEATURE_BANK_1) & ~input->disabled_processor_features[1];
-    partition->features[FEATURE_BANK_XSAVE] =
-        processor_features(FEATURE_BANK_XSAVE) & ~input->disabled_xsave_features;
+    partition->features[FEATURE_BANK_0] = processor_features(FEATURE_BANK_0) & ~input->disabled_processor_features[0];
+    partition->features[FEATURE_BANK_1] = processor_features(FEATURE_BANK_1) & ~input->disabled_processor_features[1];
+    partition->features[FEATURE_BANK_XSAVE] = processor_features(FEATURE_BANK_XSAVE) & ~input->disabled_xsave_features;
     partition->reference_base = arch_tsc();
     partition->map = (struct nested_table){
         .allocate = table_allocate, .release = table_release, .unmapped = page_unmapped, .owner = partition};

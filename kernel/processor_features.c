@@ -114,8 +114,7 @@ uint64_t processor_features(enum processor_feature_bank bank)
     return available[bank];
 }
 
-void processor_features_apply(const struct partition *partition, uint32_t leaf, uint32_t subleaf,
-                              uint32_t result[4])
+void processor_features_apply(const struct partition *partition, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
 {
     const uint64_t disabled[PROCESSOR_FEATURE_BANKS] = {
         available[FEATURE_BANK_0] & ~partition->features[FEATURE_BANK_0],

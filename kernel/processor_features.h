@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Processor features by their TLFS names (HV_PARTITION_PROCESSOR_FEATURES), and the CPUID bits that they
- * stand for. */
+/* Processor features by their TLFS names (HV_PARTITION_PROCESSOR_FEATURES), and the CPUID bits that they stand for. */
 #ifndef KERNEL_PROCESSOR_FEATURES_H
 #define KERNEL_PROCESSOR_FEATURES_H
 
@@ -19,7 +18,6 @@ void processor_features_initialize(void);
 uint64_t processor_features(enum processor_feature_bank bank);
 
 /* Takes the bits that the partition does not have out of a CPUID result. */
-void processor_features_apply(const struct partition *partition, uint32_t leaf, uint32_t subleaf,
-                              uint32_t result[4]);
+void processor_features_apply(const struct partition *partition, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);
 
 #endif

@@ -20,8 +20,7 @@ static uint64_t tsc_ticks(uint64_t reference)
 {
     uint64_t frequency = arch_tsc_frequency();
 
-    return reference / TICKS_PER_SECOND * frequency +
-           reference % TICKS_PER_SECOND * frequency / TICKS_PER_SECOND;
+    return reference / TICKS_PER_SECOND * frequency + reference % TICKS_PER_SECOND * frequency / TICKS_PER_SECOND;
 }
 
 uint64_t partition_now(const struct partition *partition)
@@ -249,28 +248,27 @@ static const struct {
     uint64_t (*get)(const struct partition *partition);
     enum hv_status (*set)(struct partition *partition, uint64_t value); /* NULL: read-only */
 } properties[] = {
-    {HV_PARTITION_PROPERTY_PRIVILEGE_FLAGS,                   get_privilege_flags,          NULL                  },
-    {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,           get_synthetic_features,       set_synthetic_features},
-    {HV_PARTITION_PROPERTY_TIME_FREEZE,                       get_time_freeze,              set_time_freeze       },
-    {HV_PARTITION_PROPERTY_REFERENCE_TIME,                    partition_reference_time,     set_reference_time    },
-    {HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET,             get_processors_per_socket,    NULL                  },
-    {HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING,          get_zero,                     set_access_tracking   },
-    {HV_PARTITION_PROPERTY_IMPLEMENTED_PHYSICAL_ADDRESS_BITS, get_address_bits,             NULL                  },
-    {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,          get_unimplemented_msr_action,
-     set_unimplemented_msr_action                                                                                 },
-    {HV_PARTITION_PROPERTY_PROCESSOR_VENDOR,                  get_processor_vendor,         NULL                  },
-    {HV_PARTITION_PROPERTY_PROCESSOR_FEATURES,                get_processor_features0,      NULL                  },
-    {HV_PARTITION_PROPERTY_PROCESSOR_XSAVE_FEATURES,          get_xsave_features,           NULL                  },
-    {HV_PARTITION_PROPERTY_PROCESSOR_CL_FLUSH_SIZE,           get_cache_line_size,          NULL                  },
-    {HV_PARTITION_PROPERTY_COMPATIBILITY_VERSION,             get_compatibility_version,    NULL                  },
-    {HV_PARTITION_PROPERTY_PHYSICAL_ADDRESS_WIDTH,            get_address_bits,             NULL                  },
-    {HV_PARTITION_PROPERTY_XSAVE_STATES,                      get_xsave_states,             NULL                  },
-    {HV_PARTITION_PROPERTY_MAX_XSAVE_DATA_SIZE,               get_xsave_size,               NULL                  },
-    {HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY,         get_tsc_frequency,            NULL                  },
-    {HV_PARTITION_PROPERTY_PROCESSOR_FEATURES0,               get_processor_features0,      NULL                  },
-    {HV_PARTITION_PROPERTY_PROCESSOR_FEATURES1,               get_processor_features1,      NULL                  },
-    {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,               get_apic_eoi_messages,        set_apic_eoi_messages },
-    {LOAM_PARTITION_PROPERTY_APIC_FREQUENCY,                  get_apic_frequency,           NULL                  },
+    {HV_PARTITION_PROPERTY_PRIVILEGE_FLAGS,                   get_privilege_flags,          NULL                        },
+    {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,           get_synthetic_features,       set_synthetic_features      },
+    {HV_PARTITION_PROPERTY_TIME_FREEZE,                       get_time_freeze,              set_time_freeze             },
+    {HV_PARTITION_PROPERTY_REFERENCE_TIME,                    partition_reference_time,     set_reference_time          },
+    {HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET,             get_processors_per_socket,    NULL                        },
+    {HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING,          get_zero,                     set_access_tracking         },
+    {HV_PARTITION_PROPERTY_IMPLEMENTED_PHYSICAL_ADDRESS_BITS, get_address_bits,             NULL                        },
+    {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,          get_unimplemented_msr_action, set_unimplemented_msr_action},
+    {HV_PARTITION_PROPERTY_PROCESSOR_VENDOR,                  get_processor_vendor,         NULL                        },
+    {HV_PARTITION_PROPERTY_PROCESSOR_FEATURES,                get_processor_features0,      NULL                        },
+    {HV_PARTITION_PROPERTY_PROCESSOR_XSAVE_FEATURES,          get_xsave_features,           NULL                        },
+    {HV_PARTITION_PROPERTY_PROCESSOR_CL_FLUSH_SIZE,           get_cache_line_size,          NULL                        },
+    {HV_PARTITION_PROPERTY_COMPATIBILITY_VERSION,             get_compatibility_version,    NULL                        },
+    {HV_PARTITION_PROPERTY_PHYSICAL_ADDRESS_WIDTH,            get_address_bits,             NULL                        },
+    {HV_PARTITION_PROPERTY_XSAVE_STATES,                      get_xsave_states,             NULL                        },
+    {HV_PARTITION_PROPERTY_MAX_XSAVE_DATA_SIZE,               get_xsave_size,               NULL                        },
+    {HV_PARTITION_PROPERTY_PROCESSOR_CLOCK_FREQUENCY,         get_tsc_frequency,            NULL                        },
+    {HV_PARTITION_PROPERTY_PROCESSOR_FEATURES0,               get_processor_features0,      NULL                        },
+    {HV_PARTITION_PROPERTY_PROCESSOR_FEATURES1,               get_processor_features1,      NULL                        },
+    {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,               get_apic_eoi_messages,        set_apic_eoi_messages       },
+    {LOAM_PARTITION_PROPERTY_APIC_FREQUENCY,                  get_apic_frequency,           NULL                        },
 };
 #define PROPERTY_COUNT (sizeof(properties) / sizeof(*properties))
 

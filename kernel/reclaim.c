@@ -25,8 +25,7 @@ static bool reclaim_child(struct hypercall *call, struct partition *partition)
 {
     bool busy = true;
 
-    if (partition_state(partition) != PARTITION_FINALIZED &&
-        !partition_finalize_step(partition, &call->budget)) {
+    if (partition_state(partition) != PARTITION_FINALIZED && !partition_finalize_step(partition, &call->budget)) {
         partition_put(partition);
         return false;
     }

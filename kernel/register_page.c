@@ -9,8 +9,7 @@
 #define FXSAVE_XMM0   160u
 #define PAGE_SEGMENTS 6u
 
-static void __attribute__((noinline))
-load_others(struct vp *vp, const struct hv_vp_register_page *page, uint32_t dirty)
+static void __attribute__((noinline)) load_others(struct vp *vp, const struct hv_vp_register_page *page, uint32_t dirty)
 {
     if (dirty & HV_REGISTER_PAGE_DIRTY_FLAGS)
         vp->rflags = rflags_sanitize(page->rflags);

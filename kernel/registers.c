@@ -45,8 +45,7 @@
 struct register_range {
     uint32_t first;
     uint32_t count;
-    void (*get)(struct vp *vp, const struct register_range *range, unsigned index,
-                union hv_register_value *value);
+    void (*get)(struct vp *vp, const struct register_range *range, unsigned index, union hv_register_value *value);
     /* False: not a value of the register. NULL: it cannot be written. */
     bool (*set)(struct vp *vp, const struct register_range *range, unsigned index,
                 const union hv_register_value *value);
@@ -54,11 +53,11 @@ struct register_range {
 };
 
 /* Every getter and setter has these parameters, whether it needs them or not. */
-#define GET(name)                                                                                            \
-    static void get_##name(struct vp *vp, const struct register_range *range, unsigned index,                \
+#define GET(name)                                                                                                      \
+    static void get_##name(struct vp *vp, const struct register_range *range, unsigned index,                          \
                            union hv_register_value *value)
-#define SET(name)                                                                                            \
-    static bool set_##name(struct vp *vp, const struct register_range *range, unsigned index,                \
+#define SET(name)                                                                                                      \
+    static bool set_##name(struct vp *vp, const struct register_range *range, unsigned index,                          \
                            const union hv_register_value *value)
 #define UNUSED_RANGE (void)range
 #define UNUSED_INDEX (void)range, (void)index
@@ -130,8 +129,7 @@ GET(activity)
 {
     UNUSED_INDEX;
     lock_acquire(&vp->interrupt_lock);
-    value->low =
-        (vp->startup_suspend ? HV_ACTIVITY_STARTUP_SUSPEND : 0) | (vp->halted ? HV_ACTIVITY_HALT_SUSPEND : 0);
+    value->low = (vp->startup_suspend ? HV_ACTIVITY_STARTUP_SUSPEND : 0) | (vp->halted ? HV_ACTIVITY_HALT_SUSPEND : 0);
     lock_release(&vp->interrupt_lock);
 }
 
@@ -150,8 +148,7 @@ SET(activity)
 bool pending_interruption_valid(uint64_t event)
 {
     static const uint8_t types = 1u << HV_INTERRUPTION_TYPE_EXTERNAL | 1u << HV_INTERRUPTION_TYPE_NMI |
-                                 1u << HV_INTERRUPTION_TYPE_EXCEPTION |
-                                 1u << HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT |
+                                 1u << HV_INTERRUPTION_TYPE_EXCEPTION | 1u << HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT |
                                  1u << HV_INTERRUPTION_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION |
                                  1u << HV_INTERRUPTION_TYPE_SOFTWARE_EXCEPTION;
     unsigned type = hv_pending_interruption_type(event);
@@ -225,15 +222,13 @@ SET(deliverability)
 GET(xmm)
 {
     UNUSED_RANGE;
-    memcpy(value, (uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value),
-           sizeof(*value));
+    memcpy(value, (uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value), sizeof(*value));
 }
 
 SET(xmm)
 {
     UNUSED_RANGE;
-    memcpy((uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value), value,
-           sizeof(*value));
+    memcpy((uint8_t *)extended_state_legacy(vp) + FXSAVE_XMM0 + index * sizeof(*value), value, sizeof(*value));
     return true;
 }
 
@@ -285,8 +280,7 @@ GET(xmm_control)
     UNUSED_INDEX;
     memcpy(&control->last_fp_rdp, image + FXSAVE_FDP, sizeof(control->last_fp_rdp));
     memcpy(&control->xmm_status_control, image + FXSAVE_MXCSR, sizeof(control->xmm_status_control));
-    memcpy(&control->xmm_status_control_mask, image + FXSAVE_MXCSR_MASK,
-           sizeof(control->xmm_status_control_mask));
+    memcpy(&control->xmm_status_control_mask, image + FXSAVE_MXCSR_MASK, sizeof(control->xmm_status_control_mask));
 }
 
 /* By way of a whole image, whose MXCSR is checked: a reserved bit would fault in the hypervisor. */
@@ -524,8 +518,7 @@ static const struct register_range ranges[] = {
 };
 
 /* CR2, CR3; DR6, DR7; STAR, LSTAR, CSTAR, SFMASK follow each other in both numberings. */
-_Static_assert(VP_CR3 == VP_CR2 + 1 && VP_DR7 == VP_DR6 + 1 && VP_SFMASK == VP_STAR + 3,
-               "order of enum vp_register");
+_Static_assert(VP_CR3 == VP_CR2 + 1 && VP_DR7 == VP_DR6 + 1 && VP_SFMASK == VP_STAR + 3, "order of enum vp_register");
 
 static const struct register_range *find_range(uint32_t name)
 {
@@ -565,8 +558,7 @@ enum hv_status register_set(struct vp *vp, uint32_t name, const union hv_registe
         return HV_STATUS_INVALID_PARAMETER;
     if (!range->set)
         return HV_STATUS_ACCESS_DENIED;
-    return range->set(vp, range, name - range->first, value) ? HV_STATUS_SUCCESS
-                                                             : HV_STATUS_INVALID_REGISTER_VALUE;
+    return range->set(vp, range, name - range->first, value) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
 }
 
 enum hv_status hypercall_get_vp_registers(struct hypercall *call)
@@ -577,8 +569,7 @@ enum hv_status hypercall_get_vp_registers(struct hypercall *call)
     if (input->input_vtl)
         return HV_STATUS_INVALID_PARAMETER;
     for (; call->reps_done < call->rep_count && hypercall_spend(call, GET_COST); call->reps_done++) {
-        enum hv_status status =
-            register_get(call->vp, input->names[call->reps_done], &values[call->reps_done]);
+        enum hv_status status = register_get(call->vp, input->names[call->reps_done], &values[call->reps_done]);
 
         if (status != HV_STATUS_SUCCESS)
             return status;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Registers of a child's VP by name (TLFS 7.9). The caller holds the VP's claim; the VP is not being
- * dispatched. */
+/* Registers of a child's VP by name (TLFS 7.9). The caller holds the VP's claim; the VP is not being dispatched. */
 #ifndef KERNEL_REGISTERS_H
 #define KERNEL_REGISTERS_H
 

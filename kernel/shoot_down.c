@@ -16,8 +16,7 @@ static bool is_stale(const struct lp *lp, const struct partition *partition, uin
 {
     const struct vp *vp = __atomic_load_n(&lp->running, __ATOMIC_SEQ_CST);
 
-    return vp && vp->partition == partition &&
-           __atomic_load_n(&vp->flushed_generation, __ATOMIC_ACQUIRE) < generation;
+    return vp && vp->partition == partition && __atomic_load_n(&vp->flushed_generation, __ATOMIC_ACQUIRE) < generation;
 }
 
 void shoot_down(struct partition *partition)

@@ -5,8 +5,7 @@
 #include "kernel/state_page.h"
 #include "kernel/vp.h"
 
-/* Where the VP keeps a page of this type: its pfn, and through `page` its address. NULL: there is no such
- * type. */
+/* Where the VP keeps a page of this type: its pfn, and through `page` its address. NULL: there is no such type. */
 static uint64_t *state_page(struct vp *vp, uint16_t type, void ***page)
 {
     switch (type) {

@@ -2,10 +2,10 @@
 #include "kernel/arch.h"
 #include "kernel/hypercall.h"
 
-#define KNOWN_FLAGS                                                                                          \
-    (HV_TRANSLATE_VALIDATE_READ | HV_TRANSLATE_VALIDATE_WRITE | HV_TRANSLATE_VALIDATE_EXECUTE |              \
-     HV_TRANSLATE_PRIVILEGE_EXEMPT | HV_TRANSLATE_SET_PAGE_TABLE_BITS | HV_TRANSLATE_TLB_FLUSH_INHIBIT |     \
-     HV_TRANSLATE_SUPERVISOR_ACCESS | HV_TRANSLATE_USER_ACCESS | HV_TRANSLATE_ENFORCE_SMAP |                 \
+#define KNOWN_FLAGS                                                                                                    \
+    (HV_TRANSLATE_VALIDATE_READ | HV_TRANSLATE_VALIDATE_WRITE | HV_TRANSLATE_VALIDATE_EXECUTE |                        \
+     HV_TRANSLATE_PRIVILEGE_EXEMPT | HV_TRANSLATE_SET_PAGE_TABLE_BITS | HV_TRANSLATE_TLB_FLUSH_INHIBIT |               \
+     HV_TRANSLATE_SUPERVISOR_ACCESS | HV_TRANSLATE_USER_ACCESS | HV_TRANSLATE_ENFORCE_SMAP |                           \
      HV_TRANSLATE_OVERRIDE_SMAP)
 
 enum hv_status hypercall_translate_virtual_address(struct hypercall *call)

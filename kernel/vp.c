@@ -67,12 +67,10 @@ static bool allocate_pages(struct vp *vp)
     return vp->extended_state != NULL;
 }
 
-/* All zeros but for what outlives a deletion. Under the interrupt lock; the VP is deleted, or not known to
- * anybody. */
+/* All zeros but for what outlives a deletion. Under the interrupt lock; the VP is deleted, or not known to anybody. */
 static void clear(struct vp *vp)
 {
-    size_t kept = offsetof(struct vp, interrupt_lock),
-           rest = offsetof(struct vp, deleted) + sizeof(vp->deleted);
+    size_t kept = offsetof(struct vp, interrupt_lock), rest = offsetof(struct vp, deleted) + sizeof(vp->deleted);
 
     memset(vp, 0, kept);
     memset((uint8_t *)vp + rest, 0, sizeof(*vp) - rest);

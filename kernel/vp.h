@@ -14,19 +14,7 @@
 struct cpuid_result;
 struct partition;
 
-enum gpr {
-    GPR_RAX,
-    GPR_RCX,
-    GPR_RDX,
-    GPR_RBX,
-    GPR_RSP,
-    GPR_RBP,
-    GPR_RSI,
-    GPR_RDI,
-    GPR_R8,
-    GPR_R15 = 15,
-    GPR_COUNT
-};
+enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15, GPR_COUNT };
 
 #define VP_CONTROL_PAGES          4 /* most that a vendor asks for */
 #define VP_CPUID_RESULTS_PER_PAGE 102u
@@ -47,22 +35,21 @@ struct vp {
     struct partition *partition;
     uint32_t index;
     bool is_parent;
-    uint32_t last_lp; /* LP that entered it last; ~0: its old translations count nowhere any more */
+    uint32_t last_lp;            /* LP that entered it last; ~0: its old translations count nowhere any more */
     uint64_t flushed_generation; /* [a] of partition->map_generation: see kernel/shoot_down.h */
 
     uint64_t fetch_from; /* GPA + 1 in a large page that has to be split to be executable; 0 = none */
 
     /* Intercepts */
     bool explicit_suspend;
-    bool intercept_suspend; /* a message is in the intercept page; CLEAR_INTERCEPT_SUSPEND lets it run on */
+    bool intercept_suspend;            /* a message is in the intercept page; CLEAR_INTERCEPT_SUSPEND lets it run on */
     uint64_t pending_interruption;     /* HV_REGISTER_PENDING_INTERRUPTION: to inject at the next entry */
     uint64_t deliverability;           /* HV_REGISTER_DELIVERABILITY_NOTIFICATIONS */
     struct hv_message *intercept_page; /* state page, NULL until mapped; the parent can read and write it */
     struct hv_vp_register_page *register_page; /* the same */
     uint64_t intercept_pfn, register_pfn;
 
-    /* These three outlive the VP's deletion, since others may still hold a pointer to it. Keep them together.
-     */
+    /* These three outlive the VP's deletion, since others may still hold a pointer to it. Keep them together. */
     struct spinlock interrupt_lock;
     uint32_t claim; /* [a] 0 or 1 + LP index */
     bool deleted;   /* [a] the structure waits for another CREATE_VP, or for the partition's end */
@@ -75,8 +62,8 @@ struct vp {
     bool sipi_pending;      /* [i] */
     uint8_t sipi_vector;    /* [i] */
     bool halted;            /* [i] HLT executed, nothing came since */
-    bool blocked; /* [i] the dispatcher returned BLOCKED: whoever makes it runnable reports a wake-up */
-    uint32_t running_on; /* [i] 1 + LP index while it runs: kick it after changing [i] fields */
+    bool blocked;           /* [i] the dispatcher returned BLOCKED: whoever makes it runnable reports a wake-up */
+    uint32_t running_on;    /* [i] 1 + LP index while it runs: kick it after changing [i] fields */
 
     /* VPs of this partition that this VP's IPIs made runnable during the dispatch; DISPATCH_VP reports and
      * clears it. */
@@ -95,7 +82,7 @@ struct vp {
     uint64_t debug_registers[4]; /* DR0-DR3; live in the processor while extended state is the child's */
     uint64_t tsc_adjust;
     uint64_t guest_os_id, hypercall_msr, reference_tsc, vp_assist; /* stored for the parent; no effect yet */
-    uint64_t synthetic[20]; /* SINT0-15, SCONTROL, SIEFP, SIMP: stored */
+    uint64_t synthetic[20];                                        /* SINT0-15, SCONTROL, SIEFP, SIMP: stored */
 
     struct guest_code kept_code[GUEST_CODE_KEPT];
     uint64_t *extended_state; /* pages of the VP: compacted or standard image, the architecture's business */
@@ -110,7 +97,7 @@ struct vp {
     } cpuid_kept;
 
     uint64_t told_deadline; /* what the last DISPATCH_VP said; the driver's timer fires then */
-    bool told_only; /* it did nothing else than say so: the next one runs the VP whatever the timer does */
+    bool told_only;         /* it did nothing else than say so: the next one runs the VP whatever the timer does */
     uint64_t exits[LOAM_EXIT_REASON_COUNT];
 };
 _Static_assert(sizeof(struct vp) <= HV_PAGE_SIZE, "a VP is one page");

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* State of a VP that is more than a register: its local APIC, and the extended state as a compacted XSAVE
- * image. */
+/* State of a VP that is more than a register: its local APIC, and the extended state as a compacted XSAVE image. */
 #include <string.h>
 
 #include "kernel/arch.h"

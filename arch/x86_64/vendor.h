@@ -41,19 +41,7 @@ enum vp_register {
 };
 
 /* Order of HV_X64_REGISTER_ES.., then the descriptor tables, whose selector and attributes are 0. */
-enum vp_segment {
-    VP_ES,
-    VP_CS,
-    VP_SS,
-    VP_DS,
-    VP_FS,
-    VP_GS,
-    VP_LDTR,
-    VP_TR,
-    VP_IDTR,
-    VP_GDTR,
-    VP_SEGMENT_COUNT
-};
+enum vp_segment { VP_ES, VP_CS, VP_SS, VP_DS, VP_FS, VP_GS, VP_LDTR, VP_TR, VP_IDTR, VP_GDTR, VP_SEGMENT_COUNT };
 
 /* A raw exit, made neutral. `reason` says which member of the union is filled. */
 struct vp_exit {
@@ -72,13 +60,13 @@ struct vp_exit {
             uint64_t gpa;
             bool write;
             bool execute;
-            bool mapped;          /* the GPA has a translation, but not with this permission */
-            bool table_walk;      /* the fault came from the walk of the guest's own page tables */
-            uint8_t bytes_count;  /* instruction bytes that the hardware fetched; 0: none */
+            bool mapped;         /* the GPA has a translation, but not with this permission */
+            bool table_walk;     /* the fault came from the walk of the guest's own page tables */
+            uint8_t bytes_count; /* instruction bytes that the hardware fetched; 0: none */
             uint8_t bytes[15];
         } fault;
         bool hypercall_allowed; /* HYPERCALL: made in protected mode by CPL 0 */
-        struct { /* EXCEPTION, intercepted before delivery */
+        struct {                /* EXCEPTION, intercepted before delivery */
             uint8_t vector;
             bool has_error_code;
             uint32_t error_code;
@@ -100,7 +88,7 @@ struct vp_exit {
 struct vp_code {
     uint64_t cr0, cr3, cr4, efer;
     struct hv_x64_segment_register cs;
-    uint64_t cs_form;  /* CS but its base, as the vendor keeps it: to compare */
+    uint64_t cs_form; /* CS but its base, as the vendor keeps it: to compare */
 };
 
 /* As PAT, MTRRs and EPT number them (SDM vol. 3A, table 12-2). */

@@ -14,11 +14,11 @@ enum {
     UART_LINE_STATUS = 5,
     UART_SCRATCH = 7,
 };
-#define LINE_CONTROL_8N1 0x03
-#define LINE_CONTROL_DIVISOR 0x80
+#define LINE_CONTROL_8N1              0x03
+#define LINE_CONTROL_DIVISOR          0x80
 #define LINE_STATUS_TRANSMITTER_EMPTY 0x20
-#define DIVISOR_115200 1
-#define READY_POLLS 100000u /* some ms on real hardware: a character takes 87 us */
+#define DIVISOR_115200                1
+#define READY_POLLS                   100000u /* some ms on real hardware: a character takes 87 us */
 
 static uint16_t uart_port;
 

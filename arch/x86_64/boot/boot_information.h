@@ -9,20 +9,20 @@
 /* Virtual addresses of the hypervisor. */
 #define LOAM_DIRECT_MAP 0xFFFF800000000000ull /* physical address 0: RAM and the local APIC's page */
 #define LOAM_IMAGE_BASE 0xFFFFFFFF80000000ull
-#define LOAM_STACKS 0xFFFFFFFFA0000000ull
-#define LOAM_APIC_PAGE 0xFFFFFFFFC0000000ull /* the xAPIC's registers, uncached */
+#define LOAM_STACKS     0xFFFFFFFFA0000000ull
+#define LOAM_APIC_PAGE  0xFFFFFFFFC0000000ull /* the xAPIC's registers, uncached */
 
 /* The direct map reaches up to the stacks' top-level slot. */
 #define LOAM_DIRECT_MAP_SIZE (0x7F8000000000ull)
 
 /* Per processor, in 4 KiB pages: a hole, two pages of stack, a hole, the page for double faults and machine checks. */
-#define LOAM_STACK_STRIDE 0x8000ull
-#define LOAM_STACK_TOP 0x3000ull
+#define LOAM_STACK_STRIDE    0x8000ull
+#define LOAM_STACK_TOP       0x3000ull
 #define LOAM_FAULT_STACK_TOP 0x5000ull
-#define LOAM_STACK_PAGES 3u
+#define LOAM_STACK_PAGES     3u
 
 #define LOAM_MAXIMUM_PROCESSORS 512u
-#define LOAM_MAXIMUM_RANGES 128u
+#define LOAM_MAXIMUM_RANGES     128u
 
 /*
  * Pages of Loam's memory that each processor needs besides its stacks: the processor itself, its parent VP, the
@@ -72,7 +72,7 @@ struct image_header {
  * Fields of the low page that the loader fills (see low_page.asm for the code around them). The page lies below 1 MiB
  * and is mapped at its own address in Loam's tables.
  */
-#define LOW_PAGE_CALL 0x400    /* offset of the code that enters the hypervisor from the firmware */
+#define LOW_PAGE_CALL   0x400 /* offset of the code that enters the hypervisor from the firmware */
 #define LOW_PAGE_FIELDS 0xF00
 struct low_page_fields {
     uint64_t root_table;
@@ -81,7 +81,7 @@ struct low_page_fields {
     uint32_t next_index; /* atomic: the next processor's index */
     uint32_t processors;
     uint64_t root_table5; /* the same tables below a fifth level, for firmware that runs with CR4.LA57 */
-    uint64_t context; /* of the processor that is entering; one at a time */
+    uint64_t context;     /* of the processor that is entering; one at a time */
     uint32_t index;
     uint32_t operation;
 } HV_PACKED;
@@ -91,18 +91,18 @@ HV_ASSERT_OFFSET(struct low_page_fields, root_table5, 32);
 
 /* The firmware's state on one processor. Offsets are used by launch.asm and low_page.asm. */
 struct launch_context {
-    uint64_t rsp, rip, rflags;                /* 0 8 16 */
-    uint64_t cr0, cr3, cr4, efer;             /* 24 32 40 48 */
-    uint64_t dr6, dr7;                        /* 56 64 */
+    uint64_t rsp, rip, rflags;                 /* 0 8 16 */
+    uint64_t cr0, cr3, cr4, efer;              /* 24 32 40 48 */
+    uint64_t dr6, dr7;                         /* 56 64 */
     uint16_t cs, ss, ds, es, fs, gs, tr, ldtr; /* 72 .. 86 */
-    uint16_t gdtr_limit;                      /* 88 */
-    uint64_t gdtr_base;                       /* 90 */
-    uint16_t idtr_limit;                      /* 98 */
-    uint64_t idtr_base;                       /* 100 */
-    uint32_t operation;                       /* 108: enum launch_operation */
-    uint32_t index;                           /* 112: processor */
-    uint32_t result;                          /* 116 */
-    struct boot_information *information;     /* 120 */
+    uint16_t gdtr_limit;                       /* 88 */
+    uint64_t gdtr_base;                        /* 90 */
+    uint16_t idtr_limit;                       /* 98 */
+    uint64_t idtr_base;                        /* 100 */
+    uint32_t operation;                        /* 108: enum launch_operation */
+    uint32_t index;                            /* 112: processor */
+    uint32_t result;                           /* 116 */
+    struct boot_information *information;      /* 120 */
 } HV_PACKED;
 HV_ASSERT_OFFSET(struct launch_context, dr7, 64);
 HV_ASSERT_OFFSET(struct launch_context, gdtr_limit, 88);

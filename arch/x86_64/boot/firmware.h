@@ -33,8 +33,7 @@ void firmware_stall(unsigned microseconds);
 /* How many processors the firmware knows and can hand over; 0: it hands over none. */
 unsigned firmware_processors(void);
 
-/* Runs enter_loam on each other processor that the firmware hands over; returns how many are under Loam now.
- */
+/* Runs enter_loam on each other processor that the firmware hands over; returns how many are under Loam now. */
 unsigned firmware_launch_processors(struct boot_information *information);
 
 #endif

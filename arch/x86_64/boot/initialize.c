@@ -27,7 +27,7 @@
 #include "kernel/vp.h"
 
 #define CPUID_XSAVE_BIT 26 /* of 1 ECX */
-#define APIC_ID_NONE 0xFFFFFFFFu
+#define APIC_ID_NONE    0xFFFFFFFFu
 
 extern const uint8_t image_begin[], image_end[];
 void loam_entry(struct launch_context *context, uint32_t index, enum launch_operation operation);
@@ -40,7 +40,7 @@ struct processor {
 _Static_assert(sizeof(struct processor) <= HV_PAGE_SIZE, "one of LOAM_PROCESSOR_PAGES");
 
 static struct processor *processors[LOAM_MAXIMUM_PROCESSORS];
-static uint32_t processor_count; /* atomic: all that have been launched lie below */
+static uint32_t processor_count;      /* atomic: all that have been launched lie below */
 static struct boot_information *boot; /* in Loam's own memory */
 
 struct lp *lp_current(void)
@@ -91,8 +91,7 @@ static void host_control_registers(void)
 
     cpuid(1, 0, result);
     write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
-    write_cr4(CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT |
-              (result[2] >> CPUID_XSAVE_BIT & 1 ? CR4_OSXSAVE : 0));
+    write_cr4(CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | (result[2] >> CPUID_XSAVE_BIT & 1 ? CR4_OSXSAVE : 0));
 }
 
 static void create_processor(uint32_t index)
@@ -117,8 +116,8 @@ static void create_processor(uint32_t index)
 static uint64_t create_parent_map(void)
 {
     const struct memory_range own[] = {
-        {boot->region >> HV_PAGE_SHIFT, boot->region_size >> HV_PAGE_SHIFT},
-        {boot->low_page >> HV_PAGE_SHIFT, 1},
+        {boot->region >> HV_PAGE_SHIFT,   boot->region_size >> HV_PAGE_SHIFT},
+        {boot->low_page >> HV_PAGE_SHIFT, 1                                 },
     };
 
     uint64_t before = boot_memory_used();

@@ -14,8 +14,7 @@ struct late_launch {
     unsigned launched;   /* those under Loam now; the others follow at their first SIPI */
 };
 
-/* NULL: the caller is the parent's guest now. Else the reason why not, a text without newline; nothing has
- * changed. */
+/* NULL: the caller is the parent's guest now. Else the reason why not, a text without newline; nothing has changed. */
 const char *late_launch(const struct configuration *configuration, struct late_launch *result);
 
 /* launch.asm */

@@ -48,8 +48,7 @@ struct linux_parameters {
 void linux_boot_params(uint8_t params[LINUX_BOOT_PARAMS_SIZE], const struct linux_image *image,
                        const struct linux_parameters *parameters);
 
-/* Adds a region to the memory map; at most LINUX_MEMORY_MAXIMUM. Empty ones are left out. Types as of E820.
- */
+/* Adds a region to the memory map; at most LINUX_MEMORY_MAXIMUM. Empty ones are left out. Types as of E820. */
 void linux_boot_params_add_memory(uint8_t params[LINUX_BOOT_PARAMS_SIZE], uint64_t begin, uint64_t end,
                                   uint32_t type);
 

@@ -7,8 +7,8 @@
 #include "kernel/vp.h"
 
 /* What the instruction does to the register at `offset`, under the interrupt lock. True: it wrote to it. */
-static bool perform(struct vp *vp, const struct memory_instruction *instruction, uint32_t offset,
-                    uint64_t now, struct local_apic_effect *effect)
+static bool perform(struct vp *vp, const struct memory_instruction *instruction, uint32_t offset, uint64_t now,
+                    struct local_apic_effect *effect)
 {
     uint32_t value = 0;
 

@@ -29,8 +29,8 @@ enum gdt_selector {
 #define IST_FAULT 1u
 
 struct arch_lp {
-    struct lp *self;        /* = &lp; GS points here */
-    volatile uint32_t nmis; /* taken on the host's IDT */
+    struct lp *self;         /* = &lp; GS points here */
+    volatile uint32_t nmis;  /* taken on the host's IDT */
     uint32_t nmis_accounted; /* of them, those that kick_account() has seen */
     bool kick_sent_again;    /* atomic: one NMI more than kicks_wanted says may come (lost requests, host_apic.h) */
     bool draining;           /* interrupts that come in host mode are dropped, not kept for the parent */
@@ -44,7 +44,7 @@ struct arch_lp {
     uint64_t control;   /* SPA of the current VMCS, 0: none (VT-x) */
     uint64_t asid_generation;
     uint32_t asid_next;
-    uint64_t parent_state;  /* SPA: the parent's extended state while a child runs (struct lp_extended_state) */
+    uint64_t parent_state; /* SPA: the parent's extended state while a child runs (struct lp_extended_state) */
 };
 
 static inline struct arch_lp *arch_lp(struct lp *lp)

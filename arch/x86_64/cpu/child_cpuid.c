@@ -28,7 +28,7 @@
 #define ECX1_HYPERVISOR   BIT(31)
 #define EDX1_APIC         BIT(9)
 /* SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND */
-#define ECX1_PASS                                                                                            \
+#define ECX1_PASS                                                                                                      \
     (BITS(0, 1) | BIT(9) | BITS(12, 13) | BIT(17) | BITS(19, 20) | BITS(22, 23) | BITS(25, 26) | BITS(28, 30))
 /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS */
 #define EDX1_PASS (BITS(0, 9) | BITS(11, 17) | BIT(19) | BITS(23, 27))

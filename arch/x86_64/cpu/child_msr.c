@@ -24,10 +24,9 @@
 #define MISC_ENABLE_FAST_STRINGS     0x1ull
 #define MISC_ENABLE_BTS_UNAVAILABLE  0x800ull
 #define MISC_ENABLE_PEBS_UNAVAILABLE 0x1000ull
-#define MISC_ENABLE_RESET                                                                                    \
-    (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
+#define MISC_ENABLE_RESET            (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE)
 
-#define DEBUG_CTL_BITS         0x3ull /* LBR, BTF */
+#define DEBUG_CTL_BITS 0x3ull /* LBR, BTF */
 
 /* What a child may know of ARCH_CAPABILITIES: the *_NO bits and RSBA, no control that it has no MSR for. */
 #define ARCH_CAPABILITIES_PASS 0x400000001D1AE17Full
@@ -83,8 +82,7 @@ void child_msr_detect(void)
         host.efer_bits |= EFER_FFXSR;
     if (child_cpuid_has(0x80000021, 0, CPUID_EAX, 8))
         host.efer_bits |= EFER_AUTOMATIC_IBRS;
-    host.arch_capabilities =
-        host.has_arch_capabilities ? rdmsr(MSR_ARCH_CAPABILITIES) & ARCH_CAPABILITIES_PASS : 0;
+    host.arch_capabilities = host.has_arch_capabilities ? rdmsr(MSR_ARCH_CAPABILITIES) & ARCH_CAPABILITIES_PASS : 0;
     if (!rdmsr_safe(MSR_PATCH_LEVEL, &host.patch_level))
         host.patch_level = 0;
 }
@@ -235,8 +233,7 @@ static bool write_tsc_adjust(struct msr_access *access)
 {
     if (!host.has_tsc_adjust)
         return false;
-    vp_set_tsc_offset(access->vp,
-                      vendor->get(access->vp, VP_TSC_OFFSET) + access->value - access->vp->tsc_adjust);
+    vp_set_tsc_offset(access->vp, vendor->get(access->vp, VP_TSC_OFFSET) + access->value - access->vp->tsc_adjust);
     access->vp->tsc_adjust = access->value;
     return true;
 }
@@ -523,8 +520,7 @@ static const struct msr_policy *find(uint32_t msr)
         else
             high = middle;
     }
-    if (low == POLICY_COUNT || policies[low].first > msr ||
-        (policies[low].vendors & child_processor_vendor()) == 0)
+    if (low == POLICY_COUNT || policies[low].first > msr || (policies[low].vendors & child_processor_vendor()) == 0)
         return NULL;
     return &policies[low];
 }

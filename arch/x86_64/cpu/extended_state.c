@@ -69,8 +69,7 @@ static void detect_components(void)
         if ((host.mask >> i & 1) == 0)
             continue;
         cpuid(0xD, i, leaf);
-        host.component[i] =
-            (struct xsave_component){.offset = leaf[1], .size = leaf[0], .aligned = (leaf[2] & 2) != 0};
+        host.component[i] = (struct xsave_component){.offset = leaf[1], .size = leaf[0], .aligned = (leaf[2] & 2) != 0};
         ASSERT(leaf[1] >= XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE && leaf[1] + leaf[0] <= XSAVE_IMAGE_MAXIMUM);
     }
     cpuid(0xD, 1, leaf);
@@ -406,8 +405,7 @@ static bool header_valid(const struct xsave_header *header)
            (header->xstate_bv & ~components) == 0;
 }
 
-static void set_legacy(struct fxsave_image *to, const struct fxsave_image *from, uint64_t states,
-                       uint64_t xstate_bv)
+static void set_legacy(struct fxsave_image *to, const struct fxsave_image *from, uint64_t states, uint64_t xstate_bv)
 {
     if ((states & XSTATE_X87) != 0) {
         reset_x87(to, FCW_INITIAL);

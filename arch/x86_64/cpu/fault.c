@@ -12,11 +12,11 @@
 #include "kernel/arch.h"
 #include "kernel/log.h"
 
-#define BACKTRACE_LINES 16u
-#define EXCEPTION_COUNT 32u
-#define ENTRY_STRIDE 16u
+#define BACKTRACE_LINES  16u
+#define EXCEPTION_COUNT  32u
+#define ENTRY_STRIDE     16u
 #define INTERRUPT_STRIDE 8u
-#define GATE_INTERRUPT 0x8E00u
+#define GATE_INTERRUPT   0x8E00u
 
 _Static_assert(offsetof(struct arch_lp, self) == 0, "vectors.asm");
 _Static_assert(offsetof(struct arch_lp, nmis) == 8, "vectors.asm");
@@ -57,8 +57,12 @@ static uint32_t panicking; /* atomic: 1 + index of the processor that panics */
 
 static void set_gate(unsigned vector, uint64_t address, unsigned ist)
 {
-    idt[vector] = (struct gate){(uint16_t)address,         SELECTOR_CODE,           (uint16_t)(GATE_INTERRUPT | ist),
-                                (uint16_t)(address >> 16), (uint32_t)(address >> 32), 0};
+    idt[vector] = (struct gate){(uint16_t)address,
+                                SELECTOR_CODE,
+                                (uint16_t)(GATE_INTERRUPT | ist),
+                                (uint16_t)(address >> 16),
+                                (uint32_t)(address >> 32),
+                                0};
 }
 
 void fault_initialize(uint32_t panic_seconds)
@@ -81,8 +85,8 @@ void fault_load_descriptors(struct arch_lp *lp)
     lp->self = &lp->lp;
     lp->gdt[SELECTOR_CODE / 8] = 0x00AF9B000000FFFFull;
     lp->gdt[SELECTOR_DATA / 8] = 0x00CF93000000FFFFull;
-    lp->gdt[SELECTOR_TASK / 8] = (sizeof lp->task - 1) | (task & 0xFFFFFF) << 16 | 0x0000890000000000ull |
-                                 (task >> 24 & 0xFF) << 56;
+    lp->gdt[SELECTOR_TASK / 8] =
+        (sizeof lp->task - 1) | (task & 0xFFFFFF) << 16 | 0x0000890000000000ull | (task >> 24 & 0xFF) << 56;
     lp->gdt[SELECTOR_TASK / 8 + 1] = task >> 32;
     lp->task.ist[IST_FAULT - 1] = LOAM_STACKS + lp->lp.index * LOAM_STACK_STRIDE + LOAM_FAULT_STACK_TOP;
     lp->task.io_map = sizeof lp->task;

@@ -11,11 +11,11 @@
 #include "arch/x86_64/cpu/msr.h"
 #include "kernel/local_apic.h"
 
-#define LVT_MASKED (1u << 16)
-#define LVT_NMI (4u << 8)
-#define SVR_RESET 0xFFu
+#define LVT_MASKED    (1u << 16)
+#define LVT_NMI       (4u << 8)
+#define SVR_RESET     0xFFu
 #define DRAIN_MAXIMUM 512u
-#define DFR_RESET 0xFFFFFFFFu
+#define DFR_RESET     0xFFFFFFFFu
 
 bool host_apic_is_x2apic(void)
 {
@@ -115,9 +115,8 @@ static void drain(void)
 
 void host_apic_init(void)
 {
-    static const uint16_t lvt[] = {APIC_REGISTER_LVT_TIMER,       APIC_REGISTER_LVT_THERMAL,
-                                   APIC_REGISTER_LVT_PERFORMANCE, APIC_REGISTER_LVT_LINT0,
-                                   APIC_REGISTER_LVT_LINT1,       APIC_REGISTER_LVT_ERROR};
+    static const uint16_t lvt[] = {APIC_REGISTER_LVT_TIMER, APIC_REGISTER_LVT_THERMAL, APIC_REGISTER_LVT_PERFORMANCE,
+                                   APIC_REGISTER_LVT_LINT0, APIC_REGISTER_LVT_LINT1,   APIC_REGISTER_LVT_ERROR};
 
     for (unsigned i = 0; i < sizeof lvt / sizeof lvt[0]; i++)
         host_apic_write(lvt[i], LVT_MASKED);

@@ -9,14 +9,14 @@
 #include "hv/types.h"
 
 /* The interrupt command register as one 64-bit value: destination in bits 63:32 (x2APIC form). */
-#define ICR_VECTOR 0xFFull
-#define ICR_MODE_SHIFT 8
-#define ICR_MODE_MASK 7u
-#define ICR_LOGICAL (1ull << 11)
-#define ICR_PENDING (1ull << 12)
-#define ICR_ASSERT (1ull << 14)
-#define ICR_LEVEL (1ull << 15)
-#define ICR_SHORTHAND_SHIFT 18
+#define ICR_VECTOR            0xFFull
+#define ICR_MODE_SHIFT        8
+#define ICR_MODE_MASK         7u
+#define ICR_LOGICAL           (1ull << 11)
+#define ICR_PENDING           (1ull << 12)
+#define ICR_ASSERT            (1ull << 14)
+#define ICR_LEVEL             (1ull << 15)
+#define ICR_SHORTHAND_SHIFT   18
 #define ICR_DESTINATION_SHIFT 32
 enum icr_mode { ICR_FIXED = 0, ICR_NMI = 4, ICR_INIT = 5, ICR_SIPI = 6 };
 enum icr_shorthand { ICR_TO_DESTINATION, ICR_TO_SELF, ICR_TO_ALL, ICR_TO_OTHERS };

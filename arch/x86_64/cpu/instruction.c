@@ -134,8 +134,7 @@ struct prefixes {
     bool address_size;
 };
 
-static void read_prefixes(const uint8_t *bytes, unsigned count, enum code_mode mode,
-                          struct prefixes *prefixes)
+static void read_prefixes(const uint8_t *bytes, unsigned count, enum code_mode mode, struct prefixes *prefixes)
 {
     *prefixes = (struct prefixes){0};
     for (unsigned i = 0; i < count; i++) {
@@ -196,8 +195,7 @@ static const struct intercepted {
     {LOAM_EXIT_OTHER,            3, {0x0F, 0x01, 0xF9}, 0xFF, 0}, /* RDTSCP */
 };
 
-unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode,
-                            enum loam_exit_reason reason)
+unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode, enum loam_exit_reason reason)
 {
     struct prefixes prefixes;
     read_prefixes(bytes, count, mode, &prefixes);
@@ -236,9 +234,9 @@ unsigned guest_instruction_length(struct vp *vp, const struct vp_exit *exit)
 enum immediate { IMMEDIATE_NONE, IMMEDIATE_8, IMMEDIATE_32, OFFSET /* no ModRM: EAX and an address */ };
 
 /* By opcode, and for opcodes that are groups by ModRM.reg. */
-#define WHATEVER_REG(operation)                                                                              \
-    {                                                                                                        \
-        operation, operation, operation, operation, operation, operation, operation, operation               \
+#define WHATEVER_REG(operation)                                                                                        \
+    {                                                                                                                  \
+        operation, operation, operation, operation, operation, operation, operation, operation                         \
     }
 static const struct memory_form {
     uint8_t immediate;     /* enum immediate */
@@ -358,8 +356,7 @@ find_memory_instruction(struct vp *vp, const struct vp_exit *exit, struct memory
     return true;
 }
 
-bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
-                                     struct memory_instruction *instruction)
+bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit, struct memory_instruction *instruction)
 {
     const struct guest_code *kept = exit->fault.bytes_count == 0 ? find_kept(vp, exit->reason) : NULL;
     if (kept == NULL)

@@ -21,8 +21,7 @@ enum code_mode { CODE_16, CODE_32, CODE_64 };
  * Length of the instruction at bytes[0..count), which has to be one of those that exit with this reason; 0:
  * it is none (another processor has changed it since), or not all of it is there.
  */
-unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode,
-                            enum loam_exit_reason reason);
+unsigned instruction_length(const uint8_t *bytes, unsigned count, enum code_mode mode, enum loam_exit_reason reason);
 
 enum memory_operation {
     MEMORY_NONE,
@@ -72,7 +71,6 @@ bool memory_instruction_decode(const uint8_t *bytes, unsigned count, enum code_m
  * The same for the instruction that `exit` (a fault) interrupted, fetched unless the hardware gave its
  * bytes.
  */
-bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit,
-                                     struct memory_instruction *instruction);
+bool guest_decode_memory_instruction(struct vp *vp, const struct vp_exit *exit, struct memory_instruction *instruction);
 
 #endif

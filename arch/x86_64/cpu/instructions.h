@@ -64,10 +64,10 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
  * An instruction that may fault has an entry in the section .fixup_table: its address and the address to go
  * on at, 8 bytes each. The fault handler searches the table for the faulting RIP; registers stay as they are.
  */
-#define FIXUP(from, to)                                                                                      \
-    ".pushsection .fixup_table, \"a\"\n"                                                                     \
-    ".balign 8\n"                                                                                            \
-    ".quad " from ", " to "\n"                                                                               \
+#define FIXUP(from, to)                                                                                                \
+    ".pushsection .fixup_table, \"a\"\n"                                                                               \
+    ".balign 8\n"                                                                                                      \
+    ".quad " from ", " to "\n"                                                                                         \
     ".popsection\n"
 
 struct fixup {

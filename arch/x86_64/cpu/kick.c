@@ -11,8 +11,7 @@ static uint32_t stopping; /* atomic: a processor panics; the others halt when th
 
 static void send_nmi(const struct lp *lp)
 {
-    host_apic_send((uint64_t)lp->apic_id << ICR_DESTINATION_SHIFT | (uint64_t)ICR_NMI << ICR_MODE_SHIFT |
-                   ICR_ASSERT);
+    host_apic_send((uint64_t)lp->apic_id << ICR_DESTINATION_SHIFT | (uint64_t)ICR_NMI << ICR_MODE_SHIFT | ICR_ASSERT);
 }
 
 void lp_kick(uint32_t lp_index)
@@ -27,8 +26,7 @@ void lp_kick(uint32_t lp_index)
     }
 }
 
-/* A kick that comes in host mode stays pending and ends the next entry at once; all that can be urgent is a
- * panic. */
+/* A kick that comes in host mode stays pending and ends the next entry at once; all that can be urgent is a panic. */
 void lp_poll(void)
 {
     while (__atomic_load_n(&stopping, __ATOMIC_RELAXED))

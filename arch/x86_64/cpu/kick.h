@@ -15,7 +15,8 @@
  */
 bool kick_account(void);
 
-/* Sleeps until *word is not 0; whoever changes it kicks this processor. SMIs and NMIs are served, interrupts are not. */
+/* Sleeps until *word is not 0; whoever changes it kicks this processor. SMIs and NMIs are served, interrupts are not.
+ */
 void kick_wait(const uint32_t *word);
 
 /* Stops every other processor for ever (panic). */

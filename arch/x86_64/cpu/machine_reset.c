@@ -4,11 +4,11 @@
 #include "arch/x86_64/cpu/machine_reset.h"
 #include "kernel/arch.h"
 
-#define RESET_CONTROL_PORT 0xCF9 /* PCI reset control register: full reset */
+#define RESET_CONTROL_PORT    0xCF9 /* PCI reset control register: full reset */
 #define RESET_CONTROL_PREPARE 0x02
-#define RESET_CONTROL_RESET 0x06
+#define RESET_CONTROL_RESET   0x06
 #define KEYBOARD_COMMAND_PORT 0x64
-#define KEYBOARD_PULSE_RESET 0xFE
+#define KEYBOARD_PULSE_RESET  0xFE
 
 static uint16_t acpi_port;
 static uint8_t acpi_value;

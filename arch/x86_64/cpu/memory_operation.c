@@ -39,8 +39,7 @@ static void set_flags(struct vp *vp, uint64_t flags)
 bool memory_instruction_execute(struct vp *vp, const struct memory_instruction *instruction, uint32_t memory,
                                 uint32_t *result)
 {
-    uint32_t source =
-        instruction->has_immediate ? instruction->immediate : (uint32_t)vp->gpr[instruction->gpr];
+    uint32_t source = instruction->has_immediate ? instruction->immediate : (uint32_t)vp->gpr[instruction->gpr];
 
     *result = source;
     switch ((enum memory_operation)instruction->operation) {

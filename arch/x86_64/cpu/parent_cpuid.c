@@ -8,7 +8,7 @@
 enum { EAX, EBX, ECX, EDX };
 
 #define OSXSAVE_BIT 27
-#define OSPKE_BIT 4
+#define OSPKE_BIT   4
 
 static uint32_t replace_bit(uint32_t value, unsigned bit, bool set)
 {

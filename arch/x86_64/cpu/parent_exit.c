@@ -93,16 +93,14 @@ static void exit_nested_fault(struct vp *vp, const struct vp_exit *exit)
 
 static void exit_nmi(struct vp *vp, const struct vp_exit *exit)
 {
-    (void)vp;
-    (void)exit;
+    (void)vp, (void)exit;
     kick_take_nmi();
 }
 
 /* None is intercepted: this is a machine check that kept the parent from being entered. */
 static void exit_exception(struct vp *vp, const struct vp_exit *exit)
 {
-    (void)vp;
-    (void)exit;
+    (void)vp, (void)exit;
     lp_current()->parent_machine_check = true;
 }
 
@@ -154,8 +152,7 @@ static void exit_control_register(struct vp *vp, const struct vp_exit *exit)
 /* The window that IRET interception opens: events are looked at again before the next entry. */
 static void exit_interrupt_window(struct vp *vp, const struct vp_exit *exit)
 {
-    (void)vp;
-    (void)exit;
+    (void)vp, (void)exit;
 }
 
 static void (*const handlers[LOAM_EXIT_REASON_COUNT])(struct vp *vp, const struct vp_exit *exit) = {

@@ -19,9 +19,9 @@
 #define CPUID_SIGNATURE_LEAF 1u
 
 /* Attributes as the TLFS has them: type, S, DPL, P, G, D/B. */
-#define REAL_MODE_CODE 0x009Bu
-#define REAL_MODE_DATA 0x0093u
-#define LDT_ATTRIBUTES 0x0082u
+#define REAL_MODE_CODE  0x009Bu
+#define REAL_MODE_DATA  0x0093u
+#define LDT_ATTRIBUTES  0x0082u
 #define TASK_ATTRIBUTES 0x008Bu
 
 /* A segment as the firmware's descriptor table describes it. */
@@ -57,7 +57,8 @@ static void load_segments(struct vp *vp, const struct launch_context *context, u
             segment.base = gs_base;
         vendor->set_segment(vp, i, &segment);
     }
-    segment = (struct hv_x64_segment_register){.selector = context->ldtr, .limit = 0xFFFF, .attributes = LDT_ATTRIBUTES};
+    segment =
+        (struct hv_x64_segment_register){.selector = context->ldtr, .limit = 0xFFFF, .attributes = LDT_ATTRIBUTES};
     vendor->set_segment(vp, VP_LDTR, &segment);
     segment = segment_of(context->tr, context->gdtr_base, context->gdtr_limit);
     if (segment.attributes == 0) /* most firmware has no task state segment, but the processor wants one */

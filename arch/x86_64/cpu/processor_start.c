@@ -15,15 +15,15 @@
 #include "kernel/log.h"
 #include "kernel/vp.h"
 
-#define SIPI_ARRIVED 0x100u /* or'ed to the vector, so that vector 0 is not "none" */
-#define DFR_FLAT 0xFFFFFFFFu
-#define XAPIC_BROADCAST 0xFFu
+#define SIPI_ARRIVED     0x100u /* or'ed to the vector, so that vector 0 is not "none" */
+#define DFR_FLAT         0xFFFFFFFFu
+#define XAPIC_BROADCAST  0xFFu
 #define X2APIC_BROADCAST 0xFFFFFFFFu
 
 /* One for each LP: atomic, changed by any processor. */
 static struct start_state {
-    uint32_t waiting; /* in wait-for-SIPI */
-    uint32_t sipi;    /* SIPI_ARRIVED | vector */
+    uint32_t waiting;  /* in wait-for-SIPI */
+    uint32_t sipi;     /* SIPI_ARRIVED | vector */
     uint32_t ldr, dfr; /* what the parent wrote, xAPIC mode */
 } states[LOAM_MAXIMUM_PROCESSORS];
 
@@ -130,9 +130,8 @@ static void send_to_strangers(uint64_t icr, enum icr_mode mode, uint8_t vector)
 {
     uint64_t shorthand = icr >> ICR_SHORTHAND_SHIFT & 3;
     uint32_t destination = (uint32_t)(icr >> ICR_DESTINATION_SHIFT);
-    bool all = shorthand >= ICR_TO_ALL ||
-               (shorthand == ICR_TO_DESTINATION &&
-                destination == (host_apic_is_x2apic() ? X2APIC_BROADCAST : XAPIC_BROADCAST));
+    bool all = shorthand >= ICR_TO_ALL || (shorthand == ICR_TO_DESTINATION &&
+                                           destination == (host_apic_is_x2apic() ? X2APIC_BROADCAST : XAPIC_BROADCAST));
 
     if (shorthand == ICR_TO_SELF || (!all && (icr & ICR_LOGICAL)))
         return;

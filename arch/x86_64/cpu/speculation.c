@@ -18,13 +18,13 @@
 #include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/cpu/speculation.h"
 
-#define SPEC_CTRL_IBRS               0x1ull
-#define SPEC_CTRL_STIBP              0x2ull
-#define SPEC_CTRL_SSBD               0x4ull
-#define SPEC_CTRL_PSFD               0x80ull
-#define PRED_CMD_IBPB                0x1ull
-#define PRED_CMD_SBPB                0x80ull
-#define FLUSH_CMD_L1D                0x1ull
+#define SPEC_CTRL_IBRS  0x1ull
+#define SPEC_CTRL_STIBP 0x2ull
+#define SPEC_CTRL_SSBD  0x4ull
+#define SPEC_CTRL_PSFD  0x80ull
+#define PRED_CMD_IBPB   0x1ull
+#define PRED_CMD_SBPB   0x80ull
+#define FLUSH_CMD_L1D   0x1ull
 
 static struct {
     uint64_t spec_ctrl, pred_cmd; /* bits that exist */

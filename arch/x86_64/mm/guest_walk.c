@@ -156,12 +156,9 @@ static void walk_tables(struct vp *vp, const struct paging *paging, uint64_t gva
         return;
     }
 
-    uint64_t table = paging->cr3 & (paging->levels == 3 ? 0xFFFFFFE0
-                                    : paging->wide      ? bit_range(51, 12)
-                                                        : 0xFFFFF000);
+    uint64_t table = paging->cr3 & (paging->levels == 3 ? 0xFFFFFFE0 : paging->wide ? bit_range(51, 12) : 0xFFFFF000);
     for (unsigned level = paging->levels;; level--) {
-        uint64_t index =
-            gva >> (12 + index_bits(paging) * (level - 1)) & bit_range(index_bits(paging) - 1, 0);
+        uint64_t index = gva >> (12 + index_bits(paging) * (level - 1)) & bit_range(index_bits(paging) - 1, 0);
         struct nested_translation nested;
         uint64_t entry_gpa = table + index * (paging->wide ? 8 : 4);
         bool mapped = find_memory(vp, entry_gpa, &nested);
@@ -221,12 +218,10 @@ static bool smap_applies(const struct vp *vp, const struct paging *paging, uint6
 {
     if ((paging->cr4 & CR4_SMAP) == 0 || (access & HV_TRANSLATE_OVERRIDE_SMAP) != 0)
         return false;
-    return (access & HV_TRANSLATE_ENFORCE_SMAP) != 0 || (vp->rflags & RFLAGS_AC) == 0 ||
-           guest_privilege_level(vp) == 3;
+    return (access & HV_TRANSLATE_ENFORCE_SMAP) != 0 || (vp->rflags & RFLAGS_AC) == 0 || guest_privilege_level(vp) == 3;
 }
 
-static bool permitted(const struct vp *vp, const struct paging *paging, const struct walk *walk,
-                      uint64_t access)
+static bool permitted(const struct vp *vp, const struct paging *paging, const struct walk *walk, uint64_t access)
 {
     bool write = (access & HV_TRANSLATE_VALIDATE_WRITE) != 0;
     bool execute = (access & HV_TRANSLATE_VALIDATE_EXECUTE) != 0;
@@ -272,8 +267,7 @@ static bool set_bits(const struct paging *paging, const struct walk *walk, bool 
  * The whole way to memory; *nested is filled with SUCCESS, *gpa also with the results that are about the GPA.
  */
 static enum hv_translate_gva_result_code translate(struct vp *vp, const struct paging *paging, uint64_t gva,
-                                                   uint64_t access, uint64_t *gpa,
-                                                   struct nested_translation *nested)
+                                                   uint64_t access, uint64_t *gpa, struct nested_translation *nested)
 {
     bool write = (access & HV_TRANSLATE_VALIDATE_WRITE) != 0;
     struct walk walk;
@@ -294,8 +288,7 @@ static enum hv_translate_gva_result_code translate(struct vp *vp, const struct p
     return HV_TRANSLATE_GVA_SUCCESS;
 }
 
-void guest_translate(struct vp *vp, uint64_t gva, uint64_t access,
-                     struct hv_output_translate_virtual_address *output)
+void guest_translate(struct vp *vp, uint64_t gva, uint64_t access, struct hv_output_translate_virtual_address *output)
 {
     struct paging paging;
     struct nested_translation nested;
@@ -344,20 +337,18 @@ static uint64_t load_word(const uint8_t *bytes)
 bool guest_code_is(struct vp *vp, const struct guest_code *kept)
 {
     struct vp *before = guest_memory_begin(vp);
-    bool same = kept->map_generation == __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST) &&
-                vendor->code_is(vp, &kept->code) && load_entry(kept->entry[0], true) == kept->value[0] &&
-                load_entry(kept->entry[1], true) == kept->value[1] &&
-                load_entry(kept->entry[2], true) == kept->value[2] &&
-                load_entry(kept->entry[3], true) == kept->value[3] &&
-                load_entry(kept->entry[4], true) == kept->value[4] && load_word(kept->at) == kept->bytes[0] &&
-                load_word(kept->at + 8) == kept->bytes[1];
+    bool same =
+        kept->map_generation == __atomic_load_n(&vp->partition->map_generation, __ATOMIC_SEQ_CST) &&
+        vendor->code_is(vp, &kept->code) && load_entry(kept->entry[0], true) == kept->value[0] &&
+        load_entry(kept->entry[1], true) == kept->value[1] && load_entry(kept->entry[2], true) == kept->value[2] &&
+        load_entry(kept->entry[3], true) == kept->value[3] && load_entry(kept->entry[4], true) == kept->value[4] &&
+        load_word(kept->at) == kept->bytes[0] && load_word(kept->at + 8) == kept->bytes[1];
     guest_memory_end(before);
     return same;
 }
 
 /* NULL: the page cannot be read. */
-static const uint8_t *walk_to_code(struct vp *vp, const struct paging *paging, uint64_t linear_page,
-                                   struct walk *walk)
+static const uint8_t *walk_to_code(struct vp *vp, const struct paging *paging, uint64_t linear_page, struct walk *walk)
 {
     struct nested_translation nested;
     walk_tables(vp, paging, linear_page, walk);
@@ -368,8 +359,7 @@ static const uint8_t *walk_to_code(struct vp *vp, const struct paging *paging, u
 }
 
 /* Entries of 4 bytes are not worth their own way of comparing. */
-static void keep_walk(const struct walk *walk, const struct paging *paging, const uint8_t *at,
-                      struct guest_code *kept)
+static void keep_walk(const struct walk *walk, const struct paging *paging, const uint8_t *at, struct guest_code *kept)
 {
     static const uint64_t none;
     if (!paging->wide && walk->depth > 0)
@@ -388,8 +378,8 @@ static uint64_t next_page(const struct vp_code *code, uint64_t linear)
     return (code->efer & EFER_LMA) != 0 ? next : (uint32_t)next;
 }
 
-size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
-                       uint8_t buffer[GUEST_CODE_BYTES], size_t length, struct guest_code *kept)
+size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES],
+                       size_t length, struct guest_code *kept)
 {
     size_t offset = linear & (HV_PAGE_SIZE - 1), first = HV_PAGE_SIZE - offset;
     struct vp *before = guest_memory_begin(vp);

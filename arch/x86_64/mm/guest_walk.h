@@ -38,8 +38,8 @@ size_t guest_read(struct vp *vp, uint64_t gva, void *buffer, size_t length, uint
  * Fills *kept with the way there, but for what the caller found out about the bytes.
  */
 #define GUEST_CODE_BYTES 16u
-size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear,
-                       uint8_t buffer[GUEST_CODE_BYTES], size_t length, struct guest_code *kept);
+size_t guest_read_code(struct vp *vp, const struct vp_code *code, uint64_t linear, uint8_t buffer[GUEST_CODE_BYTES],
+                       size_t length, struct guest_code *kept);
 
 /* The four entries that PAE paging with this CR3 begins with. False: there is no memory. */
 bool guest_read_pointers(struct vp *vp, uint64_t cr3, uint64_t entries[4]);

@@ -17,36 +17,36 @@
 #include "kernel/vp.h"
 
 /* CPUID 8000_000A EDX */
-#define FEATURE_NESTED_PAGING (1u << 0)
+#define FEATURE_NESTED_PAGING              (1u << 0)
 #define FEATURE_LAST_BRANCH_VIRTUALIZATION (1u << 1)
-#define FEATURE_SVM_LOCK (1u << 2)
-#define FEATURE_NRIP_SAVE (1u << 3)
-#define FEATURE_FLUSH_BY_ASID (1u << 6)
-#define FEATURE_DECODE_ASSISTS (1u << 7)
+#define FEATURE_SVM_LOCK                   (1u << 2)
+#define FEATURE_NRIP_SAVE                  (1u << 3)
+#define FEATURE_FLUSH_BY_ASID              (1u << 6)
+#define FEATURE_DECODE_ASSISTS             (1u << 7)
 
-#define CPUID_SVM 0x8000000Au
+#define CPUID_SVM               0x8000000Au
 #define CPUID_MEMORY_ENCRYPTION 0x8000001Fu
-#define ECX_SVM (1u << 2) /* of CPUID 8000_0001 */
+#define ECX_SVM                 (1u << 2) /* of CPUID 8000_0001 */
 #define ECX_SKINIT              (1u << 12)
 #define EDX_1G_PAGES            (1u << 26)
 
-#define PARENT_ASID 1u
+#define PARENT_ASID      1u
 #define FIRST_CHILD_ASID 2u
 
 #define OPCODE_HLT 0xF4u
 
 #define MSR_BITMAP_BYTES 8192u
-#define IO_BITMAP_BYTES 12288u
+#define IO_BITMAP_BYTES  12288u
 
 /* Bit pairs (read, write) of intercepted MSRs (15.11); IN and OUT of all ports (15.10). */
 static uint8_t parent_msr_bitmap[MSR_BITMAP_BYTES] __attribute__((aligned(4096)));
 static uint8_t child_msr_bitmap[MSR_BITMAP_BYTES] __attribute__((aligned(4096)));
 static uint8_t child_io_bitmap[IO_BITMAP_BYTES] __attribute__((aligned(4096)));
 
-static uint32_t features;  /* CPUID 8000_000A EDX */
+static uint32_t features;   /* CPUID 8000_000A EDX */
 static uint32_t asid_count; /* ASIDs are 0 to asid_count - 1; 0 is the host's */
 static bool has_invlpgb;
-static bool on_tcg; /* see inject_virtually() and halts_in_shadow() */
+static bool on_tcg;              /* see inject_virtually() and halts_in_shadow() */
 static uint16_t child_cr_writes; /* intercepted at all times */
 
 void svm_enter(struct vp *vp, uint64_t vmcb, uint64_t host_vmcb);
@@ -159,7 +159,8 @@ static void enable(struct lp *lp)
 static void initialize_common(struct vmcb *vmcb)
 {
     memset(vmcb, 0, sizeof *vmcb);
-    vmcb->intercepts3 = INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_MSR | INTERCEPT_SHUTDOWN | INTERCEPT_INVLPGA;
+    vmcb->intercepts3 =
+        INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_MSR | INTERCEPT_SHUTDOWN | INTERCEPT_INVLPGA;
     vmcb->intercepts4 = INTERCEPT_SVM_INSTRUCTIONS;
     vmcb->nested_control = NESTED_PAGING_ENABLE;
     vmcb->efer = EFER_SVME;
@@ -177,8 +178,8 @@ static void initialize_parent(struct vmcb *vmcb)
 
 static void initialize_child(struct vmcb *vmcb)
 {
-    vmcb->intercepts3 |= INTERCEPT_INTR | INTERCEPT_HLT | INTERCEPT_IOIO | INTERCEPT_INVD | INTERCEPT_RDPMC |
-                         INTERCEPT_TASK_SWITCH;
+    vmcb->intercepts3 |=
+        INTERCEPT_INTR | INTERCEPT_HLT | INTERCEPT_IOIO | INTERCEPT_INVD | INTERCEPT_RDPMC | INTERCEPT_TASK_SWITCH;
     vmcb->intercepts4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV | INTERCEPT_RDPRU;
     if (has_invlpgb)
         vmcb->intercepts5 = INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_ILLEGAL | INTERCEPT_TLBSYNC;
@@ -217,8 +218,7 @@ static void take_asid(struct vmcb *vmcb, struct arch_lp *arch)
     vmcb->asid = arch->asid_next++;
 }
 
-static void __attribute__((noinline))
-drop_translations(const struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
+static void __attribute__((noinline)) drop_translations(const struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
 {
     vmcb->clean = 0; /* on another processor nothing of it is cached */
     if (vp->is_parent)
@@ -233,8 +233,7 @@ drop_translations(const struct vp *vp, struct vmcb *vmcb, struct arch_lp *arch)
  * between a child's STI and its HLT would be handled before the HLT, which then sleeps for ever. There the HLT is taken
  * as executed.
  */
-static bool __attribute__((noinline))
-halts_in_shadow(struct vp *vp, const struct vmcb *vmcb)
+static bool __attribute__((noinline)) halts_in_shadow(struct vp *vp, const struct vmcb *vmcb)
 {
     uint8_t bytes[15];
 
@@ -326,24 +325,24 @@ static const struct {
     uint16_t offset;
     uint16_t clean;
 } register_places[VP_REGISTER_COUNT] = {
-    [VP_CR0] = {offsetof(struct vmcb, cr0), CLEAN_CONTROL_REGISTERS},
-    [VP_CR2] = {offsetof(struct vmcb, cr2), CLEAN_CR2},
-    [VP_CR3] = {offsetof(struct vmcb, cr3), CLEAN_CONTROL_REGISTERS},
-    [VP_CR4] = {offsetof(struct vmcb, cr4), CLEAN_CONTROL_REGISTERS},
-    [VP_EFER] = {offsetof(struct vmcb, efer), CLEAN_CONTROL_REGISTERS},
-    [VP_DR6] = {offsetof(struct vmcb, dr6), CLEAN_DEBUG_REGISTERS},
-    [VP_DR7] = {offsetof(struct vmcb, dr7), CLEAN_DEBUG_REGISTERS},
-    [VP_PAT] = {offsetof(struct vmcb, pat), CLEAN_NESTED_PAGING},
-    [VP_STAR] = {offsetof(struct vmcb, star), 0},
-    [VP_LSTAR] = {offsetof(struct vmcb, lstar), 0},
-    [VP_CSTAR] = {offsetof(struct vmcb, cstar), 0},
-    [VP_SFMASK] = {offsetof(struct vmcb, sfmask), 0},
-    [VP_KERNEL_GS_BASE] = {offsetof(struct vmcb, kernel_gs_base), 0},
-    [VP_SYSENTER_CS] = {offsetof(struct vmcb, sysenter_cs), 0},
-    [VP_SYSENTER_ESP] = {offsetof(struct vmcb, sysenter_esp), 0},
-    [VP_SYSENTER_EIP] = {offsetof(struct vmcb, sysenter_eip), 0},
-    [VP_TSC_OFFSET] = {offsetof(struct vmcb, tsc_offset), CLEAN_INTERCEPTS},
-    [VP_DEBUG_CTL] = {offsetof(struct vmcb, debug_control), CLEAN_LAST_BRANCH},
+    [VP_CR0] = {offsetof(struct vmcb, cr0),            CLEAN_CONTROL_REGISTERS},
+    [VP_CR2] = {offsetof(struct vmcb, cr2),            CLEAN_CR2              },
+    [VP_CR3] = {offsetof(struct vmcb, cr3),            CLEAN_CONTROL_REGISTERS},
+    [VP_CR4] = {offsetof(struct vmcb, cr4),            CLEAN_CONTROL_REGISTERS},
+    [VP_EFER] = {offsetof(struct vmcb, efer),           CLEAN_CONTROL_REGISTERS},
+    [VP_DR6] = {offsetof(struct vmcb, dr6),            CLEAN_DEBUG_REGISTERS  },
+    [VP_DR7] = {offsetof(struct vmcb, dr7),            CLEAN_DEBUG_REGISTERS  },
+    [VP_PAT] = {offsetof(struct vmcb, pat),            CLEAN_NESTED_PAGING    },
+    [VP_STAR] = {offsetof(struct vmcb, star),           0                      },
+    [VP_LSTAR] = {offsetof(struct vmcb, lstar),          0                      },
+    [VP_CSTAR] = {offsetof(struct vmcb, cstar),          0                      },
+    [VP_SFMASK] = {offsetof(struct vmcb, sfmask),         0                      },
+    [VP_KERNEL_GS_BASE] = {offsetof(struct vmcb, kernel_gs_base), 0                      },
+    [VP_SYSENTER_CS] = {offsetof(struct vmcb, sysenter_cs),    0                      },
+    [VP_SYSENTER_ESP] = {offsetof(struct vmcb, sysenter_esp),   0                      },
+    [VP_SYSENTER_EIP] = {offsetof(struct vmcb, sysenter_eip),   0                      },
+    [VP_TSC_OFFSET] = {offsetof(struct vmcb, tsc_offset),     CLEAN_INTERCEPTS       },
+    [VP_DEBUG_CTL] = {offsetof(struct vmcb, debug_control),  CLEAN_LAST_BRANCH      },
 };
 
 static inline uint64_t *register_place(struct vmcb *vmcb, enum vp_register name)
@@ -522,8 +521,8 @@ static bool injected_virtually(const struct vmcb *vmcb)
 
 /*
  * TCG delivers an interrupt from the injection field a second time if it interrupts itself before the next exit
- * (docs/emulators.md), so there a child's goes through V_IRQ (15.21.4), which is delivered before the first instruction.
- * False: it could not be, or V_IRQ is taken by a window.
+ * (docs/emulators.md), so there a child's goes through V_IRQ (15.21.4), which is delivered before the first
+ * instruction. False: it could not be, or V_IRQ is taken by a window.
  */
 static bool inject_virtually(struct vp *vp, struct vmcb *vmcb, uint64_t vector)
 {
@@ -579,8 +578,8 @@ static uint64_t interrupted_event(const struct vp *vp)
         return 0;
     event = hv_pending_interruption(type, vector);
     if (type == EVENT_TYPE_EXCEPTION && (raw & EVENT_ERROR_CODE_VALID))
-        event |= HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE |
-                 raw >> EVENT_ERROR_CODE_SHIFT << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT;
+        event |= HV_PENDING_INTERRUPTION_DELIVER_ERROR_CODE | raw >> EVENT_ERROR_CODE_SHIFT
+                                                                         << HV_PENDING_INTERRUPTION_ERROR_CODE_SHIFT;
     return event;
 }
 
@@ -607,7 +606,8 @@ static void interrupt_window(struct vp *vp, bool wanted)
 {
     struct vmcb *vmcb = vmcb_of(vp);
     int vector = wanted ? local_apic_pending(&vp->apic) : 0;
-    uint64_t priority = vector < 0 ? 15 : (uint64_t)vector >> 4; /* ExtINT has no priority: any task priority lets it pass */
+    uint64_t priority =
+        vector < 0 ? 15 : (uint64_t)vector >> 4; /* ExtINT has no priority: any task priority lets it pass */
 
     load_task_priority(vp, vmcb);
     if (!wanted && !(vmcb->virtual_interrupt & V_IRQ))
@@ -656,12 +656,12 @@ static void host_window(bool interrupts)
 }
 
 /* Nested page table entries are those of a 64-bit page table, always user (15.25.5). */
-#define ENTRY_PRESENT 0x1ull
-#define ENTRY_WRITABLE 0x2ull
-#define ENTRY_USER 0x4ull
+#define ENTRY_PRESENT       0x1ull
+#define ENTRY_WRITABLE      0x2ull
+#define ENTRY_USER          0x4ull
 #define ENTRY_CACHE_DISABLE 0x18ull /* PCD and PWT: the host PAT's UC */
-#define ENTRY_LARGE 0x80ull
-#define ENTRY_NO_EXECUTE (1ull << 63)
+#define ENTRY_LARGE         0x80ull
+#define ENTRY_NO_EXECUTE    (1ull << 63)
 
 static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, enum memory_type type)
 {

@@ -47,8 +47,7 @@ static void decode_exception(struct vmcb *vmcb, uint32_t code, struct vp_exit *e
 }
 
 /* A string OUT reads DS unless a prefix says otherwise; processors without decode assists do not tell. */
-static uint8_t __attribute__((noinline))
-string_segment(struct vp *vp)
+static uint8_t __attribute__((noinline)) string_segment(struct vp *vp)
 {
     uint8_t bytes[15], segment = VP_DS;
     unsigned count = guest_fetch_instruction(vp, bytes);
@@ -99,8 +98,7 @@ static void decode_io(struct vp *vp, struct vmcb *vmcb, struct vp_exit *exit)
     exit->io.rep = (info & IOIO_REP) != 0;
     exit->io.segment = VP_ES;
     if (exit->io.string && !exit->io.in)
-        exit->io.segment =
-            svm_has_decode_assists() ? info >> IOIO_SEGMENT_SHIFT & 7 : string_segment(vp);
+        exit->io.segment = svm_has_decode_assists() ? info >> IOIO_SEGMENT_SHIFT & 7 : string_segment(vp);
 }
 
 static void decode_nested_fault(struct vmcb *vmcb, struct vp_exit *exit)
@@ -118,9 +116,9 @@ static void decode_nested_fault(struct vmcb *vmcb, struct vp_exit *exit)
         memcpy(exit->fault.bytes, vmcb->bytes, sizeof exit->fault.bytes);
 }
 
-/* The general register of MOV CRn: what decode assists would say (15.8.1). Prefixes, then 0F 20 or 0F 22, then ModRM. */
-static uint8_t __attribute__((noinline))
-control_register_operand(struct vp *vp)
+/* The general register of MOV CRn: what decode assists would say (15.8.1). Prefixes, then 0F 20 or 0F 22, then ModRM.
+ */
+static uint8_t __attribute__((noinline)) control_register_operand(struct vp *vp)
 {
     uint8_t bytes[15], rex = 0;
     unsigned count = guest_fetch_instruction(vp, bytes);

@@ -6,81 +6,81 @@
 #include "hv/types.h"
 
 /* Appendix B.1, offset 00Ch: intercepts, vector 3 */
-#define INTERCEPT_INTR (1u << 0)
-#define INTERCEPT_NMI (1u << 1)
-#define INTERCEPT_INIT (1u << 3)
-#define INTERCEPT_VINTR (1u << 4)
-#define INTERCEPT_RDPMC (1u << 15)
-#define INTERCEPT_CPUID (1u << 18)
-#define INTERCEPT_IRET (1u << 20)
-#define INTERCEPT_INVD (1u << 22)
-#define INTERCEPT_HLT (1u << 24)
-#define INTERCEPT_INVLPGA (1u << 26)
-#define INTERCEPT_IOIO (1u << 27)
-#define INTERCEPT_MSR (1u << 28)
+#define INTERCEPT_INTR        (1u << 0)
+#define INTERCEPT_NMI         (1u << 1)
+#define INTERCEPT_INIT        (1u << 3)
+#define INTERCEPT_VINTR       (1u << 4)
+#define INTERCEPT_RDPMC       (1u << 15)
+#define INTERCEPT_CPUID       (1u << 18)
+#define INTERCEPT_IRET        (1u << 20)
+#define INTERCEPT_INVD        (1u << 22)
+#define INTERCEPT_HLT         (1u << 24)
+#define INTERCEPT_INVLPGA     (1u << 26)
+#define INTERCEPT_IOIO        (1u << 27)
+#define INTERCEPT_MSR         (1u << 28)
 #define INTERCEPT_TASK_SWITCH (1u << 29)
-#define INTERCEPT_SHUTDOWN (1u << 31)
+#define INTERCEPT_SHUTDOWN    (1u << 31)
 
 /* offset 000h and 002h: reads and writes of CR0 to CR15 */
 #define INTERCEPT_CR4 (1u << 4)
 #define INTERCEPT_CR8 (1u << 8)
 
 /* offset 010h: intercepts, vector 4 */
-#define INTERCEPT_WBINVD (1u << 9)
-#define INTERCEPT_MONITOR (1u << 10)
-#define INTERCEPT_MWAIT (1u << 11)
-#define INTERCEPT_XSETBV (1u << 13)
-#define INTERCEPT_RDPRU (1u << 14)
+#define INTERCEPT_WBINVD           (1u << 9)
+#define INTERCEPT_MONITOR          (1u << 10)
+#define INTERCEPT_MWAIT            (1u << 11)
+#define INTERCEPT_XSETBV           (1u << 13)
+#define INTERCEPT_RDPRU            (1u << 14)
 #define INTERCEPT_SVM_INSTRUCTIONS 0x7Fu /* VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT */
 
 /* offset 014h: intercepts, vector 5 */
-#define INTERCEPT_INVLPGB (1u << 0)
+#define INTERCEPT_INVLPGB         (1u << 0)
 #define INTERCEPT_INVLPGB_ILLEGAL (1u << 1)
-#define INTERCEPT_TLBSYNC (1u << 4)
+#define INTERCEPT_TLBSYNC         (1u << 4)
 
 /* offset 05Ch */
-#define TLB_CONTROL_NOTHING 0u
-#define TLB_CONTROL_FLUSH_ALL 1u
+#define TLB_CONTROL_NOTHING    0u
+#define TLB_CONTROL_FLUSH_ALL  1u
 #define TLB_CONTROL_FLUSH_ASID 3u
 
 /* offset 060h: virtual interrupt control */
-#define V_TPR_MASK 0xFull
-#define V_IRQ (1ull << 8)
+#define V_TPR_MASK       0xFull
+#define V_IRQ            (1ull << 8)
 #define V_PRIORITY_SHIFT 16
-#define V_IGNORE_TPR (1ull << 20)
-#define V_INTR_MASKING (1ull << 24)
-#define V_VECTOR_SHIFT 32
-#define V_VECTOR_MASK 0xFFull
+#define V_IGNORE_TPR     (1ull << 20)
+#define V_INTR_MASKING   (1ull << 24)
+#define V_VECTOR_SHIFT   32
+#define V_VECTOR_MASK    0xFFull
 
 /* offset 090h */
 #define NESTED_PAGING_ENABLE (1ull << 0)
-#define INVLPGB_ENABLE (1ull << 7)
+#define INVLPGB_ENABLE       (1ull << 7)
 
 /* offset 0B8h */
 #define LAST_BRANCH_VIRTUALIZATION (1ull << 0)
 
 /* offset 0C0h: fields that the processor may take from its cache; a set bit = unchanged since the last run */
-#define CLEAN_INTERCEPTS (1u << 0)
-#define CLEAN_TPR (1u << 3)
-#define CLEAN_NESTED_PAGING (1u << 4)
+#define CLEAN_INTERCEPTS        (1u << 0)
+#define CLEAN_TPR               (1u << 3)
+#define CLEAN_NESTED_PAGING     (1u << 4)
 #define CLEAN_CONTROL_REGISTERS (1u << 5)
-#define CLEAN_DEBUG_REGISTERS (1u << 6)
+#define CLEAN_DEBUG_REGISTERS   (1u << 6)
 #define CLEAN_DESCRIPTOR_TABLES (1u << 7)
-#define CLEAN_SEGMENTS (1u << 8)
-#define CLEAN_CR2 (1u << 9)
-#define CLEAN_LAST_BRANCH (1u << 10)
-#define CLEAN_ALL 0xFFFu
+#define CLEAN_SEGMENTS          (1u << 8)
+#define CLEAN_CR2               (1u << 9)
+#define CLEAN_LAST_BRANCH       (1u << 10)
+#define CLEAN_ALL               0xFFFu
 
 /* EVENTINJ and EXITINTINFO (15.20, 15.7.2) */
-#define EVENT_VECTOR_MASK 0xFFull
-#define EVENT_TYPE_SHIFT 8
-#define EVENT_TYPE_MASK 7u
-#define EVENT_TYPE_EXTERNAL 0u
-#define EVENT_TYPE_NMI 2u
-#define EVENT_TYPE_EXCEPTION 3u
-#define EVENT_TYPE_SOFTWARE 4u
+#define EVENT_VECTOR_MASK      0xFFull
+#define EVENT_TYPE_SHIFT       8
+#define EVENT_TYPE_MASK        7u
+#define EVENT_TYPE_EXTERNAL    0u
+#define EVENT_TYPE_NMI         2u
+#define EVENT_TYPE_EXCEPTION   3u
+#define EVENT_TYPE_SOFTWARE    4u
 #define EVENT_ERROR_CODE_VALID (1ull << 11)
-#define EVENT_VALID (1ull << 31)
+#define EVENT_VALID            (1ull << 31)
 #define EVENT_ERROR_CODE_SHIFT 32
 
 #define INTERRUPT_SHADOW 1ull
@@ -123,18 +123,18 @@ enum svm_exit_code {
 #define SVM_EXIT_INVALID 0xFFFFFFFFu /* compare 32 bits */
 
 /* EXITINFO1 of a nested page fault (15.25.6) */
-#define NESTED_FAULT_PRESENT (1ull << 0)
-#define NESTED_FAULT_WRITE (1ull << 1)
-#define NESTED_FAULT_EXECUTE (1ull << 4)
+#define NESTED_FAULT_PRESENT    (1ull << 0)
+#define NESTED_FAULT_WRITE      (1ull << 1)
+#define NESTED_FAULT_EXECUTE    (1ull << 4)
 #define NESTED_FAULT_TABLE_WALK (1ull << 33)
 
 /* EXITINFO1 of IOIO (15.10.2) */
-#define IOIO_IN (1u << 0)
-#define IOIO_STRING (1u << 2)
-#define IOIO_REP (1u << 3)
-#define IOIO_SIZE_SHIFT 4
+#define IOIO_IN            (1u << 0)
+#define IOIO_STRING        (1u << 2)
+#define IOIO_REP           (1u << 3)
+#define IOIO_SIZE_SHIFT    4
 #define IOIO_SEGMENT_SHIFT 10
-#define IOIO_PORT_SHIFT 16
+#define IOIO_PORT_SHIFT    16
 
 struct vmcb_segment {
     uint16_t selector;
@@ -168,9 +168,9 @@ struct vmcb {
     uint8_t reserved4[0x3E0 - 0xE0];
     /* Reserved for software: ours. */
     struct {
-        uint64_t asid_generation; /* of the processor on which the ASID was taken */
-        uint8_t nmi_masked;  /* an NMI was injected; IRET is intercepted */
-        uint8_t nmi_stepping; /* its IRET is being stepped over */
+        uint64_t asid_generation;      /* of the processor on which the ASID was taken */
+        uint8_t nmi_masked;            /* an NMI was injected; IRET is intercepted */
+        uint8_t nmi_stepping;          /* its IRET is being stepped over */
         uint8_t step_saved_exceptions; /* #DB was intercepted before the step */
         uint8_t step_saved_trap;       /* the guest's own TF was set before the step */
         uint8_t padding[20];

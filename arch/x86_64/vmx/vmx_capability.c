@@ -82,8 +82,7 @@ const char *vmx_unsupported(void)
     return NULL;
 }
 
-/* Instructions that are invalid opcodes to a guest unless a control allows them; 0: one that Loam does not
- * set. */
+/* Instructions that are invalid opcodes to a guest unless a control allows them; 0: one that Loam does not set. */
 static const struct {
     uint32_t leaf;
     uint8_t subleaf, where, bit;
