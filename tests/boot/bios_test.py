@@ -99,8 +99,10 @@ def reserved(machine):
 
 
 def low_pages(machine):
-    """Single pages among them that lie below 640 KiB: where Loam starts processors."""
-    return [first for first, last in reserved(machine) if last < 640 << 10 and last + 1 - first == 4096]
+    """Whole pages among them that lie below 640 KiB, below the firmware's own: where Loam starts processors."""
+    pages = sorted(page for first, last in reserved(machine) if last < 640 << 10
+                   for page in range(-(-first // 4096) * 4096, last - 4094, 4096))
+    return pages[:len(pages) - Machine.FIRMWARE_LOW_PAGES]
 
 
 @suite.test

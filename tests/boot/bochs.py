@@ -53,6 +53,7 @@ class Bochs(Console):
     DISK = "/dev/sda"
     DISK_MODULES = ("module:ata_piix", "module:sd_mod")
     SHELL_COMES = "one to two minutes"
+    FIRMWARE_LOW_PAGES = 1
 
     def __init__(self, disk, processors=1, memory=1024, firmware="BIOS", reboot=False, cpu=USUAL, machine="pc",
                  screen=True):

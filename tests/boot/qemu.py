@@ -21,6 +21,7 @@ class Qemu(Console):
     DISK = "/dev/vda"  # with UEFI
     DISK_MODULES = ("module:virtio_pci", "module:virtio_blk")
     SHELL_COMES = "some seconds"
+    FIRMWARE_LOW_PAGES = 0  # whole ones that a BIOS keeps for itself below 640 KiB
 
     def __init__(self, disk, processors=1, memory=1024, firmware=UEFI, reboot=False, cpu=USUAL, machine="q35", extra=(),
                  topology="", screen=False, qemu="qemu-system-x86_64", threads="single"):
