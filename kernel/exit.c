@@ -213,15 +213,11 @@ static enum exit_action exit_control_register(struct vp *vp, const struct vp_exi
 {
     uint64_t *gpr = &vp->gpr[exit->control.gpr];
 
-    if (exit->control.number == 4 && exit->control.write) {
+    if (exit->control.write && (exit->control.number == 0 || exit->control.number == 4)) {
         uint64_t value = vendor->get(vp, VP_EFER) & EFER_LMA ? *gpr : (uint32_t)*gpr;
+        bool written = exit->control.number == 0 ? guest_cr0_write(vp, value) : child_cr4_write(vp, value);
 
-        return child_cr4_write(vp, value) ? finish(vp, exit) : raise(vp, EXCEPTION_PROTECTION, true);
-    }
-    if (exit->control.number == 0 && exit->control.write) {
-        uint64_t value = vendor->get(vp, VP_EFER) & EFER_LMA ? *gpr : (uint32_t)*gpr;
-
-        return guest_cr0_write(vp, value) ? finish(vp, exit) : raise(vp, EXCEPTION_PROTECTION, true);
+        return written ? finish(vp, exit) : raise(vp, EXCEPTION_PROTECTION, true);
     }
     if (exit->control.number != 8) {
         message_unsupported_feature(vp, exit->reason, exit->control.number);

@@ -67,6 +67,11 @@ static struct {
     bool has_arch_capabilities, has_tsc_adjust, has_tsc_aux, has_xsaves, has_osvw;
 } host;
 
+const uint32_t child_direct_msrs[CHILD_DIRECT_MSRS] = {
+    MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
+    MSR_CSTAR,   MSR_SFMASK,  MSR_SYSENTER_CS,    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+};
+
 void child_msr_detect(void)
 {
     host.linear_bits = child_cpuid_has(7, 0, CPUID_ECX, 16) ? 57 : 48;

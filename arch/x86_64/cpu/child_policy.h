@@ -23,6 +23,9 @@ bool child_cpuid_has(uint32_t leaf, uint32_t subleaf, enum cpuid_register which,
 
 /* child_msr.c */
 void child_msr_detect(void);
+/* MSRs of a child's own: a world switch, or the way from the parent to the child, loads them, so that they do not exit. */
+#define CHILD_DIRECT_MSRS 10u
+extern const uint32_t child_direct_msrs[CHILD_DIRECT_MSRS];
 
 /* child_control.c */
 void child_control_detect(void);

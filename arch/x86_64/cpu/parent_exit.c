@@ -46,11 +46,14 @@ static void exit_msr_read(struct vp *vp, const struct vp_exit *exit)
     advance(vp, exit);
 }
 
+static uint64_t edx_eax(const struct vp *vp)
+{
+    return (vp->gpr[GPR_RDX] & LOW_HALF) << 32 | (vp->gpr[GPR_RAX] & LOW_HALF);
+}
+
 static void exit_msr_write(struct vp *vp, const struct vp_exit *exit)
 {
-    uint64_t value = (vp->gpr[GPR_RDX] & LOW_HALF) << 32 | (vp->gpr[GPR_RAX] & LOW_HALF);
-
-    if (!parent_msr_write(vp, (uint32_t)vp->gpr[GPR_RCX], value)) {
+    if (!parent_msr_write(vp, (uint32_t)vp->gpr[GPR_RCX], edx_eax(vp))) {
         parent_vp_raise(vp, EXCEPTION_GP, true);
         return;
     }
@@ -120,9 +123,7 @@ static void exit_triple_fault(struct vp *vp, const struct vp_exit *exit)
 /* XSETBV exits on VT-x, once its privilege has been checked; its operands are the hardware's to judge. */
 static void exit_xsetbv(struct vp *vp, const struct vp_exit *exit)
 {
-    uint64_t value = (vp->gpr[GPR_RDX] & LOW_HALF) << 32 | (vp->gpr[GPR_RAX] & LOW_HALF);
-
-    if (xsetbv_safe((uint32_t)vp->gpr[GPR_RCX], value))
+    if (xsetbv_safe((uint32_t)vp->gpr[GPR_RCX], edx_eax(vp)))
         advance(vp, exit);
     else
         parent_vp_raise(vp, EXCEPTION_GP, true);

@@ -78,12 +78,6 @@ static void msr_intercept(uint8_t *bitmap, uint32_t msr, bool read, bool write)
     bitmap[position / 8] = (uint8_t)((bitmap[position / 8] & ~(3u << position % 8)) | bits << position % 8);
 }
 
-/* MSRs that VMLOAD and VMSAVE swap: a child uses them directly. */
-static const uint32_t child_direct[] = {
-    MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
-    MSR_CSTAR,   MSR_SFMASK,  MSR_SYSENTER_CS,    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
-};
-
 static const char *unsupported(void)
 {
     uint32_t result[4];
@@ -124,8 +118,8 @@ static void initialize(void)
     for (const struct parent_msr *msr = svm_parent_msrs; msr->last != 0; msr++)
         msr_intercept(parent_msr_bitmap, msr->first, msr->read != NULL, msr->write != NULL);
     memset(child_msr_bitmap, 0xFF, sizeof child_msr_bitmap);
-    for (unsigned i = 0; i < sizeof child_direct / sizeof child_direct[0]; i++)
-        msr_intercept(child_msr_bitmap, child_direct[i], false, false);
+    for (unsigned i = 0; i < CHILD_DIRECT_MSRS; i++)
+        msr_intercept(child_msr_bitmap, child_direct_msrs[i], false, false);
     memset(child_io_bitmap, 0xFF, sizeof child_io_bitmap);
 }
 

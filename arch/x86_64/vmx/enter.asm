@@ -12,6 +12,18 @@ BITS 64
 %define VMX_ENTER_NMI           2
 section .text
 
+; The last look for an NMI, and the instruction that is its argument. Labels: .vmresume to .vmresume_last, or so.
+%macro ENTER_GUEST 1
+.%1:
+    mov edi, [gs:ARCH_LP_NMIS]
+    cmp edi, [gs:ARCH_LP_NMIS_ACCOUNTED]
+    jne .interrupted
+    mov rdi, [rsp]
+    mov rdi, [rdi + 56]
+.%1_last:
+    %1
+%endmacro
+
 ; enum vmx_enter vmx_enter(struct vp *vp, bool launched)
 ; Loads the guest's general registers (struct vp begins with them; RSP travels in the VMCS), runs until VM exit, and
 ; stores them. An NMI that has not been accounted for, or comes before the guest is entered, keeps it from being entered.
@@ -25,23 +37,10 @@ vmx_enter:
     mov rax, [rdi]
     LOAD_GUEST_REGISTERS
     jz .launch
-.resume:
-    mov edi, [gs:ARCH_LP_NMIS]
-    cmp edi, [gs:ARCH_LP_NMIS_ACCOUNTED]
-    jne .interrupted
-    mov rdi, [rsp]
-    mov rdi, [rdi + 56]
-.resume_last:
-    vmresume
+    ENTER_GUEST vmresume
     jmp .failed
 .launch:
-    mov edi, [gs:ARCH_LP_NMIS]
-    cmp edi, [gs:ARCH_LP_NMIS_ACCOUNTED]
-    jne .interrupted
-    mov rdi, [rsp]
-    mov rdi, [rdi + 56]
-.launch_last:
-    vmlaunch
+    ENTER_GUEST vmlaunch
 .failed:
     pop rdi
     mov eax, VMX_ENTER_FAIL
@@ -82,8 +81,8 @@ vmx_wait:
 
 ; Where an NMI begins again: first and last instruction, and where.
 section .restart_table progbits alloc noexec nowrite align=8
-    dq vmx_enter.resume, vmx_enter.resume_last, vmx_enter.resume
-    dq vmx_enter.launch, vmx_enter.launch_last, vmx_enter.launch
+    dq vmx_enter.vmresume, vmx_enter.vmresume_last, vmx_enter.vmresume
+    dq vmx_enter.vmlaunch, vmx_enter.vmlaunch_last, vmx_enter.vmlaunch
     dq vmx_wait.check, vmx_wait.halt, vmx_wait.check
 
 section .note.GNU-stack noalloc noexec nowrite progbits

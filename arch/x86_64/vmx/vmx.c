@@ -77,23 +77,6 @@ static void msr_exits(uint8_t *bitmap, uint32_t msr, bool read, bool write)
     writes[bit / 8] = (uint8_t)((writes[bit / 8] & ~(1u << bit % 8)) | (unsigned)write << bit % 8);
 }
 
-/* MSRs that the VMCS switches, or leaving the child does: it uses them directly. */
-static const struct {
-    uint32_t msr;
-    bool write;
-} child_direct[] = {
-    {MSR_FS_BASE,        true},
-    {MSR_GS_BASE,        true},
-    {MSR_KERNEL_GS_BASE, true},
-    {MSR_SYSENTER_CS,    true},
-    {MSR_SYSENTER_ESP,   true},
-    {MSR_SYSENTER_EIP,   true},
-    {MSR_STAR,           true},
-    {MSR_LSTAR,          true},
-    {MSR_CSTAR,          true},
-    {MSR_SFMASK,         true},
-};
-
 static void initialize(void)
 {
     vmx_capability_initialize();
@@ -102,15 +85,15 @@ static void initialize(void)
     large_execute = (speculation_arch_capabilities() & ARCH_CAPABILITIES_PSCHANGE_MC_NO) != 0;
     if (!large_execute)
         log_line("a child's large pages are split where it executes: the processor has no PSCHANGE_MC_NO");
-    init_exits = (rdmsr(MSR_VMX_MISC) & VMX_MISC_WAIT_FOR_SIPI) && !running_on_bochs();
+    init_exits = (rdmsr(MSR_VMX_MISC) & VMX_MISC_WAIT_FOR_SIPI) && !keeps_interrupts;
     for (const struct parent_msr *range = vmx_parent_msrs; range->last != 0; range++)
         for (uint32_t msr = range->first; msr <= range->last; msr++)
             msr_exits(commanding_msr_bitmap, msr, range->read != NULL, range->write != NULL);
     memcpy(parent_msr_bitmap, commanding_msr_bitmap, sizeof parent_msr_bitmap);
     msr_exits(parent_msr_bitmap, MSR_X2APIC_ICR, false, false);
     memset(child_msr_bitmap, 0xFF, sizeof child_msr_bitmap);
-    for (unsigned i = 0; i < sizeof child_direct / sizeof child_direct[0]; i++)
-        msr_exits(child_msr_bitmap, child_direct[i].msr, false, !child_direct[i].write);
+    for (unsigned i = 0; i < CHILD_DIRECT_MSRS; i++)
+        msr_exits(child_msr_bitmap, child_direct_msrs[i], false, false);
     child_cr4_mask = CR4_VMXE | (child_cr4_watched() ? ~child_cr4_bits() : 0);
 }
 
@@ -170,19 +153,26 @@ static struct vmx_state *use(const struct vp *vp)
     return state;
 }
 
+/* Nothing of the VMCS stays in this processor, and it is no longer the current one. */
+static void clear_vmcs(const struct vp *vp)
+{
+    struct arch_lp *arch = arch_lp(lp_current());
+
+    vmclear(vp->control_page[VMX_PAGE_VMCS]);
+    if (arch->control == vp->control_page[VMX_PAGE_VMCS])
+        arch->control = 0;
+}
+
 /* The claim ends: another processor may want the VP next, and finds its VMCS in memory (25.11.1). */
 static void release(struct vp *vp)
 {
-    struct arch_lp *arch = arch_lp(lp_current());
     struct vmx_state *state = vmx_state(vp);
 
     if (!state || !state->active)
         return;
-    vmclear(vp->control_page[VMX_PAGE_VMCS]);
+    clear_vmcs(vp);
     state->active = false;
     state->launched = false;
-    if (arch->control == vp->control_page[VMX_PAGE_VMCS])
-        arch->control = 0;
 }
 
 /* All but the bits that an unrestricted guest may clear (A.7). */
@@ -224,9 +214,7 @@ static void initialize_common(struct vp *vp, uint32_t pin, uint32_t processor, u
     memset(vmcs, 0, HV_PAGE_SIZE);
     memset(physical_pointer(vp->control_page[VMX_PAGE_VIRTUAL_APIC]), 0, HV_PAGE_SIZE);
     vmcs[0] = vmx_basic() & VMX_BASIC_REVISION_MASK;
-    vmclear(vp->control_page[VMX_PAGE_VMCS]);
-    if (arch_lp(lp_current())->control == vp->control_page[VMX_PAGE_VMCS])
-        arch_lp(lp_current())->control = 0;
+    clear_vmcs(vp);
     use(vp);
     clear_fields();
     state->processor = vmx_controls(VMX_PROCESSOR, processor | PROCESSOR_MSR_BITMAPS | PROCESSOR_SECONDARY);
@@ -367,6 +355,14 @@ static void prepare_translations(struct vp *vp, struct vmx_state *state)
         invept(INVEPT_SINGLE, state->ept_pointer);
 }
 
+static void decode_refused(struct vmx_state *state, uint64_t raw, const char *refused, struct vp_exit *exit)
+{
+    state->not_entered = true;
+    exit->reason = LOAM_EXIT_INVALID_STATE;
+    exit->raw = raw;
+    exit->refused = refused;
+}
+
 static void decode(struct vmx_state *state, enum vmx_enter result, struct vp_exit *exit)
 {
     uint32_t reason;
@@ -378,14 +374,13 @@ static void decode(struct vmx_state *state, enum vmx_enter result, struct vp_exi
     }
     reason = result == VMX_ENTER_FAIL ? VMX_EXIT_ENTRY_FAILED : (uint32_t)vmread(VMCS_EXIT_REASON);
     if (reason & VMX_EXIT_ENTRY_FAILED) {
-        state->not_entered = true;
         if ((reason & VMX_EXIT_REASON_MASK) == VMX_EXIT_MACHINE_CHECK_ON_ENTRY) {
+            state->not_entered = true;
             *exit = (struct vp_exit){.reason = LOAM_EXIT_EXCEPTION, .exception.vector = EXCEPTION_MC};
             return;
         }
-        exit->reason = LOAM_EXIT_INVALID_STATE;
-        exit->raw = result == VMX_ENTER_FAIL ? vmread(VMCS_INSTRUCTION_ERROR) : reason;
-        exit->refused = vmx_refused_state();
+        decode_refused(state, result == VMX_ENTER_FAIL ? vmread(VMCS_INSTRUCTION_ERROR) : reason,
+                       vmx_refused_state(), exit);
         return;
     }
     state->launched = true;
@@ -394,20 +389,10 @@ static void decode(struct vmx_state *state, enum vmx_enter result, struct vp_exi
         exit->reason = LOAM_EXIT_EXTERNAL_INTERRUPT;
 }
 
-static bool is_refused(struct vmx_state *state, struct vp_exit *exit)
-{
-    exit->refused = vmx_refused_state();
-    if (!exit->refused)
-        return false;
-    state->not_entered = true;
-    exit->reason = LOAM_EXIT_INVALID_STATE;
-    exit->raw = 0;
-    return true;
-}
-
 static void run(struct vp *vp, struct vp_exit *exit)
 {
     struct vmx_state *state = use(vp);
+    const char *refused;
     enum vmx_enter result;
 
     vmwrite(VMCS_GUEST_RSP, vp->gpr[GPR_RSP]);
@@ -419,8 +404,11 @@ static void run(struct vp *vp, struct vp_exit *exit)
     else
         load_deadline(vp, state);
     prepare_translations(vp, state);
-    if (VMX_CHECKS_ENTRIES && is_refused(state, exit))
+    refused = VMX_CHECKS_ENTRIES ? vmx_refused_state() : NULL;
+    if (refused) {
+        decode_refused(state, 0, refused, exit);
         return;
+    }
     result = vmx_enter(vp, state->launched);
     vp->gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
     vp->rip = vmread(VMCS_GUEST_RIP);
