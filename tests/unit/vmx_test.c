@@ -284,6 +284,21 @@ static void test_cpuid(void **state)
     assert_int_equal(result[3], 0x20100800);
 }
 
+/* A store of another processor ends MWAIT, but not in a guest on Bochs. */
+static void test_monitor(void **state)
+{
+    uint32_t result[4];
+
+    (void)state;
+    fake_cpuid_set(1, 0, 0, 0, 1u << 5 | 1u << 3, 0);
+    vmx_vendor.cpuid(1, 0, result);
+    assert_int_equal(result[2], 1u << 3);
+    debug_port = 0xE9;
+    vmx_vendor.initialize();
+    vmx_vendor.cpuid(1, 0, result);
+    assert_int_equal(result[2], 0);
+}
+
 /* Everything by which a child could reach the processor's or the parent's state exits; forced bits are kept. */
 static void test_controls(void **state)
 {
@@ -783,6 +798,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_unsupported),
         TEST(test_cpuid),
+        TEST(test_monitor),
         TEST(test_controls),
         TEST(test_registers),
         TEST(test_swapped_registers),

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arch/x86_64/cpu/emulator.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/msr.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "kernel/vp.h"
 
-#define ECX_VMX             (1u << 5) /* of CPUID 1 */
+#define ECX_MONITOR         (1u << 3) /* of CPUID 1 */
+#define ECX_VMX             (1u << 5)
 #define ECX_SMX             (1u << 6)
 #define EBX_PROCESSOR_TRACE (1u << 25) /* of CPUID 7 */
 
@@ -98,11 +100,14 @@ static const struct {
     {0x80000001u, 0, EDX, 27, SECONDARY_RDTSCP   }, /* RDTSCP */
 };
 
+/* On Bochs a guest's MWAIT sleeps through stores of other processors (docs/emulators.md). */
+static bool loses_monitor;
+
 void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t result[4])
 {
     cpuid(leaf, subleaf, result);
     if (leaf == 1)
-        result[ECX] &= ~(ECX_VMX | ECX_SMX);
+        result[ECX] &= ~(ECX_VMX | ECX_SMX | (loses_monitor ? ECX_MONITOR : 0));
     if (leaf == 7 && subleaf == 0 && !(rdmsr(MSR_VMX_MISC) & VMX_MISC_PROCESSOR_TRACE))
         result[EBX] &= ~EBX_PROCESSOR_TRACE;
     for (unsigned i = 0; i < sizeof conditional / sizeof conditional[0]; i++)
@@ -117,6 +122,7 @@ void vmx_capability_initialize(void)
 {
     basic = rdmsr(MSR_VMX_BASIC);
     ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
+    loses_monitor = running_on_bochs();
     for (unsigned i = 0; i < VMX_CONTROLS; i++)
         capabilities[i] = capability(i);
 }
