@@ -44,7 +44,6 @@ UEFI_BOOT = "a boot of 100 s"
 SLOW = {
     "backports_test.newer_kernel": "a boot of 60 s",
     "bios_test.eight_gib_with_memory_above_4g": BOOT,
-    "bios_test.four_processors": "a boot of 100 s with four processors, each 5 times off and on",
     "bios_test.hidden_memory_reads_as_zeros": "a boot of 60 s with two processors",
     "bios_test.kernel_with_32_bit_entry": BOOT,
     "bios_test.says_that_there_is_no_initrd": BOOT,
