@@ -234,9 +234,12 @@ static void test_memory_is_mapped(void **state)
         assert_int_equal(shadow->flags, all); /* firmware left it readable and writable */
         assert_int_equal(shadow->userspace_addr - low->userspace_addr, shadow->guest_pfn << HV_PAGE_SHIFT);
     }
-    high = fake_region(&test.fake, 0x100000);
-    assert_int_equal(high->size, MEMORY - 0x100000);
-    assert_int_equal(high->userspace_addr, low->userspace_addr + 0x100000);
+    high = fake_region(&test.fake, GUEST_RAM_HIGH_MEMORY);
+    assert_int_equal(high->size, GUEST_RAM_WRAP - GUEST_RAM_HIGH_MEMORY);
+    assert_int_equal(high->userspace_addr, low->userspace_addr + GUEST_RAM_HIGH_MEMORY);
+    high = fake_region(&test.fake, GUEST_RAM_WRAP);
+    assert_int_equal(high->size, MEMORY - GUEST_RAM_WRAP);
+    assert_int_equal(high->userspace_addr, low->userspace_addr + GUEST_RAM_WRAP);
     assert_null(fake_region(&test.fake, MEMORY));
 }
 
@@ -260,7 +263,89 @@ static void test_shadow_ram_follows_its_registers(void **state)
     assert_null(guest_ram_page(ram, 0xC0010, MEMORY_WRITE));
     assert_non_null(guest_ram_page(ram, 0xC4010, MEMORY_WRITE)); /* the neighbour */
     assert_null(guest_ram_page(ram, 0xA0000, MEMORY_READ));
-    assert_int_equal(test.machine->shadow_errors, 0);
+    assert_int_equal(test.machine->memory_errors, 0);
+}
+
+/* Without it, the 64 KiB above 1 MiB are the lowest; a reset brings it back. */
+static void test_address_line_20(void **state)
+{
+    struct guest_ram *ram = &test.machine->ram;
+    const uint64_t gpa = GUEST_RAM_HIGH_MEMORY + 0x123;
+
+    (void)state;
+    start();
+    port_out(0x64, 1, 0xD1); /* the keyboard controller's output port, then port 92h: either will do */
+    port_out(0x60, 1, 0xDD);
+    assert_ptr_equal(guest_ram_page(ram, gpa, MEMORY_WRITE), ram->host + 0x123);
+    assert_int_equal(fake_region(&test.fake, GUEST_RAM_HIGH_MEMORY)->userspace_addr, (uintptr_t)ram->host);
+    port_out(0x92, 1, 2);
+    assert_ptr_equal(guest_ram_page(ram, gpa, MEMORY_WRITE), ram->host + gpa);
+    port_out(0x92, 1, 0);
+    assert_ptr_equal(guest_ram_page(ram, gpa, MEMORY_READ), ram->host + 0x123);
+    assert_ptr_equal(guest_ram_page(ram, GUEST_RAM_WRAP, MEMORY_READ), ram->host + GUEST_RAM_WRAP);
+    assert_int_equal(test.machine->memory_errors, 0);
+}
+
+/* The firmware ends at 4 GiB, and its end lies behind the shadow RAM; RAM keeps what is written over it. */
+static void test_rom(void **state)
+{
+    static uint8_t image[256 << 10];
+    const struct host_bridge_segment rom = {.gpa = 0xF0000, .length = 0x10000},
+                                     copying = {0xF0000, 0x10000, .write_ram = true},
+                                     shadowed = {0xF0000, 0x10000, true, true},
+                                     option = {.gpa = 0xC0000, .length = 0x4000};
+    struct fake_hypervisor fake;
+    struct guest_ram ram;
+    uint8_t *page;
+
+    (void)state;
+    fake_hypervisor_initialize(&fake);
+    for (size_t i = 0; i < sizeof image; i++)
+        image[i] = (uint8_t)(i >> 12);
+    assert_true(guest_ram_allocate(&ram, 16 << 20));
+    assert_true(guest_ram_set_rom(&ram, image, sizeof image));
+    assert_int_equal(guest_ram_map(&ram, &fake.hypervisor), 0);
+    assert_int_equal(fake_region(&fake, 0xFFFC0000)->size, sizeof image);
+    assert_int_equal(fake_region(&fake, 0xFFFC0000)->flags, MSHV_SET_MEM_EXECUTABLE);
+    page = guest_ram_page(&ram, 0xFFFFF000, MEMORY_EXECUTE);
+    assert_int_equal(*page, 63);
+    assert_null(guest_ram_page(&ram, 0xFFFFF000, MEMORY_WRITE));
+    assert_int_equal(guest_ram_set_shadow(&ram, &rom), 0);
+    assert_int_equal(*guest_ram_page(&ram, 0xF1000, MEMORY_EXECUTE), 49);
+    assert_null(guest_ram_page(&ram, 0xF1000, MEMORY_WRITE));
+    assert_int_equal(guest_ram_set_shadow(&ram, &copying), 0);
+    assert_int_equal(fake_region(&fake, 0xF0000)->flags, MSHV_SET_MEM_EXECUTABLE);
+    *guest_ram_page(&ram, 0xF1000, MEMORY_WRITE) = 0xAB;
+    assert_int_equal(*guest_ram_page(&ram, 0xF1000, MEMORY_READ), 49);
+    assert_int_equal(guest_ram_set_shadow(&ram, &shadowed), 0);
+    assert_int_equal(*guest_ram_page(&ram, 0xF1000, MEMORY_READ), 0xAB);
+    assert_int_equal(guest_ram_set_shadow(&ram, &option), 0);
+    assert_null(guest_ram_page(&ram, 0xC0000, MEMORY_READ));
+    guest_ram_free(&ram);
+}
+
+static void test_device_memory(void **state)
+{
+    static uint8_t pages[2 * HV_PAGE_SIZE] __attribute__((aligned(4096)));
+    struct fake_hypervisor fake;
+    struct guest_ram ram;
+
+    (void)state;
+    fake_hypervisor_initialize(&fake);
+    assert_true(guest_ram_allocate(&ram, 16 << 20));
+    assert_int_equal(guest_ram_map(&ram, &fake.hypervisor), 0);
+    assert_int_equal(guest_ram_show(&ram, 0xA0000, sizeof pages, pages), 0);
+    assert_int_equal(guest_ram_show(&ram, 0xA1000, HV_PAGE_SIZE, pages), -EEXIST);
+    assert_ptr_equal(guest_ram_page(&ram, 0xA1234, MEMORY_WRITE), pages + 0x1234);
+    assert_null(guest_ram_page(&ram, 0xA2000, MEMORY_READ));
+    assert_int_equal(guest_ram_hide(&ram, 0xA0000), 0);
+    assert_null(fake_region(&fake, 0xA0000));
+    assert_null(guest_ram_page(&ram, 0xA0000, MEMORY_READ));
+    assert_int_equal(guest_ram_hide(&ram, 0xA0000), 0);
+    for (unsigned i = 0; i < GUEST_RAM_WINDOWS - 1; i++)
+        assert_int_equal(guest_ram_show(&ram, 0xE0000000 + i * HV_PAGE_SIZE, HV_PAGE_SIZE, pages), 0);
+    assert_int_equal(guest_ram_show(&ram, 0xF0000000, HV_PAGE_SIZE, pages), -ENOSPC);
+    guest_ram_free(&ram);
 }
 
 static void test_memory_above_4g(void **state)
@@ -872,6 +957,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_memory_is_mapped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shadow_ram_follows_its_registers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_address_line_20, set_up, tear_down),
+        cmocka_unit_test(test_rom),
+        cmocka_unit_test(test_device_memory),
+        cmocka_unit_test_setup_teardown(test_address_line_20, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_above_4g, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pci_devices_are_ready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_guest_is_loaded, set_up, tear_down),

@@ -2,6 +2,7 @@
 #include "partitions/root/worker/guest_ram.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "partitions/root/worker/devices/platform.h"
@@ -28,21 +29,19 @@ static uint8_t *map_aligned(uint64_t size)
 bool guest_ram_allocate(struct guest_ram *ram, uint64_t size)
 {
     *ram = (struct guest_ram){.size = size};
+    pthread_mutex_init(&ram->lock, NULL);
     ram->below_4g = size < PLATFORM_PCI_WINDOW ? size : PLATFORM_PCI_WINDOW;
     ram->above_4g = size - ram->below_4g;
     ram->host = map_aligned(size);
     if (!ram->host)
         return false;
-    if (mprotect(ram->host, size, PROT_READ | PROT_WRITE) != 0) {
-        munmap(ram->host, size);
+    if (mprotect(ram->host, size, PROT_READ | PROT_WRITE) != 0)
         return false;
-    }
     /* Advice: without it the guest is only slower, and in a core dump its memory is nobody's business. */
     madvise(ram->host, size, MADV_HUGEPAGE);
     madvise(ram->host, size, MADV_DONTDUMP);
     guest_memory_add(&ram->memory, 0, GUEST_RAM_VGA_HOLE, ram->host);
-    guest_memory_add(&ram->memory, GUEST_RAM_SHADOW, ram->below_4g - GUEST_RAM_SHADOW,
-                     ram->host + GUEST_RAM_SHADOW);
+    guest_memory_add(&ram->memory, GUEST_RAM_SHADOW, ram->below_4g - GUEST_RAM_SHADOW, ram->host + GUEST_RAM_SHADOW);
     if (ram->above_4g)
         guest_memory_add(&ram->memory, GUEST_RAM_ABOVE_4G, ram->above_4g, ram->host + ram->below_4g);
     return true;
@@ -50,22 +49,123 @@ bool guest_ram_allocate(struct guest_ram *ram, uint64_t size)
 
 void guest_ram_free(struct guest_ram *ram)
 {
+    if (!ram->size)
+        return;
     if (ram->host)
         munmap(ram->host, ram->size);
+    if (ram->rom)
+        munmap(ram->rom, ram->rom_size);
+    pthread_mutex_destroy(&ram->lock);
     *ram = (struct guest_ram){0};
 }
 
-static int set_memory(const struct guest_ram *ram, uint64_t gpa, uint64_t size, uint8_t flags)
+bool guest_ram_set_rom(struct guest_ram *ram, const void *image, size_t size)
 {
-    uint64_t offset = gpa >= GUEST_RAM_ABOVE_4G ? gpa - GUEST_RAM_ABOVE_4G + ram->below_4g : gpa;
+    uint8_t *rom = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (rom == MAP_FAILED)
+        return false;
+    memcpy(rom, image, size);
+    ram->rom = rom;
+    ram->rom_size = (uint32_t)size;
+    return true;
+}
+
+static int set_memory(const struct guest_ram *ram, uint64_t gpa, uint64_t size, uint8_t *host, uint8_t flags)
+{
     struct mshv_user_mem_region region = {
         .size = size,
         .guest_pfn = gpa >> HV_PAGE_SHIFT,
-        .userspace_addr = (uintptr_t)(ram->host + offset),
+        .userspace_addr = (uintptr_t)host,
         .flags = flags,
     };
 
     return ram->hypervisor->operations->set_memory(ram->hypervisor, &region);
+}
+
+/* ---- Windows ---- */
+
+/* A window that has something of [gpa, gpa + length). NULL: there is none. */
+static struct guest_ram_window *find_window(struct guest_ram *ram, uint64_t gpa, uint64_t length)
+{
+    for (unsigned i = 0; i < GUEST_RAM_WINDOWS; i++) {
+        struct guest_ram_window *window = &ram->windows[i];
+
+        if (gpa < window->gpa + window->length && window->gpa < gpa + length)
+            return window;
+    }
+    return NULL;
+}
+
+static struct guest_ram_window *unused_window(struct guest_ram *ram)
+{
+    for (unsigned i = 0; i < GUEST_RAM_WINDOWS; i++)
+        if (ram->windows[i].length == 0)
+            return &ram->windows[i];
+    return NULL;
+}
+
+static void set_window(struct guest_ram *ram, struct guest_ram_window *window, const struct guest_ram_window *value)
+{
+    pthread_mutex_lock(&ram->lock);
+    *window = *value;
+    pthread_mutex_unlock(&ram->lock);
+}
+
+/* A window that cannot be mapped is not there. */
+static int show(struct guest_ram *ram, uint64_t gpa, uint64_t length, uint8_t *host, bool writable)
+{
+    const struct guest_ram_window value = {.gpa = gpa, .length = length, .host = host, .writable = writable};
+    struct guest_ram_window *window;
+    int error;
+
+    if (find_window(ram, gpa, length))
+        return -EEXIST;
+    window = unused_window(ram);
+    if (!window)
+        return -ENOSPC;
+    error = set_memory(ram, gpa, length, host, MSHV_SET_MEM_EXECUTABLE | (writable ? MSHV_SET_MEM_WRITABLE : 0));
+    if (!error)
+        set_window(ram, window, &value);
+    return error;
+}
+
+static int hide(struct guest_ram *ram, uint64_t gpa)
+{
+    struct guest_ram_window *window = find_window(ram, gpa, 1);
+    int error;
+
+    if (!window)
+        return 0;
+    error = set_memory(ram, window->gpa, window->length, window->host, MSHV_SET_MEM_UNMAP);
+    if (!error)
+        set_window(ram, window, &(struct guest_ram_window){0});
+    return error;
+}
+
+int guest_ram_show(struct guest_ram *ram, uint64_t gpa, uint64_t length, uint8_t *host)
+{
+    return show(ram, gpa, length, host, true);
+}
+
+int guest_ram_hide(struct guest_ram *ram, uint64_t gpa)
+{
+    return hide(ram, gpa);
+}
+
+int guest_ram_set_a20(struct guest_ram *ram, bool enabled)
+{
+    uint8_t *host = ram->host + (enabled ? GUEST_RAM_HIGH_MEMORY : 0);
+    const struct guest_ram_window *window = find_window(ram, GUEST_RAM_HIGH_MEMORY, 1);
+    int error = 0;
+
+    if (window && window->host == host)
+        return 0;
+    if (window)
+        error = hide(ram, GUEST_RAM_HIGH_MEMORY);
+    if (!error)
+        error = show(ram, GUEST_RAM_HIGH_MEMORY, GUEST_RAM_WRAP - GUEST_RAM_HIGH_MEMORY, host, true);
+    return error;
 }
 
 int guest_ram_map(struct guest_ram *ram, struct hypervisor *hypervisor)
@@ -74,61 +174,86 @@ int guest_ram_map(struct guest_ram *ram, struct hypervisor *hypervisor)
     int error;
 
     ram->hypervisor = hypervisor;
-    error = set_memory(ram, 0, GUEST_RAM_VGA_HOLE, flags);
+    error = set_memory(ram, 0, GUEST_RAM_VGA_HOLE, ram->host, flags);
     if (!error)
-        error = set_memory(ram, GUEST_RAM_HIGH_MEMORY, ram->below_4g - GUEST_RAM_HIGH_MEMORY, flags);
+        error = guest_ram_set_a20(ram, true);
+    if (!error)
+        error = set_memory(ram, GUEST_RAM_WRAP, ram->below_4g - GUEST_RAM_WRAP, ram->host + GUEST_RAM_WRAP, flags);
     if (!error && ram->above_4g)
-        error = set_memory(ram, GUEST_RAM_ABOVE_4G, ram->above_4g, flags);
+        error = set_memory(ram, GUEST_RAM_ABOVE_4G, ram->above_4g, ram->host + ram->below_4g, flags);
+    if (!error && ram->rom)
+        error = show(ram, GUEST_RAM_ABOVE_4G - ram->rom_size, ram->rom_size, ram->rom, false);
     return error;
 }
 
-/* The record of the segment at `gpa`; the first change of a segment makes it. */
-static struct guest_ram_shadow *find_shadow(struct guest_ram *ram, const struct host_bridge_segment *segment)
-{
-    for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS; i++) {
-        struct guest_ram_shadow *shadow = &ram->shadow[i];
+/* ---- The shadow area ---- */
 
-        if (shadow->length == 0)
-            *shadow = (struct guest_ram_shadow){.gpa = segment->gpa, .length = segment->length};
-        if (shadow->gpa == segment->gpa)
-            return shadow;
+/* What lies behind the shadow RAM at `gpa`; NULL: nothing. */
+static uint8_t *rom_behind(const struct guest_ram *ram, uint32_t gpa)
+{
+    if (!ram->rom || gpa < GUEST_RAM_LOW_ROM)
+        return NULL;
+    return ram->rom + ram->rom_size - (GUEST_RAM_HIGH_MEMORY - gpa);
+}
+
+/* Remembers a segment, where the first change of each makes the record. */
+static bool note_shadow(struct guest_ram *ram, const struct host_bridge_segment *segment)
+{
+    bool noted = false;
+
+    pthread_mutex_lock(&ram->lock);
+    for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS && !noted; i++) {
+        noted = ram->shadow[i].length == 0 || ram->shadow[i].gpa == segment->gpa;
+        if (noted)
+            ram->shadow[i] = *segment;
     }
-    return NULL;
+    pthread_mutex_unlock(&ram->lock);
+    return noted;
 }
 
 int guest_ram_set_shadow(struct guest_ram *ram, const struct host_bridge_segment *segment)
 {
-    struct guest_ram_shadow *shadow = find_shadow(ram, segment);
-    int error = 0;
+    uint8_t *host = segment->read_ram ? ram->host + segment->gpa : rom_behind(ram, segment->gpa);
+    int error = hide(ram, segment->gpa);
 
-    if (!shadow)
-        return -ENOENT;
-    if (shadow->readable)
-        error = set_memory(ram, shadow->gpa, shadow->length, MSHV_SET_MEM_UNMAP);
     if (error)
         return error;
-    shadow->readable = segment->read_ram;
-    shadow->writable = segment->write_ram;
-    if (shadow->readable)
-        error = set_memory(ram, shadow->gpa, shadow->length,
-                           MSHV_SET_MEM_EXECUTABLE | (shadow->writable ? MSHV_SET_MEM_WRITABLE : 0));
-    return error;
+    if (!note_shadow(ram, segment))
+        return -ENOENT;
+    return host ? show(ram, segment->gpa, segment->length, host, segment->read_ram && segment->write_ram) : 0;
 }
 
-static bool shadow_permits(const struct guest_ram *ram, uint64_t gpa, enum memory_intent intent)
+static bool shadow_takes_writes(const struct guest_ram *ram, uint64_t gpa)
 {
     for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS; i++) {
-        const struct guest_ram_shadow *shadow = &ram->shadow[i];
+        const struct host_bridge_segment *segment = &ram->shadow[i];
 
-        if (gpa >= shadow->gpa && gpa - shadow->gpa < shadow->length)
-            return intent == MEMORY_WRITE ? shadow->writable : shadow->readable;
+        if (gpa >= segment->gpa && gpa - segment->gpa < segment->length)
+            return segment->write_ram;
     }
     return false;
 }
 
-uint8_t *guest_ram_page(const struct guest_ram *ram, uint64_t gpa, enum memory_intent intent)
+/* ---- For the processor ---- */
+
+static uint8_t *page_in_window(struct guest_ram *ram, uint64_t gpa, enum memory_intent intent)
 {
-    if (gpa >= GUEST_RAM_SHADOW && gpa < GUEST_RAM_HIGH_MEMORY && !shadow_permits(ram, gpa, intent))
-        return NULL;
+    const struct guest_ram_window *window;
+    uint8_t *page = NULL;
+
+    pthread_mutex_lock(&ram->lock);
+    window = find_window(ram, gpa, 1);
+    if (window && (intent != MEMORY_WRITE || window->writable))
+        page = window->host + (gpa - window->gpa);
+    else if (intent == MEMORY_WRITE && shadow_takes_writes(ram, gpa))
+        page = ram->host + gpa;
+    pthread_mutex_unlock(&ram->lock);
+    return page;
+}
+
+uint8_t *guest_ram_page(struct guest_ram *ram, uint64_t gpa, enum memory_intent intent)
+{
+    if ((gpa >= GUEST_RAM_VGA_HOLE && gpa < GUEST_RAM_WRAP) || (gpa >= ram->below_4g && gpa < GUEST_RAM_ABOVE_4G))
+        return page_in_window(ram, gpa, intent);
     return guest_memory_range(&ram->memory, gpa, 1);
 }

@@ -23,8 +23,7 @@
 
 #define DRIVES_PER_CHANNEL 2u
 
-static bool __attribute__((format(printf, 2, 3)))
-report(char error[MACHINE_ERROR_SIZE], const char *format, ...)
+static bool __attribute__((format(printf, 2, 3))) report(char error[MACHINE_ERROR_SIZE], const char *format, ...)
 {
     va_list arguments;
 
@@ -49,14 +48,15 @@ static void shadow_changed(void *context, const struct host_bridge_segment *segm
     struct machine *machine = context;
 
     if (guest_ram_set_shadow(&machine->ram, segment))
-        machine->shadow_errors++;
+        machine->memory_errors++;
 }
 
-/* As in every processor of today, address line 20 is always there. */
 static void a20_changed(void *context, bool enabled)
 {
-    (void)context;
-    (void)enabled;
+    struct machine *machine = context;
+
+    if (guest_ram_set_a20(&machine->ram, enabled))
+        machine->memory_errors++;
 }
 
 static void interrupt_requested(void *context, bool level)
@@ -138,8 +138,7 @@ static bool open_kernel(struct machine *machine, char error[MACHINE_ERROR_SIZE])
     return machine->initrd >= 0;
 }
 
-static bool create_partition(struct machine *machine, struct hypervisor *hypervisor,
-                             char error[MACHINE_ERROR_SIZE])
+static bool create_partition(struct machine *machine, struct hypervisor *hypervisor, char error[MACHINE_ERROR_SIZE])
 {
     const char *step;
     int result = partition_create(&machine->partition, hypervisor, &step);
@@ -257,8 +256,7 @@ static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE]
     struct timespec now;
     int result;
 
-    result =
-        host_timer_initialize(&machine->host_timer, &machine->timers, &machine->device_lock, machine->loop);
+    result = host_timer_initialize(&machine->host_timer, &machine->timers, &machine->device_lock, machine->loop);
     if (result)
         return report(error, "cannot make a timer: %s", strerror(result));
     clock_gettime(CLOCK_REALTIME, &now);
@@ -289,16 +287,15 @@ static bool open_disk(struct machine *machine, const struct configuration_disk *
     char serial[IDE_SERIAL_LENGTH + 1];
 
     if (configuration->file.descriptor >= 0)
-        disk->disk = disk_open_descriptor(configuration->file.descriptor,
-                                          configuration_file_name(&configuration->file), flags, &disk_error);
+        disk->disk = disk_open_descriptor(configuration->file.descriptor, configuration_file_name(&configuration->file),
+                                          flags, &disk_error);
     else
         disk->disk = disk_open(configuration->file.path, flags, &disk_error);
     if (!disk->disk)
         return report(error, "%.*s", MACHINE_ERROR_SIZE - 1, disk_error.text);
     machine->disk_count++;
     snprintf(serial, sizeof serial, "LOAM%04u", index);
-    if (!ide_attach(&machine->ide, index / DRIVES_PER_CHANNEL, index % DRIVES_PER_CHANNEL, disk->disk,
-                    serial))
+    if (!ide_attach(&machine->ide, index / DRIVES_PER_CHANNEL, index % DRIVES_PER_CHANNEL, disk->disk, serial))
         return report(error, "%s: the IDE controller has no place for it",
                       configuration_file_name(&configuration->file));
     return true;
@@ -314,8 +311,7 @@ static bool create_disks(struct machine *machine, char error[MACHINE_ERROR_SIZE]
         .machine = machine,
     };
 
-    if (!ide_initialize(&machine->ide, &machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION,
-                        &configuration))
+    if (!ide_initialize(&machine->ide, &machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &configuration))
         return report(error, "the PCI bus has no place for the IDE controller");
     for (unsigned i = 0; i < machine->configuration->disk_count; i++)
         if (!open_disk(machine, &machine->configuration->disks[i], error))
@@ -328,8 +324,7 @@ static bool create_nic(struct machine *machine, unsigned index, char error[MACHI
     const struct configuration_nic *nic = &machine->configuration->nics[index];
     struct dec21140 *card = calloc(1, sizeof *card);
     struct network_port *port = card ? network_add_port(&machine->network, nic, card) : NULL;
-    struct dec21140_configuration configuration = {.memory = &machine->ram.memory,
-                                                   .timers = &machine->timers};
+    struct dec21140_configuration configuration = {.memory = &machine->ram.memory, .timers = &machine->timers};
 
     machine->cards[index] = card;
     if (!port)
@@ -369,9 +364,9 @@ struct machine *machine_create(const struct configuration *configuration, struct
     machine->loop = loop;
     machine->kernel = machine->initrd = -1;
     pthread_mutex_init(&machine->device_lock, NULL);
-    if (open_kernel(machine, error) && create_partition(machine, hypervisor, error) &&
-        create_console(machine, error) && create_board(machine, error) && create_disks(machine, error) &&
-        create_nics(machine, error) && create_vps(machine, error))
+    if (open_kernel(machine, error) && create_partition(machine, hypervisor, error) && create_console(machine, error) &&
+        create_board(machine, error) && create_disks(machine, error) && create_nics(machine, error) &&
+        create_vps(machine, error))
         return machine;
     machine_destroy(machine, ignored);
     return NULL;
@@ -409,7 +404,7 @@ static bool set_chipset_up(struct machine *machine, char error[MACHINE_ERROR_SIZ
     pthread_mutex_unlock(&machine->device_lock);
     if (!ok)
         return report(error, "the PCI windows have no room for the devices' registers");
-    return !machine->shadow_errors || report(error, "cannot map shadow RAM: the hypervisor refused");
+    return !machine->memory_errors || report(error, "cannot map shadow RAM: the hypervisor refused");
 }
 
 static bool load_kernel(struct machine *machine, struct linux_entry *entry, char error[MACHINE_ERROR_SIZE])
@@ -455,8 +450,7 @@ bool machine_load_guest(struct machine *machine, char error[MACHINE_ERROR_SIZE])
         if (result)
             return report_result(error, "set a VP up", result);
     }
-    status =
-        partition_set_registers(&machine->partition, 0, registers, linux_entry_registers(&entry, registers));
+    status = partition_set_registers(&machine->partition, 0, registers, linux_entry_registers(&entry, registers));
     return status == HV_STATUS_SUCCESS || report_result(error, "set the boot VP's registers", (int)status);
 }
 

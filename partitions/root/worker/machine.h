@@ -72,7 +72,7 @@ struct machine {
     struct dec21140 *cards[CONFIGURATION_NICS];
     int kernel;             /* file descriptors */
     int initrd;             /* -1: none */
-    uint64_t shadow_errors; /* changes of shadow RAM that the hypervisor refused */
+    uint64_t memory_errors; /* changes of what is mapped that the hypervisor refused */
 };
 
 /*
