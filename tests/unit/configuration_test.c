@@ -13,15 +13,15 @@
 static void test_everything(void **state)
 {
     char error[CONFIGURATION_ERROR_SIZE];
-    struct configuration *configuration = configuration_parse(
-        "{\"version\":1, \"name\":\"web1\", \"memory\":268435456, \"processors\":1,"
-        " \"kernel\":{\"path\":\"/boot/vmlinuz\", \"fd\":7}, \"initrd\":{\"path\":\"initrd\"},"
-        " \"command_line\":\"quiet\", \"reboot\":false,"
-        " \"disks\":[{\"path\":\"a.vhd\"}, {\"fd\":9, \"format\":\"raw\", \"read_only\":true}],"
-        " \"nics\":[{\"mac\":\"00-15-5D-0a-0B-0c\", \"switch\":{\"path\":\"/run/s\"}}, "
-        "{\"mac\":\"02:00:00:00:00:01\"}],"
-        " \"control\":{\"fd\":3}, \"log\":{\"path\":\"web1.log\"}}",
-        "test", error);
+    struct configuration *configuration =
+        configuration_parse("{\"version\":1, \"name\":\"web1\", \"memory\":268435456, \"processors\":1,"
+                            " \"kernel\":{\"path\":\"/boot/vmlinuz\", \"fd\":7}, \"initrd\":{\"path\":\"initrd\"},"
+                            " \"command_line\":\"quiet\", \"reboot\":false,"
+                            " \"disks\":[{\"path\":\"a.vhd\"}, {\"fd\":9, \"format\":\"raw\", \"read_only\":true}],"
+                            " \"nics\":[{\"mac\":\"00-15-5D-0a-0B-0c\", \"switch\":{\"path\":\"/run/s\"}}, "
+                            "{\"mac\":\"02:00:00:00:00:01\"}],"
+                            " \"control\":{\"fd\":3}, \"log\":{\"path\":\"web1.log\"}}",
+                            "test", error);
 
     (void)state;
     assert_non_null(configuration);
@@ -51,11 +51,47 @@ static void test_everything(void **state)
     configuration_free(configuration);
 }
 
-static void test_defaults(void **state)
+/* What a machine that starts by its firmware has besides. */
+static void test_firmware_machine(void **state)
 {
     char error[CONFIGURATION_ERROR_SIZE];
     struct configuration *configuration = configuration_parse(
-        "{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":0}}", "test", error);
+        "{\"version\":1, \"name\":\"pc\", \"memory\":4194304, \"uuid\":\"00112233-4455-6677-8899-aAbBcCdDeEfF\","
+        " \"firmware\":{\"path\":\"/b\"}, \"graphics_firmware\":{\"fd\":4}, \"boot\":[\"floppy\",\"network\"],"
+        " \"boot_menu\":true, \"disks\":[{\"path\":\"a.vhd\"}],"
+        " \"dvds\":[{}, {\"path\":\"x.iso\"}], \"floppies\":[{\"path\":\"a.vfd\", \"read_only\":true}],"
+        " \"serial\":[{\"kind\":\"none\"}, {\"kind\":\"pipe\", \"fd\":5}], \"debug_exit\":244}",
+        "test", error);
+
+    (void)state;
+    assert_non_null(configuration);
+    assert_false(configuration_file_given(&configuration->kernel));
+    assert_memory_equal(configuration->uuid, "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xAA\xBB\xCC\xDD\xEE\xFF", 16);
+    assert_string_equal(configuration->firmware.path, "/b");
+    assert_int_equal(configuration->graphics_firmware.descriptor, 4);
+    assert_null(configuration->graphics_firmware.path);
+    assert_int_equal(configuration->boot_count, 2);
+    assert_int_equal(configuration->boot[0], CONFIGURATION_BOOT_FLOPPY);
+    assert_int_equal(configuration->boot[1], CONFIGURATION_BOOT_NETWORK);
+    assert_true(configuration->boot_menu);
+    assert_true(configuration->graphics);
+    assert_int_equal(configuration->dvd_count, 2);
+    assert_false(configuration_file_given(&configuration->dvds[0].file));
+    assert_string_equal(configuration->dvds[1].file.path, "x.iso");
+    assert_int_equal(configuration->floppy_count, 1);
+    assert_true(configuration->floppies[0].read_only);
+    assert_int_equal(configuration->serial[0].kind, CONFIGURATION_SERIAL_NONE);
+    assert_int_equal(configuration->serial[1].kind, CONFIGURATION_SERIAL_PIPE);
+    assert_int_equal(configuration->serial[1].file.descriptor, 5);
+    assert_int_equal(configuration->debug_exit, 244);
+    configuration_free(configuration);
+}
+
+static void test_defaults(void **state)
+{
+    char error[CONFIGURATION_ERROR_SIZE];
+    struct configuration *configuration =
+        configuration_parse("{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":0}}", "test", error);
 
     (void)state;
     assert_non_null(configuration);
@@ -67,6 +103,13 @@ static void test_defaults(void **state)
     assert_false(configuration_file_given(&configuration->log));
     assert_false(configuration_file_given(&configuration->previous_log));
     assert_string_equal(configuration_file_name(&configuration->kernel), "descriptor 0");
+    assert_false(configuration->graphics); /* not for a kernel that is started directly */
+    assert_string_equal(configuration->firmware.path, "/usr/share/seabios/bios-256k.bin");
+    assert_int_equal(configuration->boot_count, CONFIGURATION_BOOT_DEVICES);
+    assert_int_equal(configuration->boot[0], CONFIGURATION_BOOT_DVD);
+    assert_int_equal(configuration->serial[0].kind, CONFIGURATION_SERIAL_CONSOLE);
+    assert_int_equal(configuration->serial[1].kind, CONFIGURATION_SERIAL_NONE);
+    assert_int_equal(configuration->dvd_count + configuration->floppy_count + configuration->debug_exit, 0);
     configuration_free(configuration);
 }
 
@@ -84,7 +127,8 @@ static void test_mistakes(void **state)
         {"{\"version\":1,}",                                                                 "test: line 1, column 14: string or '}' expected near '}'"     },
         {"{}",                                                                               "test: \"version\" is missing"                                 },
         {"{\"version\":2}",                                                                  "test: version: must be 1 to 1, not 2"                         },
-        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304}",                                "test: \"kernel\" is missing"                                  },
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"initrd\":{\"fd\":0}}",
+         "test: \"initrd\" needs \"kernel\""                                                                                                                },
         {"{\"version\":1,\"name\":\"\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
          "test: name: must have 1 to 63 characters, not 0"                                                                                                  },
         {"{\"version\":1,\"name\":\"a\\nb\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
@@ -99,8 +143,7 @@ static void test_mistakes(void **state)
          "test: memory: must be a whole number, not a string"                                                                                               },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":\"vmlinuz\"}",
          "test: kernel: must be an object, not a string"                                                                                                    },
-        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{}}",
-         "test: kernel: needs \"path\" or \"fd\""                                                                                                           },
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{}}",                  "test: kernel: needs \"path\" or \"fd\""                       },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":-1}}",
          "test: kernel.fd: must be 0 to 65535, not -1"                                                                                                      },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"path\":\"\"}}",
@@ -111,12 +154,27 @@ static void test_mistakes(void **state)
         {WITH("\"disks\":{}"),                                                               "test: disks: must be a list, not an object"                   },
         {WITH("\"disks\":[{\"fd\":1},{\"fd\":1},{\"fd\":1},{\"fd\":1},{\"fd\":1}]"),
          "test: disks: must have at most 4 entries, not 5"                                                                                                  },
-        {WITH("\"disks\":[{\"path\":\"x\"},{\"format\":\"vhd\"}]"),
-         "test: disks[1]: needs \"path\" or \"fd\""                                                                                                         },
+        {WITH("\"disks\":[{\"path\":\"x\"},{\"format\":\"vhd\"}]"),                          "test: disks[1]: needs \"path\" or \"fd\""                     },
         {WITH("\"disks\":[{\"path\":\"x\",\"format\":\"qcow2\"}]"),
-         "test: disks[0].format: must be \"vhd\" or \"raw\""                                                                                                },
+         "test: disks[0].format: must be one of \"vhd\", \"raw\""                                                                                           },
         {WITH("\"disks\":[{\"path\":\"x\",\"read_only\":1}]"),
          "test: disks[0].read_only: must be true or false, not a number"                                                                                    },
+        {WITH("\"uuid\":\"00112233-4455-6677-8899-aabbccddeef\""),
+         "test: uuid: must be like \"00000000-0000-0000-0000-000000000000\""                                                                                },
+        {WITH("\"boot\":[\"disk\",\"usb\"]"),
+         "test: boot[1]: must be one of \"floppy\", \"dvd\", \"disk\", \"network\""                                                                         },
+        {WITH("\"boot\":[\"disk\",\"disk\"]"),                                               "test: boot: names something twice"                            },
+        {WITH("\"disks\":[{\"fd\":1},{\"fd\":1},{\"fd\":1}],\"dvds\":[{},{}]"),
+         "test: 3 disks leave no place for 2 DVD drives on the IDE controller's two channels"                                                               },
+        {WITH("\"dvds\":[{},{},{}]"),                                                        "test: dvds: must have at most 2 entries, not 3"               },
+        {WITH("\"floppies\":[{\"fd\":-2}]"),                                                 "test: floppies[0].fd: must be 0 to 65535, not -2"             },
+        {WITH("\"serial\":[{\"kind\":\"pty\"}]"),
+         "test: serial[0].kind: must be one of \"none\", \"console\", \"file\", \"pipe\", \"socket\""                                                       },
+        {WITH("\"serial\":[{\"kind\":\"file\"}]"),                                           "test: serial[0]: needs \"path\" or \"fd\""                    },
+        {WITH("\"serial\":[{\"kind\":\"console\",\"fd\":1}]"),                               "test: serial[0]: takes neither \"path\" nor \"fd\""           },
+        {WITH("\"serial\":[{\"kind\":\"console\"},{\"kind\":\"console\"}]"),
+         "test: serial: only one port can be the console"                                                                                                   },
+        {WITH("\"debug_exit\":0"),                                                           "test: debug_exit: must be 1 to 65535, not 0"                  },
         {WITH("\"nics\":[{}]"),                                                              "test: nics[0]: \"mac\" is missing"                            },
         {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02\"}]"),
          "test: nics[0].mac: \"00-15-5D-01-02\" is not a MAC address such as 00-15-5D-01-02-03"                                                             },
@@ -172,10 +230,8 @@ static void test_read_from_a_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_read_from_a_pipe),
+        cmocka_unit_test(test_everything), cmocka_unit_test(test_firmware_machine), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_read_from_a_pipe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,142 +4,34 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "partitions/root/worker/configuration_reader.h"
 #include "partitions/root/worker/guest_ram.h"
 
-/* Where in the document the reader is, for messages: "disks[1].path". */
-struct reader {
-    const char *name;
-    char *error;
-    char place[128];
-};
-
-static bool __attribute__((format(printf, 2, 3))) complain(struct reader *reader, const char *format, ...)
-{
-    int length = snprintf(reader->error, CONFIGURATION_ERROR_SIZE, "%.200s: %s%s", reader->name,
-                          reader->place, reader->place[0] ? ": " : "");
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(reader->error + length, CONFIGURATION_ERROR_SIZE - (size_t)length, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
-static const char *type_name(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
-        return "a list";
-    case JSON_STRING:
-        return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "a number";
-    case JSON_NULL:
-        return "null";
-    default:
-        return "true or false";
-    }
-}
-
-/* A key of an object, how its value is read, and where to. */
-struct key {
-    const char *name;
-    bool (*read)(struct reader *reader, const json_t *value, void *target);
-    void *target;
-    bool required;
-};
-
-static bool read_keys(struct reader *reader, const json_t *object, const struct key *keys, size_t count);
-
-static bool read_object(struct reader *reader, const json_t *object, const struct key *keys, size_t count)
-{
-    if (!json_is_object(object))
-        return complain(reader, "must be an object, not %s", type_name(object));
-    return read_keys(reader, object, keys, count);
-}
-
-/* Reads one value with its key added to the place. */
-static bool read_value(struct reader *reader, const struct key *key, const json_t *value)
-{
-    size_t length = strlen(reader->place);
-
-    snprintf(reader->place + length, sizeof reader->place - length, "%s%s", length ? "." : "", key->name);
-    if (!key->read(reader, value, key->target))
-        return false;
-    reader->place[length] = 0;
-    return true;
-}
-
-static bool read_keys(struct reader *reader, const json_t *object, const struct key *keys, size_t count)
-{
-    size_t found = 0;
-    const char *name;
-    json_t *value;
-
-    for (size_t i = 0; i < count; i++) {
-        const json_t *present = json_object_get(object, keys[i].name);
-
-        if (!present && keys[i].required)
-            return complain(reader, "\"%s\" is missing", keys[i].name);
-        if (!present)
-            continue;
-        found++;
-        if (!read_value(reader, &keys[i], present))
-            return false;
-    }
-    if (found == json_object_size(object))
-        return true;
-    json_object_foreach((json_t *)object, name, value)
-    {
-        size_t i = 0;
-
-        while (i < count && strcmp(name, keys[i].name))
-            i++;
-        if (i == count)
-            return complain(reader, "unknown key \"%.64s\"", name);
-    }
-    return true;
-}
-
-static bool read_integer(struct reader *reader, const json_t *value, uint64_t minimum, uint64_t maximum,
-                         uint64_t *target)
-{
-    if (!json_is_integer(value))
-        return complain(reader, "must be a whole number, not %s", type_name(value));
-    if (json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) < minimum ||
-        (uint64_t)json_integer_value(value) > maximum)
-        return complain(reader, "must be %llu to %llu, not %lld", (unsigned long long)minimum,
-                        (unsigned long long)maximum, (long long)json_integer_value(value));
-    *target = (uint64_t)json_integer_value(value);
-    return true;
-}
+#define DEFAULT_FIRMWARE          "/usr/share/seabios/bios-256k.bin"
+#define DEFAULT_GRAPHICS_FIRMWARE "/usr/share/seabios/vgabios-stdvga.bin"
+#define DEFAULT_NETWORK_FIRMWARE  "/usr/lib/ipxe/ipxe.lkrn"
 
 static bool read_version(struct reader *reader, const json_t *value, void *target)
 {
     uint64_t version;
 
     (void)target;
-    return read_integer(reader, value, CONFIGURATION_VERSION, CONFIGURATION_VERSION, &version);
+    return reader_integer(reader, value, CONFIGURATION_VERSION, CONFIGURATION_VERSION, &version);
 }
 
 static bool read_memory(struct reader *reader, const json_t *value, void *target)
 {
     uint64_t *memory = target;
 
-    if (!read_integer(reader, value, GUEST_RAM_MINIMUM, GUEST_RAM_MAXIMUM, memory))
+    if (!reader_integer(reader, value, GUEST_RAM_MINIMUM, GUEST_RAM_MAXIMUM, memory))
         return false;
     if (*memory % GUEST_RAM_UNIT)
-        return complain(reader, "must be a multiple of 1 MiB (1048576), not %llu",
-                        (unsigned long long)*memory);
+        return reader_complain(reader, "must be a multiple of 1 MiB (1048576), not %llu", (unsigned long long)*memory);
     return true;
 }
 
@@ -147,7 +39,7 @@ static bool read_processors(struct reader *reader, const json_t *value, void *ta
 {
     uint64_t processors;
 
-    if (!read_integer(reader, value, 1, CONFIGURATION_PROCESSORS, &processors))
+    if (!reader_integer(reader, value, 1, CONFIGURATION_PROCESSORS, &processors))
         return false;
     *(unsigned *)target = (unsigned)processors;
     return true;
@@ -157,35 +49,46 @@ static bool read_descriptor(struct reader *reader, const json_t *value, void *ta
 {
     uint64_t descriptor;
 
-    if (!read_integer(reader, value, 0, 65535, &descriptor))
+    if (!reader_integer(reader, value, 0, 65535, &descriptor))
         return false;
     *(int *)target = (int)descriptor;
     return true;
 }
 
-static bool read_boolean(struct reader *reader, const json_t *value, void *target)
+static bool read_path(struct reader *reader, const json_t *value, void *target)
 {
-    if (!json_is_boolean(value))
-        return complain(reader, "must be true or false, not %s", type_name(value));
-    *(bool *)target = json_is_true(value);
+    if (!reader_string(reader, value, target))
+        return false;
+    return **(char **)target || reader_complain(reader, "must not be empty");
+}
+
+static bool read_port(struct reader *reader, const json_t *value, void *target)
+{
+    uint64_t port;
+
+    if (!reader_integer(reader, value, 1, UINT16_MAX, &port))
+        return false;
+    *(uint16_t *)target = (uint16_t)port;
     return true;
 }
 
-static bool read_string(struct reader *reader, const json_t *value, void *target)
+static bool read_uuid(struct reader *reader, const json_t *value, void *target)
 {
-    char **string = target;
+    static const char form[] = "00000000-0000-0000-0000-000000000000";
+    const char *text = json_string_value(value);
+    uint8_t *uuid = target;
+    bool sound = text && strlen(text) == sizeof form - 1;
 
-    if (!json_is_string(value))
-        return complain(reader, "must be a string, not %s", type_name(value));
-    *string = strdup(json_string_value(value));
-    return *string || complain(reader, "no memory");
-}
-
-static bool read_path(struct reader *reader, const json_t *value, void *target)
-{
-    if (!read_string(reader, value, target))
-        return false;
-    return **(char **)target || complain(reader, "must not be empty");
+    for (size_t i = 0; sound && i < sizeof form - 1; i++)
+        sound = form[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i]);
+    if (!sound)
+        return reader_complain(reader, "must be like \"%s\"", form);
+    for (unsigned i = 0; i < 16; i++) {
+        text += *text == '-';
+        uuid[i] = (uint8_t)strtoul((const char[]){text[0], text[1], 0}, NULL, 16);
+        text += 2;
+    }
+    return true;
 }
 
 static bool read_name(struct reader *reader, const json_t *value, void *target)
@@ -194,13 +97,13 @@ static bool read_name(struct reader *reader, const json_t *value, void *target)
     size_t length;
 
     if (!name)
-        return complain(reader, "must be a string, not %s", type_name(value));
+        return reader_complain(reader, "must be a string, not %s", reader_type_name(value));
     length = strlen(name);
     if (length == 0 || length >= CONFIGURATION_NAME_SIZE)
-        return complain(reader, "must have 1 to %d characters, not %zu", CONFIGURATION_NAME_SIZE - 1, length);
+        return reader_complain(reader, "must have 1 to %d characters, not %zu", CONFIGURATION_NAME_SIZE - 1, length);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)name[i] < ' ' || name[i] == 0x7F)
-            return complain(reader, "must not have control characters");
+            return reader_complain(reader, "must not have control characters");
     memcpy(target, name, length + 1);
     return true;
 }
@@ -213,23 +116,16 @@ static bool read_file(struct reader *reader, const json_t *value, void *target)
         {"fd",   read_descriptor, &file->descriptor, false},
     };
 
-    if (!read_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
         return false;
-    return configuration_file_given(file) || complain(reader, "needs \"path\" or \"fd\"");
+    return configuration_file_given(file) || reader_complain(reader, "needs \"path\" or \"fd\"");
 }
 
 static bool read_format(struct reader *reader, const json_t *value, void *target)
 {
-    enum configuration_disk_format *format = target;
-    const char *name = json_string_value(value);
+    static const char *const names[] = {[CONFIGURATION_DISK_VHD] = "vhd", [CONFIGURATION_DISK_RAW] = "raw"};
 
-    if (name && !strcmp(name, "vhd"))
-        *format = CONFIGURATION_DISK_VHD;
-    else if (name && !strcmp(name, "raw"))
-        *format = CONFIGURATION_DISK_RAW;
-    else
-        return complain(reader, "must be \"vhd\" or \"raw\"");
-    return true;
+    return reader_choice(reader, value, names, 2, target);
 }
 
 static bool read_disk(struct reader *reader, const json_t *value, void *target)
@@ -239,13 +135,68 @@ static bool read_disk(struct reader *reader, const json_t *value, void *target)
         {"path",      read_path,       &disk->file.path,       false},
         {"fd",        read_descriptor, &disk->file.descriptor, false},
         {"format",    read_format,     &disk->format,          false},
-        {"read_only", read_boolean,    &disk->read_only,       false},
+        {"read_only", reader_boolean,  &disk->read_only,       false},
     };
 
     disk->file.descriptor = -1;
-    if (!read_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
         return false;
-    return configuration_file_given(&disk->file) || complain(reader, "needs \"path\" or \"fd\"");
+    return configuration_file_given(&disk->file) || reader_complain(reader, "needs \"path\" or \"fd\"");
+}
+
+static bool read_drive(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration_drive *drive = target;
+    const struct key keys[] = {
+        {"path",      read_path,       &drive->file.path,       false},
+        {"fd",        read_descriptor, &drive->file.descriptor, false},
+        {"read_only", reader_boolean,  &drive->read_only,       false},
+    };
+
+    drive->file.descriptor = -1;
+    return reader_object(reader, value, keys, sizeof keys / sizeof keys[0]);
+}
+
+static bool read_serial_kind(struct reader *reader, const json_t *value, void *target)
+{
+    static const char *const names[] = {
+        [CONFIGURATION_SERIAL_NONE] = "none",     [CONFIGURATION_SERIAL_CONSOLE] = "console",
+        [CONFIGURATION_SERIAL_FILE] = "file",     [CONFIGURATION_SERIAL_PIPE] = "pipe",
+        [CONFIGURATION_SERIAL_SOCKET] = "socket",
+    };
+
+    return reader_choice(reader, value, names, sizeof names / sizeof names[0], target);
+}
+
+static bool read_serial_port(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration_serial *serial = target;
+    const struct key keys[] = {
+        {"kind", read_serial_kind, &serial->kind,            true },
+        {"path", read_path,        &serial->file.path,       false},
+        {"fd",   read_descriptor,  &serial->file.descriptor, false},
+    };
+    bool needs_file;
+
+    serial->file.descriptor = -1;
+    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+        return false;
+    needs_file = serial->kind >= CONFIGURATION_SERIAL_FILE;
+    if (needs_file != configuration_file_given(&serial->file))
+        return reader_complain(reader, needs_file ? "needs \"path\" or \"fd\"" : "takes neither \"path\" nor \"fd\"");
+    return true;
+}
+
+static bool read_boot_device(struct reader *reader, const json_t *value, void *target)
+{
+    static const char *const names[] = {
+        [CONFIGURATION_BOOT_FLOPPY] = "floppy",
+        [CONFIGURATION_BOOT_DVD] = "dvd",
+        [CONFIGURATION_BOOT_DISK] = "disk",
+        [CONFIGURATION_BOOT_NETWORK] = "network",
+    };
+
+    return reader_choice(reader, value, names, sizeof names / sizeof names[0], target);
 }
 
 static bool parse_mac(const char *text, uint8_t mac[6])
@@ -267,11 +218,11 @@ static bool read_mac(struct reader *reader, const json_t *value, void *target)
     uint8_t *mac = target;
 
     if (!text)
-        return complain(reader, "must be a string, not %s", type_name(value));
+        return reader_complain(reader, "must be a string, not %s", reader_type_name(value));
     if (!parse_mac(text, mac))
-        return complain(reader, "\"%.40s\" is not a MAC address such as 00-15-5D-01-02-03", text);
+        return reader_complain(reader, "\"%.40s\" is not a MAC address such as 00-15-5D-01-02-03", text);
     if (mac[0] & 1)
-        return complain(reader, "\"%.40s\" is a group address; a network adapter needs one of its own", text);
+        return reader_complain(reader, "\"%.40s\" is a group address; a network adapter needs one of its own", text);
     return true;
 }
 
@@ -284,65 +235,127 @@ static bool read_nic(struct reader *reader, const json_t *value, void *target)
     };
 
     nic->network.descriptor = -1;
-    return read_object(reader, value, keys, sizeof keys / sizeof keys[0]);
-}
-
-/* A list of at most `maximum` elements of `size` bytes at `elements`. */
-static bool read_list(struct reader *reader, const json_t *list, void *elements, size_t size,
-                      unsigned maximum, bool (*read)(struct reader *, const json_t *, void *),
-                      unsigned *count)
-{
-    size_t length = strlen(reader->place);
-
-    if (!json_is_array(list))
-        return complain(reader, "must be a list, not %s", type_name(list));
-    if (json_array_size(list) > maximum)
-        return complain(reader, "must have at most %u entries, not %zu", maximum, json_array_size(list));
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        snprintf(reader->place + length, sizeof reader->place - length, "[%zu]", i);
-        *count = (unsigned)i + 1;
-        if (!read(reader, json_array_get(list, i), (char *)elements + i * size))
-            return false;
-    }
-    reader->place[length] = 0;
-    return true;
+    return reader_object(reader, value, keys, sizeof keys / sizeof keys[0]);
 }
 
 static bool read_disks(struct reader *reader, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
-    return read_list(reader, value, configuration->disks, sizeof configuration->disks[0], CONFIGURATION_DISKS,
-                     read_disk, &configuration->disk_count);
+    return reader_list(reader, value, configuration->disks, sizeof configuration->disks[0], CONFIGURATION_DISKS,
+                       read_disk, &configuration->disk_count);
 }
 
 static bool read_nics(struct reader *reader, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
-    return read_list(reader, value, configuration->nics, sizeof configuration->nics[0], CONFIGURATION_NICS,
-                     read_nic, &configuration->nic_count);
+    return reader_list(reader, value, configuration->nics, sizeof configuration->nics[0], CONFIGURATION_NICS, read_nic,
+                       &configuration->nic_count);
+}
+
+static bool read_dvds(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration *configuration = target;
+
+    return reader_list(reader, value, configuration->dvds, sizeof configuration->dvds[0], CONFIGURATION_DVDS,
+                       read_drive, &configuration->dvd_count);
+}
+
+static bool read_floppies(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration *configuration = target;
+
+    return reader_list(reader, value, configuration->floppies, sizeof configuration->floppies[0],
+                       CONFIGURATION_FLOPPIES, read_drive, &configuration->floppy_count);
+}
+
+static bool read_serial(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration *configuration = target;
+    unsigned count = 0;
+
+    configuration->serial[0].kind = CONFIGURATION_SERIAL_NONE;
+    return reader_list(reader, value, configuration->serial, sizeof configuration->serial[0], CONFIGURATION_SERIAL,
+                       read_serial_port, &count);
+}
+
+static bool read_boot(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration *configuration = target;
+
+    configuration->boot_count = 0;
+    if (!reader_list(reader, value, configuration->boot, sizeof configuration->boot[0], CONFIGURATION_BOOT_DEVICES,
+                     read_boot_device, &configuration->boot_count))
+        return false;
+    for (unsigned i = 0; i < configuration->boot_count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (configuration->boot[i] == configuration->boot[j])
+                return reader_complain(reader, "names something twice");
+    return true;
 }
 
 static bool read_configuration(struct reader *reader, const json_t *root, struct configuration *configuration)
 {
     const struct key keys[] = {
-        {"version",      read_version,    NULL,                         true },
-        {"name",         read_name,       configuration->name,          true },
-        {"memory",       read_memory,     &configuration->memory,       true },
-        {"processors",   read_processors, &configuration->processors,   false},
-        {"kernel",       read_file,       &configuration->kernel,       true },
-        {"initrd",       read_file,       &configuration->initrd,       false},
-        {"command_line", read_string,     &configuration->command_line, false},
-        {"disks",        read_disks,      configuration,                false},
-        {"nics",         read_nics,       configuration,                false},
-        {"control",      read_file,       &configuration->control,      false},
-        {"log",          read_file,       &configuration->log,          false},
-        {"previous_log", read_file,       &configuration->previous_log, false},
-        {"reboot",       read_boolean,    &configuration->reboot,       false},
+        {"version",           read_version,    NULL,                              true },
+        {"name",              read_name,       configuration->name,               true },
+        {"memory",            read_memory,     &configuration->memory,            true },
+        {"processors",        read_processors, &configuration->processors,        false},
+        {"uuid",              read_uuid,       configuration->uuid,               false},
+        {"kernel",            read_file,       &configuration->kernel,            false},
+        {"initrd",            read_file,       &configuration->initrd,            false},
+        {"command_line",      reader_string,   &configuration->command_line,      false},
+        {"firmware",          read_file,       &configuration->firmware,          false},
+        {"graphics_firmware", read_file,       &configuration->graphics_firmware, false},
+        {"network_firmware",  read_file,       &configuration->network_firmware,  false},
+        {"boot",              read_boot,       configuration,                     false},
+        {"boot_menu",         reader_boolean,  &configuration->boot_menu,         false},
+        {"graphics",          reader_boolean,  &configuration->graphics,          false},
+        {"disks",             read_disks,      configuration,                     false},
+        {"dvds",              read_dvds,       configuration,                     false},
+        {"floppies",          read_floppies,   configuration,                     false},
+        {"nics",              read_nics,       configuration,                     false},
+        {"serial",            read_serial,     configuration,                     false},
+        {"debug_exit",        read_port,       &configuration->debug_exit,        false},
+        {"control",           read_file,       &configuration->control,           false},
+        {"log",               read_file,       &configuration->log,               false},
+        {"previous_log",      read_file,       &configuration->previous_log,      false},
+        {"reboot",            reader_boolean,  &configuration->reboot,            false},
     };
 
-    return read_object(reader, root, keys, sizeof keys / sizeof keys[0]);
+    configuration->graphics = !json_object_get(root, "kernel");
+    return reader_object(reader, root, keys, sizeof keys / sizeof keys[0]);
+}
+
+static bool set_default(struct reader *reader, char **string, const char *value)
+{
+    *string = strdup(value);
+    return *string || reader_complain(reader, "no memory");
+}
+
+static bool set_default_file(struct reader *reader, struct configuration_file *file, const char *path)
+{
+    return configuration_file_given(file) || set_default(reader, &file->path, path);
+}
+
+/* There is one place on the IDE channels for each drive; DVD drives begin at 1:0. */
+static bool drives_fit(struct reader *reader, const struct configuration *configuration)
+{
+    unsigned taken = configuration->disk_count;
+
+    if (configuration->dvd_count && taken < CONFIGURATION_DISKS / 2)
+        taken = CONFIGURATION_DISKS / 2;
+    return taken + configuration->dvd_count <= CONFIGURATION_DISKS ||
+           reader_complain(reader, "%u disks leave no place for %u DVD drives on the IDE controller's two channels",
+                           configuration->disk_count, configuration->dvd_count);
+}
+
+static bool serial_is_sound(struct reader *reader, const struct configuration *configuration)
+{
+    return configuration->serial[0].kind != CONFIGURATION_SERIAL_CONSOLE ||
+           configuration->serial[1].kind != CONFIGURATION_SERIAL_CONSOLE ||
+           reader_complain(reader, "serial: only one port can be the console");
 }
 
 /* What follows from other values. */
@@ -350,42 +363,67 @@ static bool complete(struct reader *reader, struct configuration *configuration)
 {
     struct configuration_file *previous = &configuration->previous_log;
 
-    if (!configuration->command_line)
-        configuration->command_line = strdup("");
-    if (!configuration->command_line)
-        return complain(reader, "no memory");
+    if (!configuration->command_line && !set_default(reader, &configuration->command_line, ""))
+        return false;
+    if (!set_default_file(reader, &configuration->firmware, DEFAULT_FIRMWARE) ||
+        !set_default_file(reader, &configuration->graphics_firmware, DEFAULT_GRAPHICS_FIRMWARE) ||
+        !set_default_file(reader, &configuration->network_firmware, DEFAULT_NETWORK_FIRMWARE) ||
+        !drives_fit(reader, configuration) || !serial_is_sound(reader, configuration))
+        return false;
+    if (configuration_file_given(&configuration->initrd) && !configuration_file_given(&configuration->kernel))
+        return reader_complain(reader, "\"initrd\" needs \"kernel\"");
     for (unsigned i = 0; i < configuration->nic_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (!memcmp(configuration->nics[i].mac, configuration->nics[j].mac, 6))
-                return complain(reader, "nics[%u] and nics[%u] have the same MAC address", j, i);
+                return reader_complain(reader, "nics[%u] and nics[%u] have the same MAC address", j, i);
     if (!configuration_file_given(previous) && configuration->log.path && configuration->log.descriptor < 0 &&
         asprintf(&previous->path, "%s.1", configuration->log.path) < 0) {
         previous->path = NULL;
-        return complain(reader, "no memory");
+        return reader_complain(reader, "no memory");
     }
     return true;
 }
 
-struct configuration *configuration_parse(const char *text, const char *name,
-                                          char error[CONFIGURATION_ERROR_SIZE])
+/* The files that there is one of each; NULL behind the last. */
+static struct configuration_file *single_file(struct configuration *configuration, unsigned index)
 {
+    struct configuration_file *const files[] = {
+        &configuration->kernel,
+        &configuration->initrd,
+        &configuration->firmware,
+        &configuration->graphics_firmware,
+        &configuration->network_firmware,
+        &configuration->control,
+        &configuration->log,
+        &configuration->previous_log,
+    };
+
+    return index < sizeof files / sizeof files[0] ? files[index] : NULL;
+}
+
+struct configuration *configuration_parse(const char *text, const char *name, char error[CONFIGURATION_ERROR_SIZE])
+{
+    static const enum configuration_boot default_boot[] = {CONFIGURATION_BOOT_DVD, CONFIGURATION_BOOT_DISK,
+                                                           CONFIGURATION_BOOT_NETWORK, CONFIGURATION_BOOT_FLOPPY};
     struct reader reader = {.name = name, .error = error};
     struct configuration *configuration = calloc(1, sizeof *configuration);
     json_error_t json_error;
     json_t *root;
 
     if (!configuration) {
-        complain(&reader, "no memory");
+        reader_complain(&reader, "no memory");
         return NULL;
     }
     configuration->processors = 1;
     configuration->reboot = true;
-    configuration->kernel.descriptor = configuration->initrd.descriptor = configuration->control.descriptor =
-        -1;
-    configuration->log.descriptor = configuration->previous_log.descriptor = -1;
+    memcpy(configuration->boot, default_boot, sizeof default_boot);
+    configuration->boot_count = sizeof default_boot / sizeof default_boot[0];
+    configuration->serial[0].kind = CONFIGURATION_SERIAL_CONSOLE;
+    for (unsigned i = 0; single_file(configuration, i); i++)
+        single_file(configuration, i)->descriptor = -1;
     root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (!root) {
-        complain(&reader, "line %d, column %d: %s", json_error.line, json_error.column, json_error.text);
+        reader_complain(&reader, "line %d, column %d: %s", json_error.line, json_error.column, json_error.text);
     } else if (read_configuration(&reader, root, configuration) && complete(&reader, configuration)) {
         json_decref(root);
         return configuration;
@@ -395,8 +433,7 @@ struct configuration *configuration_parse(const char *text, const char *name,
     return NULL;
 }
 
-struct configuration *configuration_read(int descriptor, const char *name,
-                                         char error[CONFIGURATION_ERROR_SIZE])
+struct configuration *configuration_read(int descriptor, const char *name, char error[CONFIGURATION_ERROR_SIZE])
 {
     struct reader reader = {.name = name, .error = error};
     char *text = malloc(CONFIGURATION_MAXIMUM_SIZE + 1);
@@ -412,13 +449,13 @@ struct configuration *configuration_read(int descriptor, const char *name,
             length += (size_t)count;
     }
     if (!text)
-        complain(&reader, "no memory");
+        reader_complain(&reader, "no memory");
     else if (count < 0)
-        complain(&reader, "cannot be read: %s", strerror(errno));
+        reader_complain(&reader, "cannot be read: %s", strerror(errno));
     else if (length > CONFIGURATION_MAXIMUM_SIZE)
-        complain(&reader, "is larger than %u bytes", CONFIGURATION_MAXIMUM_SIZE);
+        reader_complain(&reader, "is larger than %u bytes", CONFIGURATION_MAXIMUM_SIZE);
     else if (memchr(text, 0, length))
-        complain(&reader, "is not text");
+        reader_complain(&reader, "is not text");
     else {
         text[length] = 0;
         configuration = configuration_parse(text, name, error);
@@ -431,16 +468,19 @@ void configuration_free(struct configuration *configuration)
 {
     if (!configuration)
         return;
-    free(configuration->kernel.path);
-    free(configuration->initrd.path);
+    for (unsigned i = 0; single_file(configuration, i); i++)
+        free(single_file(configuration, i)->path);
     free(configuration->command_line);
     for (unsigned i = 0; i < configuration->disk_count; i++)
         free(configuration->disks[i].file.path);
     for (unsigned i = 0; i < configuration->nic_count; i++)
         free(configuration->nics[i].network.path);
-    free(configuration->control.path);
-    free(configuration->log.path);
-    free(configuration->previous_log.path);
+    for (unsigned i = 0; i < configuration->dvd_count; i++)
+        free(configuration->dvds[i].file.path);
+    for (unsigned i = 0; i < configuration->floppy_count; i++)
+        free(configuration->floppies[i].file.path);
+    for (unsigned i = 0; i < CONFIGURATION_SERIAL; i++)
+        free(configuration->serial[i].file.path);
     free(configuration);
 }
 

@@ -10,11 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONFIGURATION_VERSION 1
-#define CONFIGURATION_DISKS   4 /* two IDE channels with two drives */
-#define CONFIGURATION_NICS    8
-#define CONFIGURATION_PROCESSORS                                                                             \
-    1 /* that a virtual machine may have; VPs are threads, so this is all that limits it */
+#define CONFIGURATION_VERSION  1
+#define CONFIGURATION_DISKS    4 /* two IDE channels with two drives */
+#define CONFIGURATION_DVDS     2
+#define CONFIGURATION_FLOPPIES 2
+#define CONFIGURATION_SERIAL   2 /* COM1, COM2 */
+#define CONFIGURATION_NICS     8
+#define CONFIGURATION_PROCESSORS                                                                                       \
+    1 /* that a virtual machine may have; VPs are threads, so this is all that limits it                               \
+       */
 #define CONFIGURATION_NAME_SIZE    64
 #define CONFIGURATION_ERROR_SIZE   512
 #define CONFIGURATION_MAXIMUM_SIZE (1u << 20) /* bytes of JSON */
@@ -33,38 +37,74 @@ struct configuration_disk {
     bool read_only;
 };
 
+/* A drive; without a file it is empty. */
+struct configuration_drive {
+    struct configuration_file file;
+    bool read_only;
+};
+
+/* What the firmware starts a machine from. */
+enum configuration_boot {
+    CONFIGURATION_BOOT_FLOPPY,
+    CONFIGURATION_BOOT_DVD,
+    CONFIGURATION_BOOT_DISK,
+    CONFIGURATION_BOOT_NETWORK,
+    CONFIGURATION_BOOT_DEVICES
+};
+
+enum configuration_serial_kind {
+    CONFIGURATION_SERIAL_NONE,
+    CONFIGURATION_SERIAL_CONSOLE,
+    CONFIGURATION_SERIAL_FILE,
+    CONFIGURATION_SERIAL_PIPE,
+    CONFIGURATION_SERIAL_SOCKET
+};
+
+struct configuration_serial {
+    enum configuration_serial_kind kind;
+    struct configuration_file file;
+};
+
 struct configuration_nic {
     uint8_t mac[6];
-    struct configuration_file
-        network; /* socket of the switch, or a connected descriptor; neither: no cable */
+    struct configuration_file network; /* socket of the switch, or a connected descriptor; neither: no cable */
 };
 
 struct configuration {
     char name[CONFIGURATION_NAME_SIZE];
     uint64_t memory; /* bytes */
     unsigned processors;
-    struct configuration_file kernel;
+    uint8_t uuid[16];                 /* as text has it; all zero: none */
+    struct configuration_file kernel; /* neither: the machine starts by its firmware */
     struct configuration_file initrd; /* optional */
     char *command_line;
+    struct configuration_file firmware, graphics_firmware, network_firmware;
+    unsigned boot_count;
+    enum configuration_boot boot[CONFIGURATION_BOOT_DEVICES]; /* each at most once */
+    bool boot_menu;
+    bool graphics; /* there is a graphics adapter */
     unsigned disk_count;
     struct configuration_disk disks[CONFIGURATION_DISKS]; /* IDE 0:0, 0:1, 1:0, 1:1 */
+    unsigned dvd_count;
+    struct configuration_drive dvds[CONFIGURATION_DVDS]; /* behind the disks, from IDE 1:0 on */
+    unsigned floppy_count;
+    struct configuration_drive floppies[CONFIGURATION_FLOPPIES]; /* A, B */
+    struct configuration_serial serial[CONFIGURATION_SERIAL];
+    uint16_t debug_exit; /* port by which a guest ends the machine; 0: none */
     unsigned nic_count;
     struct configuration_nic nics[CONFIGURATION_NICS];
-    struct configuration_file control; /* listening socket; optional */
-    struct configuration_file log;     /* of the console; optional */
-    struct configuration_file
-        previous_log; /* takes the log when it is full; the log's path with ".1" by default */
-    bool reboot;      /* a reset by the guest starts it again; false: it turns the machine off */
+    struct configuration_file control;      /* listening socket; optional */
+    struct configuration_file log;          /* of the console; optional */
+    struct configuration_file previous_log; /* takes the log when it is full; the log's path with ".1" by default */
+    bool reboot;                            /* a reset by the guest starts it again; false: it turns the machine off */
 };
 
 /*
  * Reads a configuration from `text`, or from a file descriptor that can be read to its end. NULL: `error` is
  * one line that begins with `name` and says where and what.
  */
-struct configuration *configuration_parse(const char *text, const char *name,
-                                          char error[CONFIGURATION_ERROR_SIZE]);
-struct configuration *configuration_read(int descriptor, const char *name,
-                                         char error[CONFIGURATION_ERROR_SIZE]);
+struct configuration *configuration_parse(const char *text, const char *name, char error[CONFIGURATION_ERROR_SIZE]);
+struct configuration *configuration_read(int descriptor, const char *name, char error[CONFIGURATION_ERROR_SIZE]);
 void configuration_free(struct configuration *configuration);
 
 /* For messages: the path, or which descriptor it is. */

@@ -129,6 +129,8 @@ static bool open_kernel(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
     const struct configuration *configuration = machine->configuration;
 
+    if (!configuration_file_given(&configuration->kernel))
+        return report(error, "the configuration has no \"kernel\"");
     machine->kernel = open_file(&configuration->kernel, O_RDONLY, error);
     if (machine->kernel < 0)
         return false;
