@@ -122,8 +122,8 @@ static void test_required_intercepts(void **state)
     for (unsigned modern = 0; modern < 2; modern++) {
         start(modern);
         assert_int_equal(vmcb->intercept_exceptions, 1u << 1 | 1u << 6 | 1u << 17 | 1u << 18); /* #DB #UD #AC #MC */
-        /* INTR NMI INIT, RDPMC, CPUID, INVD, HLT, INVLPGA, IOIO, MSR, task switch, shutdown */
-        assert_int_equal(vmcb->intercepts3, 0xBD448000 | 0xB);
+        /* INTR NMI INIT, RDPMC, CPUID, INVD, HLT, INVLPGA, IOIO, MSR, shutdown */
+        assert_int_equal(vmcb->intercepts3, 0x9D448000 | 0xB);
         /* VMRUN to SKINIT, WBINVD, MONITOR, MWAIT, XSETBV, RDPRU */
         assert_int_equal(vmcb->intercepts4, 0x7F | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 13 | 1u << 14);
         assert_int_equal(vmcb->intercepts5, modern ? 1u << 0 | 1u << 1 | 1u << 4 : 0); /* INVLPGB TLBSYNC */

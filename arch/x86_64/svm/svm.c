@@ -172,8 +172,7 @@ static void initialize_parent(struct vmcb *vmcb)
 
 static void initialize_child(struct vmcb *vmcb)
 {
-    vmcb->intercepts3 |=
-        INTERCEPT_INTR | INTERCEPT_HLT | INTERCEPT_IOIO | INTERCEPT_INVD | INTERCEPT_RDPMC | INTERCEPT_TASK_SWITCH;
+    vmcb->intercepts3 |= INTERCEPT_INTR | INTERCEPT_HLT | INTERCEPT_IOIO | INTERCEPT_INVD | INTERCEPT_RDPMC;
     vmcb->intercepts4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV | INTERCEPT_RDPRU;
     if (has_invlpgb)
         vmcb->intercepts5 = INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_ILLEGAL | INTERCEPT_TLBSYNC;

@@ -6,20 +6,19 @@
 #include "hv/types.h"
 
 /* Appendix B.1, offset 00Ch: intercepts, vector 3 */
-#define INTERCEPT_INTR        (1u << 0)
-#define INTERCEPT_NMI         (1u << 1)
-#define INTERCEPT_INIT        (1u << 3)
-#define INTERCEPT_VINTR       (1u << 4)
-#define INTERCEPT_RDPMC       (1u << 15)
-#define INTERCEPT_CPUID       (1u << 18)
-#define INTERCEPT_IRET        (1u << 20)
-#define INTERCEPT_INVD        (1u << 22)
-#define INTERCEPT_HLT         (1u << 24)
-#define INTERCEPT_INVLPGA     (1u << 26)
-#define INTERCEPT_IOIO        (1u << 27)
-#define INTERCEPT_MSR         (1u << 28)
-#define INTERCEPT_TASK_SWITCH (1u << 29)
-#define INTERCEPT_SHUTDOWN    (1u << 31)
+#define INTERCEPT_INTR     (1u << 0)
+#define INTERCEPT_NMI      (1u << 1)
+#define INTERCEPT_INIT     (1u << 3)
+#define INTERCEPT_VINTR    (1u << 4)
+#define INTERCEPT_RDPMC    (1u << 15)
+#define INTERCEPT_CPUID    (1u << 18)
+#define INTERCEPT_IRET     (1u << 20)
+#define INTERCEPT_INVD     (1u << 22)
+#define INTERCEPT_HLT      (1u << 24)
+#define INTERCEPT_INVLPGA  (1u << 26)
+#define INTERCEPT_IOIO     (1u << 27)
+#define INTERCEPT_MSR      (1u << 28)
+#define INTERCEPT_SHUTDOWN (1u << 31)
 
 /* offset 000h and 002h: reads and writes of CR0 to CR15 */
 #define INTERCEPT_CR4 (1u << 4)
