@@ -26,6 +26,7 @@ import os
 import selectors
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -66,17 +67,32 @@ class Worker:
 
     def describe(self):
         """What the descriptors lead to, so that the test sees that they are the right ones."""
-        kernel = os.pread(self.configuration["kernel"]["fd"], 8, 0)
-        parts = [f"kernel {kernel!r}"]
+        parts = []
+        if "kernel" in self.configuration:
+            parts.append(f"kernel {os.pread(self.configuration['kernel']['fd'], 8, 0)!r}")
+        else:
+            parts.append(f"boot {'+'.join(self.configuration['boot'])} menu {self.configuration['boot_menu']} "
+                         f"graphics {self.configuration['graphics']} uuid {self.configuration['uuid']}")
         if "initrd" in self.configuration:
             parts.append(f"initrd {os.pread(self.configuration['initrd']['fd'], 8, 0)!r}")
         for disk in self.configuration["disks"]:
-            access = fcntl.fcntl(disk["fd"], fcntl.F_GETFL) & os.O_ACCMODE
-            parts.append(f"disk {os.pread(disk['fd'], 8, 0)!r} {'rw' if access == os.O_RDWR else 'ro'}")
+            parts.append(f"disk {self.describe_file(disk)}")
+        for kind in ("dvds", "floppies"):
+            for drive in self.configuration[kind]:
+                parts.append(f"{kind} {self.describe_file(drive) if drive else 'empty'}")
+        other = self.configuration["serial"][1]
+        if "fd" in other:
+            mode = stat.S_IFMT(os.fstat(other["fd"]).st_mode)
+            parts.append(f"com2 {other['kind']} {({stat.S_IFREG: 'file', stat.S_IFIFO: 'fifo'}).get(mode, 'socket')}")
         for nic in self.configuration["nics"]:
             parts.append(f"nic {nic['mac']} {self.greet_switch(nic)}")
         parts.append(f"uid {os.getuid()} gid {os.getgid()} groups {os.getgroups()}")
         return ", ".join(parts)
+
+    @staticmethod
+    def describe_file(file):
+        access = fcntl.fcntl(file["fd"], fcntl.F_GETFL) & os.O_ACCMODE
+        return f"{os.pread(file['fd'], 8, 0)!r} {'rw' if access == os.O_RDWR else 'ro'}"
 
     def greet_switch(self, nic):
         """Connects as port_protocol.h says; the connection stays for as long as the worker does."""

@@ -107,8 +107,13 @@ static void text_becomes_clean(void **state)
 
 static const char stored[] =
     "{\"version\": 1, \"name\": \"web1\", \"memory\": 268435456, \"processors\": 1,"
+    " \"uuid\": \"00112233-4455-4677-8899-aabbccddeeff\","
     " \"kernel\": {\"path\": \"/boot/k\", \"uid\": 7}, \"initrd\": null, \"command_line\": \"quiet\","
+    " \"boot\": [\"floppy\", \"dvd\"], \"graphics\": true,"
     " \"disks\": [{\"path\": \"/a\", \"format\": \"raw\", \"read_only\": true, \"uid\": 9}],"
+    " \"dvds\": [{\"path\": null, \"read_only\": false, \"uid\": 3}],"
+    " \"floppies\": [{\"path\": \"/f\", \"read_only\": true, \"uid\": 4}],"
+    " \"com2\": {\"kind\": \"socket\", \"path\": \"/s\", \"uid\": 6},"
     " \"nics\": [{\"switch\": \"default\", \"mac\": \"00-15-5D-01-02-03\"},"
     "            {\"switch\": null, \"mac\": \"00-15-5D-01-02-04\"}]}";
 
@@ -175,7 +180,21 @@ static void definitions_are_checked(void **state)
         {"{\"memory\": 5}", "\"name\" is missing"},
         {"{\"name\": 5}", "name: must be a string, not a number"},
         {"{\"name\": \"a/b\"}", "name: \"a/b\" cannot be a name: use " NAME_RULE},
-        {"{\"name\": \"a\"}", "\"kernel\" is missing: a virtual machine starts a Linux kernel directly"},
+        {"{\"name\": \"a\", \"initrd\": {\"path\": \"/i\"}}",
+         "\"initrd\" needs \"kernel\": without one the firmware starts the machine"},
+        {"{\"name\": \"a\", \"uuid\": \"1234\"}",
+         "uuid: \"1234\" is not a UUID: write it as 00000000-0000-0000-0000-000000000000"},
+        {"{\"name\": \"a\", \"boot\": [\"cd\"]}",
+         "boot[0]: must be one of \"floppy\", \"dvd\", \"disk\", \"network\""},
+        {"{\"name\": \"a\", \"boot\": [\"dvd\", \"dvd\"]}", "boot: dvd is there twice"},
+        {"{\"name\": \"a\", \"graphics\": 1}", "graphics: must be true or false, not a number"},
+        {"{\"name\": \"a\", \"dvds\": [{}, {}, {}]}", "dvds: at most 2, not 3"},
+        {"{\"name\": \"a\", \"disks\": [{\"path\": \"/a\"}, {\"path\": \"/b\"}, {\"path\": \"/c\"}], \"dvds\": [{}, {}]}",
+         "3 disks leave no place for 2 DVD drives on the IDE controller's two channels"},
+        {"{\"name\": \"a\", \"floppies\": [{\"path\": \"x\"}]}", "floppies[0].path: \"x\" must be an absolute path"},
+        {"{\"name\": \"a\", \"com2\": {\"kind\": \"console\"}}", "com2: the console is COM1"},
+        {"{\"name\": \"a\", \"com2\": {\"kind\": \"pipe\"}}", "com2: \"path\" is missing"},
+        {"{\"name\": \"a\", \"com2\": {\"kind\": \"none\", \"path\": \"/p\"}}", "com2: \"none\" has no \"path\""},
         {"{\"name\": \"a\", \"memory\": 4194303}",
          "memory: 4194303 bytes are too little: give at least 4 MiB"},
         {"{\"name\": \"a\", \"memory\": 4194305}",

@@ -417,7 +417,18 @@ def mistakes_say_what_and_how_to_mend(host):
         host.refuse(pattern, "vm", "create", "new", *arguments)
     host.refuse("there is a virtual machine taken already: choose another", "vm", "create", "taken", "--kernel",
                 host.kernel)
-    host.refuse("\"kernel\" is missing", "vm", "create", "new")
+    host.refuse("\"initrd\" needs \"kernel\"", "vm", "create", "new", "--initrd", host.kernel)
+    for pattern, *arguments in (
+            ("no such file: check the path", "--dvd", host.path("none.iso")),
+            ("is a directory", "--dvd", host.root),
+            ("is empty", "--floppy", host.file("empty.vfd", b"")),
+            ("boot\\[1\\]: must be one of", "--boot", "dvd,cd"),
+            ("kind: must be one of", "--com2", "pty:/x"),
+            ("no such FIFO: make one with mkfifo", "--com2", "pipe:" + host.path("nofifo")),
+            ("there is no directory", "--com2", "file:/nowhere/x"),
+            ("is not a UUID", "--uuid", "12")):
+        host.refuse(pattern, "vm", "create", "new", *arguments)
+    host.refuse("taken starts its kernel directly", "vm", "start", "taken", "--boot-menu")
     for name in ("", "a/b", "../x", ".hidden", "-x" * 0 + "a b", "ä", "x" * 64):
         host.refuse("cannot be a name", "vm", "create", name, "--kernel", host.kernel)
     host.refuse("no virtual machine takne: did you mean taken", "vm", "start", "takne")
@@ -497,6 +508,44 @@ def life_cycle(host):
     host.do("vm", "stop", "--turn-off", "a")
     equal((host.state("a"), host.show("a")["reason"]), ("Off", "turned-off"))
     equal(os.listdir(host.path("run/vm")), ["a.output"], "files of a virtual machine that is Off")
+
+
+@case
+def machine_with_firmware(host):
+    """Drives, boot order, COM2 and UUID, as they are shown and as the worker gets them."""
+    host.do("vm", "create", "pc")
+    vm = host.show("pc")
+    equal((vm["kernel"], vm["dvds"], vm["floppies"], vm["graphics"], vm["com2"]),
+          (None, [{"path": None, "read_only": False, "uid": 0}], [{"path": None, "read_only": False, "uid": 0}], None,
+           {"kind": "none"}))
+    check(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", vm["uuid"]), vm["uuid"])
+    shown = host.do("vm", "show", "pc").out
+    for line in (r"^Boot order: +dvd, disk, network, floppy$", r"^IDE 1:0: +DVD drive, empty$",
+                 r"^Floppy A: +floppy drive, empty$"):
+        check(re.search(line, shown, re.M), shown)
+    iso, floppy = host.file("cd.iso", b"CD IMAGE" * 512), host.file("a.vfd", b"FLOPPY  " * 184320)
+    os.mkfifo(host.path("fifo"))
+    host.do("vm", "set", "pc", "--dvd", "none", "--dvd", iso, "--floppy", floppy + ",read-only", "--boot", "floppy,disk",
+            "--com2", "pipe:" + host.path("fifo"), "--no-graphics", "--cmdline", "")
+    host.do("vm", "start", "pc", "--boot-menu")
+    with open(host.show("pc")["log"]) as file:
+        line = file.readline()
+    for part in ("boot floppy+disk menu True graphics False uuid " + vm["uuid"], "dvds empty", "dvds b'CD IMAGE' ro",
+                 "floppies b'FLOPPY  ' ro", "com2 pipe fifo"):
+        check(part in line, f"{part!r} is not in {line!r}")
+    host.do("vm", "stop", "--turn-off", "pc")
+    for kind, found in (("socket", "socket"), ("file", "file")):
+        host.do("vm", "set", "pc", "--com2", f"{kind}:{host.path('port.' + kind)}")
+        for _ in range(2):  # what the first left behind is not in the way
+            host.do("vm", "start", "pc")
+            with open(host.show("pc")["log"]) as file:
+                check(f"com2 {kind} {found}" in file.read(), f"no {kind}")
+            host.do("vm", "stop", "--turn-off", "pc")
+    host.do("vm", "set", "pc", "--no-dvds", "--no-floppies", "--com2", "none", "--graphics")
+    vm = host.show("pc")
+    equal((vm["dvds"], vm["floppies"], vm["com2"], vm["graphics"]), ([], [], {"kind": "none"}, True))
+    host.restart()
+    equal(host.show("pc")["graphics"], True)
 
 
 @case
@@ -1680,7 +1729,7 @@ def completion(host):
     for noun, verb in verbs:
         check(verb in complete(noun, ""), f"completion of {noun} has no {verb}")
         check(f".It Cm {noun} {verb}" in page, f"the manual page has no {noun} {verb}")
-        options = set(words(r"^ .{0,5} (--[a-z-]+)", noun, verb, "--help"))
+        options = set(words(r"^ .{0,5} (--[a-z0-9-]+)", noun, verb, "--help"))
         equal(set(complete(noun, verb, "-")), options - {"--usage", "--version"}, f"completion of {noun} {verb} -")
         missing = [option for option in options - {"--usage", "--version"} if f"Fl {option[1:]}" not in page and
                    f", {option[1:]}" not in page]

@@ -4,9 +4,12 @@
 _loam_options()
 {
     case $1 in
-    "vm create") echo "--memory --cpus --kernel --initrd --cmdline --disk --nic" ;;
-    "vm set") echo "--memory --cpus --kernel --initrd --no-initrd --cmdline --disk --no-disks --nic --no-nics" ;;
-    "vm start") echo "--console" ;;
+    "vm create" | "vm set")
+        echo "--memory --cpus --kernel --initrd --cmdline --disk --dvd --no-dvds --floppy --no-floppies --boot --graphics"
+        echo "--no-graphics --com2 --uuid --nic"
+        ;;&
+    "vm set") echo "--no-kernel --no-initrd --no-disks --no-nics" ;;
+    "vm start") echo "--console --boot-menu" ;;
     "vm stop") echo "--timeout --turn-off" ;;
     "vm wait") echo "--state --timeout" ;;
     "vm list" | "switch list") echo "--names" ;;
@@ -23,12 +26,15 @@ _loam_options()
 _loam_option_value()
 {
     case $1 in
-    --kernel | -k | --initrd | -i | --disk | -d | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    --kernel | -k | --initrd | -i | --disk | -d | --dvd | --floppy | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
     --nic | -n) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
     --format | -f) mapfile -t COMPREPLY < <(compgen -W "dynamic fixed raw" -- "$2") ;;
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
+    --boot) mapfile -t COMPREPLY < <(compgen -W "dvd disk network floppy dvd,disk,network,floppy" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | -m | --cpus | -c | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet) COMPREPLY=() ;;
+    --memory | -m | --cpus | -c | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid)
+        COMPREPLY=()
+        ;;
     *) return 1 ;;
     esac
 }

@@ -30,8 +30,7 @@ static const char *remark(const json_t *vm)
     const char *reason = cli_text(vm, "reason");
     if (strcmp(reason, "no-space") == 0)
         return "no space on the host";
-    if (strcmp(reason, "power-off") == 0 || strcmp(reason, "turned-off") == 0 ||
-        strcmp(reason, "requested") == 0)
+    if (strcmp(reason, "power-off") == 0 || strcmp(reason, "turned-off") == 0 || strcmp(reason, "requested") == 0)
         return "";
     return cli_text(vm, "detail");
 }
@@ -94,8 +93,7 @@ int vm_list(int argc, char **argv)
 {
     bool names = false;
     int status;
-    cli_parse(argc, argv, list_options, parse_list, NULL, "Lists virtual machines with their states.",
-              &names);
+    cli_parse(argc, argv, list_options, parse_list, NULL, "Lists virtual machines with their states.", &names);
     json_t *result = cli_call("vm-list", NULL, &status), *vm;
     const json_t *vms = json_object_get(result, "vms");
     size_t index;
@@ -133,8 +131,7 @@ static const char *user_name(const json_t *file)
 
 static void show_state(const json_t *vm)
 {
-    const char *reason = cli_text(vm, "reason"), *detail = cli_text(vm, "detail"),
-               *path = cli_text(vm, "path");
+    const char *reason = cli_text(vm, "reason"), *detail = cli_text(vm, "detail"), *path = cli_text(vm, "path");
     char uptime[SIZE_TEXT_SIZE];
     table_describe("State", "%s%s%s%s%s%s%s%s", cli_text(vm, "state"), reason[0] ? " (" : "", reason,
                    detail[0] ? ": " : "", detail, path[0] ? ", " : "", path, reason[0] ? ")" : "");
@@ -144,23 +141,66 @@ static void show_state(const json_t *vm)
     }
 }
 
-static void show_files(const json_t *vm)
+static const char *const ide_places[] = {"IDE 0:0", "IDE 0:1", "IDE 1:0", "IDE 1:1"};
+
+static void show_drive(const char *title, const char *what, const json_t *drive)
 {
-    static const char *const places[] = {"IDE 0:0", "IDE 0:1", "IDE 1:0", "IDE 1:1"};
-    const json_t *kernel = json_object_get(vm, "kernel"), *initrd = json_object_get(vm, "initrd");
-    json_t *disk;
-    size_t index;
-    table_describe("Kernel", "%s (of %s)", cli_text(kernel, "path"), user_name(kernel));
-    if (json_is_object(initrd))
-        table_describe("Initrd", "%s (of %s)", cli_text(initrd, "path"), user_name(initrd));
-    table_describe("Command line", "%s", cli_text(vm, "command_line"));
-    json_array_foreach(json_object_get(vm, "disks"), index, disk)
+    if (cli_text(drive, "path")[0])
+        table_describe(title, "%s: %s (%sof %s)", what, cli_text(drive, "path"),
+                       json_is_true(json_object_get(drive, "read_only")) ? "read-only, " : "", user_name(drive));
+    else
+        table_describe(title, "%s, empty", what);
+}
+
+static void show_drives(const json_t *vm)
+{
+    json_t *drive;
+    size_t index, place = json_array_size(json_object_get(vm, "disks"));
+    json_array_foreach(json_object_get(vm, "disks"), index, drive)
     {
-        table_describe(index < 4 ? places[index] : "Disk", "%s (%s%s, of %s)", cli_text(disk, "path"),
-                       cli_text(disk, "format"),
-                       json_is_true(json_object_get(disk, "read_only")) ? ", read-only" : "",
-                       user_name(disk));
+        table_describe(index < 4 ? ide_places[index] : "Disk", "%s (%s%s, of %s)", cli_text(drive, "path"),
+                       cli_text(drive, "format"),
+                       json_is_true(json_object_get(drive, "read_only")) ? ", read-only" : "", user_name(drive));
     }
+    if (place < 2)
+        place = 2;
+    json_array_foreach(json_object_get(vm, "dvds"), index, drive)
+    {
+        show_drive(place + index < 4 ? ide_places[place + index] : "DVD", "DVD drive", drive);
+    }
+    json_array_foreach(json_object_get(vm, "floppies"), index, drive)
+    {
+        show_drive(index ? "Floppy B" : "Floppy A", "floppy drive", drive);
+    }
+}
+
+static void show_boot(const json_t *vm)
+{
+    const json_t *kernel = json_object_get(vm, "kernel"), *initrd = json_object_get(vm, "initrd");
+    char order[128] = "";
+    json_t *name;
+    size_t index;
+    if (json_is_object(kernel)) {
+        table_describe("Kernel", "%s (of %s)", cli_text(kernel, "path"), user_name(kernel));
+        if (json_is_object(initrd))
+            table_describe("Initrd", "%s (of %s)", cli_text(initrd, "path"), user_name(initrd));
+        table_describe("Command line", "%s", cli_text(vm, "command_line"));
+        return;
+    }
+    json_array_foreach(json_object_get(vm, "boot"), index, name)
+    {
+        size_t length = strlen(order);
+        snprintf(order + length, sizeof(order) - length, "%s%s", index ? ", " : "",
+                 json_is_string(name) ? json_string_value(name) : "?");
+    }
+    table_describe("Boot order", "%s", order);
+}
+
+static void show_com2(const json_t *vm)
+{
+    const json_t *com2 = json_object_get(vm, "com2");
+    if (cli_text(com2, "path")[0])
+        table_describe("COM2", "%s %s", cli_text(com2, "kind"), cli_text(com2, "path"));
 }
 
 static void show_nics(const json_t *vm)
@@ -179,9 +219,8 @@ static void show_nics(const json_t *vm)
             table_describe("  address", "%s", json_string_value(address));
         }
         if (json_object_get(nic, "sent"))
-            table_describe("  frames", "%lld sent, %lld received, %lld dropped",
-                           (long long)cli_number(nic, "sent"), (long long)cli_number(nic, "received"),
-                           (long long)cli_number(nic, "dropped"));
+            table_describe("  frames", "%lld sent, %lld received, %lld dropped", (long long)cli_number(nic, "sent"),
+                           (long long)cli_number(nic, "received"), (long long)cli_number(nic, "dropped"));
     }
 }
 
@@ -191,9 +230,8 @@ static void show_unclaimed(const json_t *vm, const char *key, const char *title)
     const json_t *bus = json_object_get(json_object_get(vm, "counters"), key);
     json_int_t reads = cli_number(bus, "unclaimed_reads"), writes = cli_number(bus, "unclaimed_writes");
     if (reads || writes)
-        table_describe(title, "%lld reads and %lld writes that no device claimed, the last at %#llx",
-                       (long long)reads, (long long)writes,
-                       (unsigned long long)cli_number(bus, "last_unclaimed"));
+        table_describe(title, "%lld reads and %lld writes that no device claimed, the last at %#llx", (long long)reads,
+                       (long long)writes, (unsigned long long)cli_number(bus, "last_unclaimed"));
     else if (bus)
         table_describe(title, "every access was claimed by a device");
 }
@@ -215,8 +253,10 @@ int vm_show(int argc, char **argv)
     show_state(vm);
     table_describe("Memory", "%s", memory);
     table_describe("Processors", "%lld", (long long)cli_number(vm, "processors"));
-    show_files(vm);
+    show_boot(vm);
+    show_drives(vm);
     show_nics(vm);
+    show_com2(vm);
     if (cli_text(vm, "console")[0])
         table_describe("Console", "%s has it", cli_text(vm, "console"));
     table_describe("Log", "%s", cli_text(vm, "log"));
@@ -228,16 +268,17 @@ int vm_show(int argc, char **argv)
 
 /* ---- Start and stop ---- */
 
-enum { OPTION_CONSOLE = 0x100, OPTION_TURN_OFF, OPTION_TIMEOUT, OPTION_STATE };
+enum { OPTION_CONSOLE = 0x100, OPTION_BOOT_MENU, OPTION_TURN_OFF, OPTION_TIMEOUT, OPTION_STATE };
 
 struct start_arguments {
     const char *name;
-    bool console;
+    bool console, boot_menu;
 };
 
 /* clang-format off */
 static const struct argp_option start_options[] = {
     {"console", OPTION_CONSOLE, NULL, 0, "Then show its console, as loam vm console does", 0},
+    {"boot-menu", OPTION_BOOT_MENU, NULL, 0, "The firmware offers, on the screen, a choice of what to boot", 0},
     {0},
 };
 /* clang-format on */
@@ -245,18 +286,27 @@ static const struct argp_option start_options[] = {
 static error_t parse_start(int key, char *text, struct argp_state *state)
 {
     struct start_arguments *arguments = state->input;
-    if (key != OPTION_CONSOLE)
+    switch (key) {
+    case OPTION_CONSOLE:
+        arguments->console = true;
+        return 0;
+    case OPTION_BOOT_MENU:
+        arguments->boot_menu = true;
+        return 0;
+    default:
         return cli_take_argument(key, text, state, &arguments->name, "NAME");
-    arguments->console = true;
-    return 0;
+    }
 }
 
 int vm_start(int argc, char **argv)
 {
     struct start_arguments arguments = {0};
-    cli_parse(argc, argv, start_options, parse_start, "NAME",
-              "Starts a virtual machine; returns when it is Running.", &arguments);
-    int status = cli_do("vm-start", name_arguments(arguments.name));
+    cli_parse(argc, argv, start_options, parse_start, "NAME", "Starts a virtual machine; returns when it is Running.",
+              &arguments);
+    json_t *values = name_arguments(arguments.name);
+    if (arguments.boot_menu)
+        json_object_set_new(values, "boot_menu", json_true());
+    int status = cli_do("vm-start", values);
     if (status || !arguments.console)
         return status;
     fflush(stdout); /* the console writes past it */
@@ -302,8 +352,7 @@ static int wait_for_state(const char *name, const char *state, unsigned timeout,
     if (!result)
         return status;
     if (strcmp(cli_text(result, "state"), state) != 0) {
-        cli_complain("%s is still %s after %u s: %s %s", name, cli_text(result, "state"), timeout, remedy,
-                     name);
+        cli_complain("%s is still %s after %u s: %s %s", name, cli_text(result, "state"), timeout, remedy, name);
         status = CLI_TIMEOUT;
     } else if (cli_options.json) {
         cli_print_json(json_incref(result));
@@ -330,8 +379,7 @@ int vm_stop(int argc, char **argv)
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "%s is Stopping; Ctrl-C leaves it so\n", arguments.name);
     /* Ctrl-C ends us, and leaves it Stopping. */
-    return wait_for_state(arguments.name, "Off", arguments.timeout,
-                          "turn it off with loam vm stop --turn-off");
+    return wait_for_state(arguments.name, "Off", arguments.timeout, "turn it off with loam vm stop --turn-off");
 }
 
 struct wait_arguments {
@@ -366,8 +414,7 @@ static error_t parse_wait(int key, char *text, struct argp_state *state)
 int vm_wait(int argc, char **argv)
 {
     struct wait_arguments arguments = {.state = "Off", .timeout = LONGEST_TIMEOUT};
-    cli_parse(argc, argv, wait_options, parse_wait, "NAME", "Waits until a virtual machine is in a state.",
-              &arguments);
+    cli_parse(argc, argv, wait_options, parse_wait, "NAME", "Waits until a virtual machine is in a state.", &arguments);
     return wait_for_state(arguments.name, arguments.state, arguments.timeout, "see loam vm show");
 }
 
@@ -375,32 +422,30 @@ int vm_wait(int argc, char **argv)
 
 int vm_reset(int argc, char **argv)
 {
-    return cli_do("vm-reset", name_arguments(cli_parse_name(
-                                  argc, argv, "Resets a virtual machine, as its reset button would.")));
+    return cli_do("vm-reset",
+                  name_arguments(cli_parse_name(argc, argv, "Resets a virtual machine, as its reset button would.")));
 }
 
 int vm_pause(int argc, char **argv)
 {
-    return cli_do("vm-pause", name_arguments(cli_parse_name(
-                                  argc, argv, "Pauses a virtual machine: its time stands still.")));
+    return cli_do("vm-pause",
+                  name_arguments(cli_parse_name(argc, argv, "Pauses a virtual machine: its time stands still.")));
 }
 
 int vm_resume(int argc, char **argv)
 {
-    return cli_do("vm-resume",
-                  name_arguments(cli_parse_name(
-                      argc, argv,
-                      "Lets a Paused virtual machine go on; one that is Paused because the host has no "
-                      "space tries again.")));
+    return cli_do("vm-resume", name_arguments(cli_parse_name(
+                                   argc, argv,
+                                   "Lets a Paused virtual machine go on; one that is Paused because the host has no "
+                                   "space tries again.")));
 }
 
 int vm_remove(int argc, char **argv)
 {
-    return cli_do("vm-remove",
-                  name_arguments(cli_parse_name(
-                      argc, argv,
-                      "Removes a virtual machine that is Off, and forwards to it. Its disks and its log "
-                      "stay.")));
+    return cli_do("vm-remove", name_arguments(cli_parse_name(
+                                   argc, argv,
+                                   "Removes a virtual machine that is Off, and forwards to it. Its disks and its log "
+                                   "stay.")));
 }
 
 int vm_console(int argc, char **argv)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/manager/definition.h"
 
+#include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,11 +45,11 @@ static bool read_memory(struct fields *fields, const json_t *value, void *target
     if (!fields_read_integer(fields, value, 0, INT64_MAX, &memory))
         return false;
     if (memory < GUEST_RAM_MINIMUM)
-        return fields_complain(fields, "%llu bytes are too little: give at least %llu MiB",
-                               (unsigned long long)memory, GUEST_RAM_MINIMUM >> 20);
+        return fields_complain(fields, "%llu bytes are too little: give at least %llu MiB", (unsigned long long)memory,
+                               GUEST_RAM_MINIMUM >> 20);
     if (memory > GUEST_RAM_MAXIMUM)
-        return fields_complain(fields, "%llu bytes are too much: give at most %llu GiB",
-                               (unsigned long long)memory, GUEST_RAM_MAXIMUM >> 30);
+        return fields_complain(fields, "%llu bytes are too much: give at most %llu GiB", (unsigned long long)memory,
+                               GUEST_RAM_MAXIMUM >> 30);
     if (memory % GUEST_RAM_UNIT)
         return fields_complain(fields, "must be a multiple of 1 MiB (1048576 bytes), not %llu bytes",
                                (unsigned long long)memory);
@@ -61,8 +63,8 @@ static bool read_processors(struct fields *fields, const json_t *value, void *ta
     if (!fields_read_integer(fields, value, 0, UINT_MAX, &processors))
         return false;
     if (processors < 1 || processors > CONFIGURATION_PROCESSORS)
-        return fields_complain(fields, "a virtual machine can have 1 to %d, not %llu",
-                               CONFIGURATION_PROCESSORS, (unsigned long long)processors);
+        return fields_complain(fields, "a virtual machine can have 1 to %d, not %llu", CONFIGURATION_PROCESSORS,
+                               (unsigned long long)processors);
     *(unsigned *)target = (unsigned)processors;
     return true;
 }
@@ -87,6 +89,12 @@ static bool read_path(struct fields *fields, const json_t *value, void *target)
     return replace_text(fields, target, path);
 }
 
+static bool read_nothing(struct fields *fields, const json_t *value, void *target)
+{
+    (void)target;
+    return json_is_null(value) || fields_complain(fields, "must be a path, or null");
+}
+
 static bool read_user(struct fields *fields, const json_t *value, void *target)
 {
     uint64_t user;
@@ -108,14 +116,83 @@ static bool read_file(struct fields *fields, const json_t *value, void *target)
     return fields_read(fields, value, list, source->kind == DEFINITION_STORED ? 2 : 1);
 }
 
+static void clear_file(struct definition_file *file)
+{
+    free(file->path);
+    file->path = NULL;
+}
+
 /* null takes the file away. */
 static bool read_optional_file(struct fields *fields, const json_t *value, void *target)
 {
     struct definition_file *file = target;
     if (!json_is_null(value))
         return read_file(fields, value, target);
-    free(file->path);
-    file->path = NULL;
+    clear_file(file);
+    return true;
+}
+
+static bool read_uuid(struct fields *fields, const json_t *value, void *target)
+{
+    static const char form[] = "00000000-0000-0000-0000-000000000000";
+    const char *text = fields_text(fields, value, SIZE_MAX);
+    uint8_t *uuid = target;
+    if (!text)
+        return false;
+    bool sound = strlen(text) == sizeof(form) - 1;
+    for (size_t i = 0; sound && i < sizeof(form) - 1; i++)
+        sound = form[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i]);
+    if (!sound)
+        return fields_complain(fields, "\"%.40s\" is not a UUID: write it as %s", text, form);
+    for (unsigned i = 0; i < 16; i++, text += 2) {
+        text += *text == '-';
+        uuid[i] = (uint8_t)strtoul((const char[]){text[0], text[1], 0}, NULL, 16);
+    }
+    return true;
+}
+
+/* Which of the names it is. */
+static bool read_choice(struct fields *fields, const json_t *value, const char *const *names, unsigned count,
+                        unsigned *choice)
+{
+    const char *text = json_string_value(value);
+    char list[128] = "";
+    for (*choice = 0; *choice < count; ++*choice) {
+        size_t length = strlen(list);
+        if (text && strcmp(text, names[*choice]) == 0)
+            return true;
+        snprintf(list + length, sizeof(list) - length, "%s\"%s\"", *choice ? ", " : "", names[*choice]);
+    }
+    return fields_complain(fields, "must be one of %s", list);
+}
+
+static bool read_boot_device(struct fields *fields, const json_t *value, void *target)
+{
+    return read_choice(fields, value, configuration_boot_names, CONFIGURATION_BOOT_DEVICES, target);
+}
+
+static bool read_boot(struct fields *fields, const json_t *value, void *target)
+{
+    struct definition *definition = target;
+    definition->boot_count = 0;
+    if (!fields_read_list(fields, value, definition->boot, sizeof(definition->boot[0]), CONFIGURATION_BOOT_DEVICES,
+                          read_boot_device, &definition->boot_count))
+        return false;
+    for (unsigned i = 0; i < definition->boot_count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (definition->boot[i] == definition->boot[j])
+                return fields_complain(fields, "%s is there twice", configuration_boot_names[definition->boot[i]]);
+    return true;
+}
+
+/* null: the default. */
+static bool read_graphics(struct fields *fields, const json_t *value, void *target)
+{
+    enum definition_choice *choice = target;
+    bool yes = false;
+    if (!json_is_null(value) && !fields_read_boolean(fields, value, &yes))
+        return false;
+    *choice = json_is_null(value) ? DEFINITION_DEFAULT : yes ? DEFINITION_YES : DEFINITION_NO;
     return true;
 }
 
@@ -160,8 +237,72 @@ static bool read_disks(struct fields *fields, const json_t *value, void *target)
 {
     struct definition *definition = target;
     clear_disks(definition);
-    return fields_read_list(fields, value, definition->disks, sizeof(definition->disks[0]),
-                            CONFIGURATION_DISKS, read_disk, &definition->disk_count);
+    return fields_read_list(fields, value, definition->disks, sizeof(definition->disks[0]), CONFIGURATION_DISKS,
+                            read_disk, &definition->disk_count);
+}
+
+/* A drive has a file or is empty: {} and "path": null. */
+static bool read_drive(struct fields *fields, const json_t *value, void *target)
+{
+    const struct source *source = fields->context;
+    struct definition_drive *drive = target;
+    const bool empty = json_is_object(value) && !json_is_string(json_object_get(value, "path"));
+    const struct field list[] = {
+        {"path",      empty ? read_nothing : read_path, &drive->file.path, false},
+        {"read_only", fields_read_boolean,              &drive->read_only, false},
+        {"uid",       read_user,                        &drive->file.user, false},
+    };
+    drive->file.user = source->user;
+    return fields_read(fields, value, list, source->kind == DEFINITION_STORED ? 3 : 2);
+}
+
+static void clear_drives(struct definition_drive *drives, unsigned *count)
+{
+    for (unsigned i = 0; i < *count; i++)
+        free(drives[i].file.path);
+    memset(drives, 0, *count * sizeof(*drives));
+    *count = 0;
+}
+
+static bool read_dvds(struct fields *fields, const json_t *value, void *target)
+{
+    struct definition *definition = target;
+    clear_drives(definition->dvds, &definition->dvd_count);
+    return fields_read_list(fields, value, definition->dvds, sizeof(definition->dvds[0]), CONFIGURATION_DVDS,
+                            read_drive, &definition->dvd_count);
+}
+
+static bool read_floppies(struct fields *fields, const json_t *value, void *target)
+{
+    struct definition *definition = target;
+    clear_drives(definition->floppies, &definition->floppy_count);
+    return fields_read_list(fields, value, definition->floppies, sizeof(definition->floppies[0]),
+                            CONFIGURATION_FLOPPIES, read_drive, &definition->floppy_count);
+}
+
+static bool read_serial_kind(struct fields *fields, const json_t *value, void *target)
+{
+    return read_choice(fields, value, configuration_serial_names, CONFIGURATION_SERIAL_KINDS, target);
+}
+
+static bool read_com2(struct fields *fields, const json_t *value, void *target)
+{
+    const struct source *source = fields->context;
+    struct definition_serial *serial = target;
+    const struct field list[] = {
+        {"kind", read_serial_kind, &serial->kind,      true },
+        {"path", read_path,        &serial->file.path, false},
+        {"uid",  read_user,        &serial->file.user, false},
+    };
+    clear_file(&serial->file);
+    serial->file.user = source->user;
+    if (!fields_read(fields, value, list, source->kind == DEFINITION_STORED ? 3 : 2))
+        return false;
+    if (serial->kind == CONFIGURATION_SERIAL_CONSOLE)
+        return fields_complain(fields, "the console is COM1");
+    if ((serial->kind != CONFIGURATION_SERIAL_NONE) != (serial->file.path != NULL))
+        return fields_complain(fields, serial->file.path ? "\"none\" has no \"path\"" : "\"path\" is missing");
+    return true;
 }
 
 static bool read_switch(struct fields *fields, const json_t *value, void *target)
@@ -184,8 +325,8 @@ static bool read_mac(struct fields *fields, const json_t *value, void *target)
     if (mac_equal(mac, &definition_gateway_mac))
         return fields_complain(fields, "%s is the switches' own address: choose another", text);
     if (mac_is_group(mac) || mac_equal(mac, &none))
-        return fields_complain(
-            fields, "%s is no network adapter's own address: choose one that begins with 00-15-5D", text);
+        return fields_complain(fields, "%s is no network adapter's own address: choose one that begins with 00-15-5D",
+                               text);
     return true;
 }
 
@@ -205,17 +346,19 @@ static bool read_nics(struct fields *fields, const json_t *value, void *target)
     struct definition *definition = target;
     memset(definition->nics, 0, sizeof(definition->nics));
     definition->nic_count = 0;
-    return fields_read_list(fields, value, definition->nics, sizeof(definition->nics[0]), CONFIGURATION_NICS,
-                            read_nic, &definition->nic_count);
+    return fields_read_list(fields, value, definition->nics, sizeof(definition->nics[0]), CONFIGURATION_NICS, read_nic,
+                            &definition->nic_count);
 }
 
 /* What must hold between values. */
 static bool check(struct fields *fields, const struct definition *definition)
 {
     static const struct mac_address none;
-    if (!definition->kernel.path)
-        return fields_complain(fields,
-                               "\"kernel\" is missing: a virtual machine starts a Linux kernel directly");
+    if (definition->initrd.path && !definition->kernel.path)
+        return fields_complain(fields, "\"initrd\" needs \"kernel\": without one the firmware starts the machine");
+    if (!configuration_drives_fit(definition->disk_count, definition->dvd_count))
+        return fields_complain(fields, "%u disks leave no place for %u DVD drives on the IDE controller's two channels",
+                               definition->disk_count, definition->dvd_count);
     for (unsigned i = 0; i < definition->disk_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (strcmp(definition->disks[i].file.path, definition->disks[j].file.path) == 0)
@@ -228,8 +371,8 @@ static bool check(struct fields *fields, const struct definition *definition)
     return true;
 }
 
-bool definition_read(struct definition *definition, const json_t *object, enum definition_source kind,
-                     uid_t user, char *error)
+bool definition_read(struct definition *definition, const json_t *object, enum definition_source kind, uid_t user,
+                     char *error)
 {
     struct source source = {.kind = kind, .user = user};
     struct fields fields = {.error = error, .context = &source};
@@ -238,10 +381,16 @@ bool definition_read(struct definition *definition, const json_t *object, enum d
         {"name",         read_name,          definition->name,          true  },
         {"memory",       read_memory,        &definition->memory,       stored},
         {"processors",   read_processors,    &definition->processors,   stored},
-        {"kernel",       read_file,          &definition->kernel,       stored},
+        {"uuid",         read_uuid,          definition->uuid,          false },
+        {"kernel",       read_optional_file, &definition->kernel,       stored},
         {"initrd",       read_optional_file, &definition->initrd,       false },
         {"command_line", read_command_line,  &definition->command_line, stored},
+        {"boot",         read_boot,          definition,                false },
+        {"graphics",     read_graphics,      &definition->graphics,     false },
         {"disks",        read_disks,         definition,                stored},
+        {"dvds",         read_dvds,          definition,                false },
+        {"floppies",     read_floppies,      definition,                false },
+        {"com2",         read_com2,          &definition->com2,         false },
         {"nics",         read_nics,          definition,                stored},
         {"version",      read_version,       NULL,                      true  },
     };
@@ -250,7 +399,15 @@ bool definition_read(struct definition *definition, const json_t *object, enum d
 
 void definition_initialize(struct definition *definition)
 {
-    *definition = (struct definition){.memory = DEFINITION_DEFAULT_MEMORY, .processors = 1};
+    *definition = (struct definition){
+        .memory = DEFINITION_DEFAULT_MEMORY, .processors = 1, .boot_count = CONFIGURATION_BOOT_DEVICES};
+    memcpy(definition->boot, configuration_boot_default, sizeof(configuration_boot_default));
+}
+
+bool definition_has_graphics(const struct definition *definition)
+{
+    return definition->graphics == DEFINITION_DEFAULT ? !definition->kernel.path
+                                                      : definition->graphics == DEFINITION_YES;
 }
 
 bool definition_copy(struct definition *to, const struct definition *from)
@@ -268,49 +425,11 @@ bool definition_copy(struct definition *to, const struct definition *from)
 void definition_clear(struct definition *definition)
 {
     clear_disks(definition);
-    free(definition->kernel.path);
-    free(definition->initrd.path);
+    clear_drives(definition->dvds, &definition->dvd_count);
+    clear_drives(definition->floppies, &definition->floppy_count);
+    clear_file(&definition->com2.file);
+    clear_file(&definition->kernel);
+    clear_file(&definition->initrd);
     free(definition->command_line);
     *definition = (struct definition){0};
-}
-
-static json_t *file_json(const struct definition_file *file)
-{
-    return file->path ? json_pack("{s:s, s:I}", "path", file->path, "uid", (json_int_t)file->user)
-                      : json_null();
-}
-
-static json_t *disks_json(const struct definition *definition)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; i < definition->disk_count; i++) {
-        const struct definition_disk *disk = &definition->disks[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I}", "path", disk->file.path, "format",
-                                              disk->raw ? "raw" : "vhd", "read_only", disk->read_only, "uid",
-                                              (json_int_t)disk->file.user));
-    }
-    return list;
-}
-
-static json_t *nics_json(const struct definition *definition)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; i < definition->nic_count; i++) {
-        const struct definition_nic *nic = &definition->nics[i];
-        json_array_append_new(list,
-                              json_pack("{s:o, s:o}", "switch",
-                                        nic->switch_name[0] ? json_string(nic->switch_name) : json_null(),
-                                        "mac", json_sprintf(MAC_FORMAT, MAC_ARGUMENTS(nic->mac))));
-    }
-    return list;
-}
-
-json_t *definition_json(const struct definition *definition)
-{
-    return json_pack("{s:i, s:s, s:I, s:i, s:o, s:o, s:s, s:o, s:o}", "version", DEFINITION_VERSION, "name",
-                     definition->name, "memory", (json_int_t)definition->memory, "processors",
-                     (int)definition->processors, "kernel", file_json(&definition->kernel), "initrd",
-                     file_json(&definition->initrd), "command_line",
-                     definition->command_line ? definition->command_line : "", "disks",
-                     disks_json(definition), "nics", nics_json(definition));
 }

@@ -36,20 +36,42 @@ struct definition_disk {
     bool read_only;
 };
 
+/* Without a file it is empty. */
+struct definition_drive {
+    struct definition_file file;
+    bool read_only; /* a floppy disk only */
+};
+
+struct definition_serial {
+    enum configuration_serial_kind kind; /* the console is COM1 */
+    struct definition_file file;
+};
+
 struct definition_nic {
     char switch_name[NAME_SIZE]; /* empty: no cable */
     struct mac_address mac;      /* all zero: to be chosen */
 };
 
+enum definition_choice { DEFINITION_DEFAULT, DEFINITION_YES, DEFINITION_NO };
+
 struct definition {
     char name[NAME_SIZE];
     uint64_t memory; /* bytes */
     unsigned processors;
-    struct definition_file kernel;
+    uint8_t uuid[16];              /* all zero: to be chosen */
+    struct definition_file kernel; /* none: it starts by its firmware */
     struct definition_file initrd; /* optional */
     char *command_line;
+    unsigned boot_count;
+    enum configuration_boot boot[CONFIGURATION_BOOT_DEVICES];
+    enum definition_choice graphics; /* a graphics adapter; by default if it has no kernel */
     unsigned disk_count;
     struct definition_disk disks[CONFIGURATION_DISKS]; /* IDE 0:0, 0:1, 1:0, 1:1 */
+    unsigned dvd_count;
+    struct definition_drive dvds[CONFIGURATION_DVDS];
+    unsigned floppy_count;
+    struct definition_drive floppies[CONFIGURATION_FLOPPIES];
+    struct definition_serial com2;
     unsigned nic_count;
     struct definition_nic nics[CONFIGURATION_NICS];
 };
@@ -69,10 +91,12 @@ bool definition_read(struct definition *definition, const json_t *object, enum d
                      uid_t user, char *error);
 
 void definition_initialize(struct definition *definition);
+bool definition_has_graphics(const struct definition *definition);
 bool definition_copy(struct definition *to, const struct definition *from);
 void definition_clear(struct definition *definition);
 
-/* The object as it is stored. NULL: no memory. */
+/* The object as it is stored (definition_json.c). NULL: no memory. */
 json_t *definition_json(const struct definition *definition);
+json_t *definition_uuid_json(const struct definition *definition);
 
 #endif

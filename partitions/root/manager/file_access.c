@@ -7,7 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "partitions/root/disk/lock.h"
@@ -30,8 +32,7 @@ refuse(struct file_access_problem *problem, const struct file_access *file, cons
 }
 
 /* Finds the first directory on the way to the file that `fails`; NULL: none does. */
-static const char *find_directory(const char *path, bool (*fails)(const char *directory),
-                                  char directory[PATH_MAX])
+static const char *find_directory(const char *path, bool (*fails)(const char *directory), char directory[PATH_MAX])
 {
     for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
         snprintf(directory, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
@@ -51,10 +52,16 @@ static bool does_not_exist(const char *directory)
     return access(directory, F_OK) != 0 && errno == ENOENT;
 }
 
+static bool is_written(const struct file_access *file)
+{
+    return (file->role == FILE_DISK || file->role == FILE_FLOPPY) && !file->read_only;
+}
+
 static const char *missing_right(const struct file_access *file)
 {
-    const bool writes = file->role == FILE_DISK && !file->read_only;
-    if (!writes || access(file->path, W_OK) == 0)
+    if (file->role == FILE_SERIAL)
+        return "write";
+    if (!is_written(file) || access(file->path, W_OK) == 0)
         return "read";
     return access(file->path, R_OK) == 0 ? "write" : "read and write";
 }
@@ -150,23 +157,104 @@ static int judge_lock(int descriptor, const struct file_access *file, struct fil
     return refuse(problem, file, "%s", error.text + error.reason);
 }
 
-static int judge(int descriptor, const struct file_access *file, bool to_use,
-                 struct file_access_problem *problem)
+/* An optical medium: an image, or a drive of the host. */
+static int judge_dvd(int descriptor, const struct file_access *file, struct file_access_problem *problem)
 {
-    if (file->role == FILE_DISK) {
-        int result = judge_disk(descriptor, file, problem);
+    struct stat status;
+    if (fstat(descriptor, &status) == 0 && S_ISBLK(status.st_mode))
+        return 0;
+    return judge_regular(descriptor, file, problem);
+}
+
+static int judge(int descriptor, const struct file_access *file, bool to_use, struct file_access_problem *problem)
+{
+    int result;
+    switch (file->role) {
+    case FILE_DISK:
+        result = judge_disk(descriptor, file, problem);
         return result || !to_use ? result : judge_lock(descriptor, file, problem);
+    case FILE_KERNEL:
+        result = judge_regular(descriptor, file, problem);
+        return result ? result : judge_kernel(descriptor, file, problem);
+    case FILE_DVD:
+        return judge_dvd(descriptor, file, problem);
+    default:
+        return judge_regular(descriptor, file, problem);
     }
-    int result = judge_regular(descriptor, file, problem);
-    return result || file->role != FILE_KERNEL ? result : judge_kernel(descriptor, file, problem);
+}
+
+/* ---- The other end of a serial port ---- */
+
+/* A socket that nobody listens on any more is in the way of a new one. */
+static void remove_old_socket(const struct sockaddr_un *address)
+{
+    struct stat status;
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return;
+    if (lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+        connect(descriptor, (const struct sockaddr *)address, sizeof(*address)) != 0 && errno == ECONNREFUSED)
+        unlink(address->sun_path);
+    close(descriptor);
+}
+
+static int listen_at(const struct file_access *file, struct file_access_problem *problem)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(file->path) >= sizeof(address.sun_path))
+        return refuse(problem, file, "the path of a socket can have %zu characters", sizeof(address.sun_path) - 1);
+    strcpy(address.sun_path, file->path);
+    remove_old_socket(&address);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0)
+        return refuse(problem, file, "cannot make a socket: %s", strerror(errno));
+    if (bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(descriptor, 1) == 0)
+        return descriptor;
+    int error = errno;
+    close(descriptor);
+    return error == EADDRINUSE ? refuse(problem, file, "is there already: remove it, or choose another path")
+                               : explain(problem, file, error);
+}
+
+static int open_serial(const struct file_access *file, struct file_access_problem *problem)
+{
+    struct stat status;
+    if (file->serial == CONFIGURATION_SERIAL_SOCKET)
+        return listen_at(file, problem);
+    bool pipe = file->serial == CONFIGURATION_SERIAL_PIPE;
+    /* A FIFO that is open for both never waits for its other end, and does not end with it. */
+    int descriptor =
+        open(file->path, (pipe ? O_RDWR : O_WRONLY | O_APPEND | O_CREAT) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    if (descriptor < 0)
+        return explain(problem, file, errno);
+    if (fstat(descriptor, &status) == 0 && pipe == S_ISFIFO(status.st_mode) && !S_ISDIR(status.st_mode))
+        return descriptor;
+    close(descriptor);
+    return refuse(problem, file, pipe ? "is not a FIFO: make one with mkfifo" : "is a FIFO: give it as pipe:PATH");
+}
+
+/* Nothing is made before the machine starts; what can be said is whether it could be. */
+static int look_at_serial(const struct file_access *file, struct file_access_problem *problem)
+{
+    char directory[PATH_MAX];
+    snprintf(directory, sizeof(directory), "%s", file->path);
+    *(strrchr(directory, '/') + 1) = '\0';
+    const bool there = access(file->path, F_OK) == 0;
+    const char *needed = there && file->serial != CONFIGURATION_SERIAL_SOCKET ? file->path : directory;
+    if (file->serial == CONFIGURATION_SERIAL_PIPE && !there)
+        return refuse(problem, file, "there is no such FIFO: make one with mkfifo");
+    if (access(needed, W_OK) != 0)
+        return explain(problem, file, errno);
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
 int file_access_open(const struct file_access *file, bool to_use, struct file_access_problem *problem)
 {
-    const bool writes = file->role == FILE_DISK && !file->read_only;
     *problem = (struct file_access_problem){0};
+    if (file->role == FILE_SERIAL)
+        return to_use ? open_serial(file, problem) : look_at_serial(file, problem);
     /* O_NONBLOCK: a FIFO would wait for its other end. Files and block devices ignore it. */
-    int descriptor = open(file->path, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int descriptor = open(file->path, (is_written(file) ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0)
         return errno == EISDIR ? refuse(problem, file, "is a directory, not a disk image")
                                : explain(problem, file, errno);

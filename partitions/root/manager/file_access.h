@@ -11,16 +11,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "partitions/root/worker/configuration.h"
+
 #define FILE_ACCESS_ERROR_SIZE 1024
 
-enum file_role { FILE_KERNEL, FILE_INITRD, FILE_DISK };
+enum file_role { FILE_KERNEL, FILE_INITRD, FILE_DISK, FILE_DVD, FILE_FLOPPY, FILE_SERIAL };
 
 struct file_access {
     enum file_role role;
+    unsigned index; /* which one of its role */
     const char *path;
     uid_t user;     /* whose rights count */
     bool raw;       /* a disk that is no VHD */
-    bool read_only; /* a disk that is not to be written */
+    bool read_only; /* a disk or floppy disk that is not to be written */
+    enum configuration_serial_kind serial; /* what a serial port is connected to */
 };
 
 struct file_access_problem {

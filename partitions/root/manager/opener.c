@@ -55,8 +55,8 @@ static void send_message(int channel, const struct message *message, int descrip
         header.msg_control = &control;
         header.msg_controllen = sizeof(control);
         struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-        *rights = (struct cmsghdr){
-            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        *rights =
+            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
         memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
     }
     if (sendmsg(channel, &header, MSG_NOSIGNAL) < 0)
@@ -91,9 +91,8 @@ static _Noreturn void serve(const struct opener *opener, int channel, uid_t user
             continue;
         int descriptor = -1;
         if (error)
-            snprintf(message.problem.text, sizeof(message.problem.text),
-                     "%.600s: cannot be opened as user %u: %s", opener->files[i].access.path, (unsigned)user,
-                     strerror(error));
+            snprintf(message.problem.text, sizeof(message.problem.text), "%.600s: cannot be opened as user %u: %s",
+                     opener->files[i].access.path, (unsigned)user, strerror(error));
         else
             descriptor = file_access_open(&opener->files[i].access, opener->to_use, &message.problem);
         message.index = i;
@@ -252,13 +251,12 @@ static int start_process(struct opener *opener)
     if (process > 0 && pidfd < 0)
         error = errno;
     if (!error)
-        error = event_loop_add(opener->context->loop, &opener->process_end, pidfd, EPOLLIN, process_ended,
-                               opener);
+        error = event_loop_add(opener->context->loop, &opener->process_end, pidfd, EPOLLIN, process_ended, opener);
     if (!error) {
         opener->process = process;
         opener->channel = ends[0];
-        alarm_set(opener->context->alarms, &opener->alarm, opener->context->loop->now + PATIENCE,
-                  patience_ended, opener);
+        alarm_set(opener->context->alarms, &opener->alarm, opener->context->loop->now + PATIENCE, patience_ended,
+                  opener);
         return 0;
     }
     close(ends[0]);
@@ -271,24 +269,40 @@ static int start_process(struct opener *opener)
     return error;
 }
 
-/* Adds a file; false: no memory. */
-static bool add(struct opener *opener, const struct opener_plan *plan, enum file_role role,
-                const struct definition_file *file, const struct definition_disk *disk)
+/* Adds a file, whose path `access` borrows; false: no memory. */
+static bool add(struct opener *opener, const struct opener_plan *plan, const struct definition_file *file,
+                struct file_access access)
 {
     if (!file->path)
         return true;
-    char *path = strdup(file->path);
-    if (!path)
-        return false;
-    opener->files[opener->count++] = (struct opener_file){
-        .access = {.role = role,
-                   .path = path,
-                   .user = plan->all_as_asker ? plan->asker->user : file->user,
-                   .raw = disk && disk->raw,
-                   .read_only = disk && disk->read_only},
-        .descriptor = -1,
-    };
-    return true;
+    access.path = strdup(file->path);
+    access.user = plan->all_as_asker ? plan->asker->user : file->user;
+    if (access.path)
+        opener->files[opener->count++] = (struct opener_file){.access = access, .descriptor = -1};
+    return access.path != NULL;
+}
+
+static bool add_drives(struct opener *opener, const struct opener_plan *plan, enum file_role role,
+                       const struct definition_drive *drives, unsigned count)
+{
+    bool added = true;
+    for (unsigned i = 0; i < count && added; i++)
+        added =
+            add(opener, plan, &drives[i].file,
+                (struct file_access){.role = role, .index = i, .read_only = role == FILE_DVD || drives[i].read_only});
+    return added;
+}
+
+static bool add_disks(struct opener *opener, const struct opener_plan *plan)
+{
+    bool added = true;
+    for (unsigned i = 0; i < plan->definition->disk_count && added; i++) {
+        const struct definition_disk *disk = &plan->definition->disks[i];
+        added =
+            add(opener, plan, &disk->file,
+                (struct file_access){.role = FILE_DISK, .index = i, .raw = disk->raw, .read_only = disk->read_only});
+    }
+    return added;
 }
 
 static bool fill(struct opener *opener, const struct opener_plan *plan)
@@ -299,15 +313,21 @@ static bool fill(struct opener *opener, const struct opener_plan *plan)
             return false;
         opener->has_asker = true;
     }
-    bool filled = add(opener, plan, FILE_KERNEL, &definition->kernel, NULL) &&
-                  add(opener, plan, FILE_INITRD, &definition->initrd, NULL);
-    for (unsigned i = 0; i < definition->disk_count && filled; i++)
-        filled = add(opener, plan, FILE_DISK, &definition->disks[i].file, &definition->disks[i]);
-    return filled;
+    return add(opener, plan, &definition->kernel, (struct file_access){.role = FILE_KERNEL}) &&
+           add(opener, plan, &definition->initrd, (struct file_access){.role = FILE_INITRD}) &&
+           add_disks(opener, plan) && add_drives(opener, plan, FILE_DVD, definition->dvds, definition->dvd_count) &&
+           add_drives(opener, plan, FILE_FLOPPY, definition->floppies, definition->floppy_count) &&
+           add(opener, plan, &definition->com2.file,
+               (struct file_access){.role = FILE_SERIAL, .serial = definition->com2.kind});
 }
 
-int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done,
-                 void *owner)
+static void nothing_to_open(void *owner)
+{
+    tell(owner);
+    release(owner);
+}
+
+int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done, void *owner)
 {
     if (context->active >= OPENER_MAXIMUM)
         return EBUSY;
@@ -319,7 +339,11 @@ int opener_begin(struct opener_context *context, const struct opener_plan *plan,
     opener->owner = owner;
     opener->to_use = plan->to_use;
     context->active++;
-    int error = fill(opener, plan) ? start_process(opener) : ENOMEM;
+    int error = fill(opener, plan) ? 0 : ENOMEM;
+    if (!error && opener->count)
+        error = start_process(opener);
+    else if (!error)
+        alarm_set(context->alarms, &opener->alarm, context->loop->now, nothing_to_open, opener);
     if (error)
         release(opener);
     return error;

@@ -14,8 +14,8 @@
 #include "partitions/root/manager/identity.h"
 #include "partitions/root/net/event_loop.h"
 
-/* A kernel, an initrd, and the disks. */
-#define OPENER_FILES (2 + CONFIGURATION_DISKS)
+/* A kernel, an initrd, what drives hold, and the second serial port's other end. */
+#define OPENER_FILES (2 + CONFIGURATION_DISKS + CONFIGURATION_DVDS + CONFIGURATION_FLOPPIES + 1)
 
 /* Those at work at a time. */
 #define OPENER_MAXIMUM 64u

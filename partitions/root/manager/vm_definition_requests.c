@@ -29,8 +29,7 @@ static void end_change(struct change *change)
 
 /* ---- MAC addresses ---- */
 
-static const struct vm *find_by_mac(const struct manager *manager, const struct mac_address *mac,
-                                    const char *except)
+static const struct vm *find_by_mac(const struct manager *manager, const struct mac_address *mac, const char *except)
 {
     for (const struct vm *vm = manager->vms; vm; vm = vm->next)
         for (unsigned i = 0; i < vm->definition.nic_count && strcmp(vm->definition.name, except) != 0; i++)
@@ -48,8 +47,7 @@ static bool is_in(const struct definition *definition, const struct mac_address 
 }
 
 /* An address of Hyper-V's own range, 00-15-5D, that no virtual machine has. False: there is no randomness. */
-static bool choose_mac(const struct manager *manager, const struct definition *definition,
-                       struct mac_address *mac)
+static bool choose_mac(const struct manager *manager, const struct definition *definition, struct mac_address *mac)
 {
     struct mac_address chosen = {
         {0x00, 0x15, 0x5D}
@@ -64,8 +62,7 @@ static bool choose_mac(const struct manager *manager, const struct definition *d
 }
 
 /* Network adapters that were given no address keep the one they had, or get a new one. */
-static bool choose_macs(const struct manager *manager, struct definition *definition,
-                        const struct definition *before)
+static bool choose_macs(const struct manager *manager, struct definition *definition, const struct definition *before)
 {
     static const struct mac_address none;
     for (unsigned i = 0; i < definition->nic_count; i++) {
@@ -80,6 +77,19 @@ static bool choose_macs(const struct manager *manager, struct definition *defini
     return true;
 }
 
+/* Random, as RFC 4122 (4.4) has it. It stays for good. False: there is no randomness. */
+static bool choose_uuid(struct definition *definition)
+{
+    static const uint8_t none[sizeof(definition->uuid)];
+    if (memcmp(definition->uuid, none, sizeof(none)) != 0)
+        return true;
+    if (getrandom(definition->uuid, sizeof(definition->uuid), 0) != sizeof(definition->uuid))
+        return false;
+    definition->uuid[6] = (uint8_t)((definition->uuid[6] & 0x0F) | 0x40);
+    definition->uuid[8] = (uint8_t)((definition->uuid[8] & 0x3F) | 0x80);
+    return true;
+}
+
 /* ---- Checking ---- */
 
 /* What only the manager can say about a definition. False: the request has been refused. */
@@ -89,15 +99,13 @@ static bool check(struct request *request, const struct definition *definition)
         const struct definition_nic *nic = &definition->nics[i];
         const struct vm *other = find_by_mac(request->manager, &nic->mac, definition->name);
         if (nic->switch_name[0] && !virtual_switch_find(request->manager, nic->switch_name)) {
-            request_refuse(
-                request, REFUSED_NOT_FOUND,
-                "there is no switch %s: loam switch list shows those that are, loam switch create makes one",
-                nic->switch_name);
+            request_refuse(request, REFUSED_NOT_FOUND,
+                           "there is no switch %s: loam switch list shows those that are, loam switch create makes one",
+                           nic->switch_name);
             return false;
         }
         if (other) {
-            request_refuse(request, REFUSED_EXISTS,
-                           "nics[%u].mac: " MAC_FORMAT " belongs to virtual machine %s", i,
+            request_refuse(request, REFUSED_EXISTS, "nics[%u].mac: " MAC_FORMAT " belongs to virtual machine %s", i,
                            MAC_ARGUMENTS(nic->mac), other->definition.name);
             return false;
         }
@@ -109,8 +117,7 @@ static bool name_is_free(struct request *request, const char *name)
 {
     if (!vm_find(request->manager, name) && !store_has(request->manager->vm_definitions, name))
         return true;
-    request_refuse(request, REFUSED_EXISTS, "there is a virtual machine %s already: choose another name",
-                   name);
+    request_refuse(request, REFUSED_EXISTS, "there is a virtual machine %s already: choose another name", name);
     return false;
 }
 
@@ -132,8 +139,8 @@ static bool keep(struct request *request, const struct definition *definition)
     int error = value ? store_write(request->manager->vm_definitions, definition->name, value) : ENOMEM;
     json_decref(value);
     if (error)
-        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be kept in %s: %s",
-                       definition->name, request->manager->settings.state_directory, strerror(error));
+        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be kept in %s: %s", definition->name,
+                       request->manager->settings.state_directory, strerror(error));
     return !error;
 }
 
@@ -141,8 +148,7 @@ static void create(struct change *change)
 {
     struct manager *manager = change->request->manager;
     /* While the files were looked at, somebody else may have been faster. */
-    if (!name_is_free(change->request, change->definition.name) ||
-        !check(change->request, &change->definition))
+    if (!name_is_free(change->request, change->definition.name) || !check(change->request, &change->definition))
         return;
     if (!keep(change->request, &change->definition))
         return;
@@ -158,8 +164,7 @@ static void replace(struct change *change)
 {
     struct vm *vm = vm_find(change->request->manager, change->definition.name);
     if (!vm || vm->generation != change->generation) {
-        request_refuse(change->request, REFUSED_BUSY,
-                       "%s was changed by somebody else at the same time: try again",
+        request_refuse(change->request, REFUSED_BUSY, "%s was changed by somebody else at the same time: try again",
                        change->definition.name);
         return;
     }
@@ -203,6 +208,17 @@ static void look_at_files(struct change *change)
 
 /* ---- Requests ---- */
 
+/* A new PC has a DVD drive and a floppy drive, both empty, unless something else was said of them. */
+static void add_usual_drives(struct definition *definition, const json_t *arguments)
+{
+    if (definition->kernel.path)
+        return;
+    if (!json_object_get(arguments, "dvds") && configuration_drives_fit(definition->disk_count, 1))
+        definition->dvd_count = 1;
+    if (!json_object_get(arguments, "floppies"))
+        definition->floppy_count = 1;
+}
+
 /* Reads the arguments over `base`, or over defaults. NULL: the request has been refused. */
 static struct change *begin_change(struct request *request, const struct vm *base)
 {
@@ -221,10 +237,14 @@ static struct change *begin_change(struct request *request, const struct vm *bas
     bool read = definition_read(&change->definition, none ? none : request->arguments, DEFINITION_REQUEST,
                                 request->asker.user, error);
     json_decref(none);
+    if (read && !base)
+        add_usual_drives(&change->definition, request->arguments);
     if (!read)
         request_refuse(request, REFUSED_VALUE, "%s", error);
     else if (!choose_macs(request->manager, &change->definition, base ? &base->definition : NULL))
         request_refuse(request, REFUSED_FAILED, "no MAC address can be chosen: %s", strerror(errno));
+    else if (!choose_uuid(&change->definition))
+        request_refuse(request, REFUSED_FAILED, "no UUID can be chosen: %s", strerror(errno));
     else if (check(request, &change->definition))
         return change;
     end_change(change);
@@ -237,8 +257,7 @@ void vm_create_request(struct request *request)
     for (const struct vm *vm = request->manager->vms; vm; vm = vm->next)
         count++;
     if (count >= MANAGER_VMS) {
-        request_refuse(request, REFUSED_VALUE, "there are %u virtual machines, as many as there can be",
-                       count);
+        request_refuse(request, REFUSED_VALUE, "there are %u virtual machines, as many as there can be", count);
         return;
     }
     struct change *change = begin_change(request, NULL);
@@ -272,8 +291,8 @@ void vm_remove_request(struct request *request)
         return;
     int error = store_remove(request->manager->vm_definitions, vm->definition.name);
     if (error) {
-        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be removed: %s",
-                       vm->definition.name, strerror(error));
+        request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be removed: %s", vm->definition.name,
+                       strerror(error));
         return;
     }
     report("%s: removed by user %u", vm->definition.name, (unsigned)request->asker.user);

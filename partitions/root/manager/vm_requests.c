@@ -29,11 +29,10 @@ struct vm *vm_request_find(struct request *request, const char *name)
         }
     }
     if (likely)
-        request_refuse(request, REFUSED_NOT_FOUND, "there is no virtual machine %s: did you mean %s?", name,
-                       likely);
+        request_refuse(request, REFUSED_NOT_FOUND, "there is no virtual machine %s: did you mean %s?", name, likely);
     else
-        request_refuse(request, REFUSED_NOT_FOUND,
-                       "there is no virtual machine %s: loam vm list shows those that are", name);
+        request_refuse(request, REFUSED_NOT_FOUND, "there is no virtual machine %s: loam vm list shows those that are",
+                       name);
     return NULL;
 }
 
@@ -61,9 +60,9 @@ const char *vm_worker_problem(const json_t *answer)
 
 static json_t *state_json(const struct vm *vm)
 {
-    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", vm->definition.name, "state",
-                     vm_state_name(vm->state), "reason", text_json(vm->end.reason), "detail",
-                     text_json(vm->end.detail), "path", text_json(vm->end.path));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", vm->definition.name, "state", vm_state_name(vm->state),
+                     "reason", text_json(vm->end.reason), "detail", text_json(vm->end.detail), "path",
+                     text_json(vm->end.path));
 }
 
 /* Whether a virtual machine that is Off has run before, however short. */
@@ -84,8 +83,7 @@ static void answer_starters(struct vm *vm)
         if (vm->state != VM_OFF || has_run(vm))
             request_answer(request, state_json(vm));
         else
-            request_refuse(request, REFUSED_FAILED, "%s cannot be started: %s", vm->definition.name,
-                           vm->end.detail);
+            request_refuse(request, REFUSED_FAILED, "%s cannot be started: %s", vm->definition.name, vm->end.detail);
     }
 }
 
@@ -178,20 +176,28 @@ void vm_wait_request(struct request *request)
 
 void vm_start_request(struct request *request)
 {
-    struct vm *vm = vm_request_find_named(request);
+    char name[NAME_SIZE];
+    bool boot_menu = false;
+    const struct field list[] = {
+        {"name",      dispatch_read_name,  name,       true },
+        {"boot_menu", fields_read_boolean, &boot_menu, false},
+    };
+    struct vm *vm = dispatch_read_arguments(request, list, COUNT(list)) ? vm_request_find(request, name) : NULL;
     if (!vm)
         return;
-    if (request->manager->shutdown.request) {
+    if (boot_menu && vm->definition.kernel.path) {
+        request_refuse(request, REFUSED_VALUE,
+                       "%s starts its kernel directly: only a machine without one has firmware with a boot menu", name);
+    } else if (request->manager->shutdown.request) {
         request_refuse(request, REFUSED_WRONG_STATE, "%s is not started: the host is being shut down",
                        vm->definition.name);
     } else if (vm->state == VM_STARTING) {
         request_append(&vm->starters, request);
     } else if (vm->state != VM_OFF) {
-        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s already", vm->definition.name,
-                       vm_state_name(vm->state));
+        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s already", vm->definition.name, vm_state_name(vm->state));
     } else {
         request_append(&vm->starters, request);
-        vm_start(vm, &request->asker);
+        vm_start(vm, &request->asker, boot_menu);
     }
 }
 
@@ -201,8 +207,7 @@ static void was_asked(void *owner, const json_t *answer)
     struct vm *vm = request->context;
     const char *problem = vm_worker_problem(answer);
     if (problem)
-        request_refuse(request, answer ? REFUSED_WRONG_STATE : REFUSED_FAILED, "%s: %s", vm->definition.name,
-                       problem);
+        request_refuse(request, answer ? REFUSED_WRONG_STATE : REFUSED_FAILED, "%s: %s", vm->definition.name, problem);
     else
         request_answer(request, state_json(vm));
 }
@@ -214,8 +219,7 @@ static void ask_worker(struct request *request, const char *what)
     if (!vm)
         return;
     if (vm->state == VM_OFF || !vm->worker.pid) {
-        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s", vm->definition.name,
-                       vm_state_name(vm->state));
+        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s", vm->definition.name, vm_state_name(vm->state));
         return;
     }
     request->context = vm;
@@ -251,8 +255,7 @@ void vm_turn_off_request(struct request *request)
     if (vm->state == VM_OFF) {
         request_refuse(request, REFUSED_WRONG_STATE, "%s is Off already", vm->definition.name);
     } else if (!vm->worker.pid) {
-        request_refuse(request, REFUSED_WRONG_STATE, "%s is Starting: try again when it runs",
-                       vm->definition.name);
+        request_refuse(request, REFUSED_WRONG_STATE, "%s is Starting: try again when it runs", vm->definition.name);
     } else {
         vm_turn_off(vm);
         request_append(&vm->stoppers, request);

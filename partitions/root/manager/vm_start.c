@@ -28,26 +28,51 @@
 
 struct vm_start {
     struct worker_files files;
+    bool boot_menu;
     uint64_t deadline; /* for the switches */
     struct alarm alarm;
 };
 
-static void close_files(struct worker_files *files)
+/* Calls `use` with the place of every descriptor. */
+static void for_each_file(struct worker_files *files, void (*use)(int *place, void *context), void *context)
 {
-    int *const all[] = {&files->kernel, &files->initrd, &files->control, &files->log, &files->previous_log};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (*all[i] >= 0)
-            close(*all[i]);
+    int *const single[] = {&files->kernel,  &files->initrd, &files->com2,
+                           &files->control, &files->log,    &files->previous_log};
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++)
+        use(single[i], context);
     for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
-        if (files->disks[i] >= 0)
-            close(files->disks[i]);
+        use(&files->disks[i], context);
+    for (unsigned i = 0; i < CONFIGURATION_DVDS; i++)
+        use(&files->dvds[i], context);
+    for (unsigned i = 0; i < CONFIGURATION_FLOPPIES; i++)
+        use(&files->floppies[i], context);
+}
+
+static void close_file(int *place, void *context)
+{
+    (void)context;
+    if (*place >= 0)
+        close(*place);
+}
+
+/* What a worker inherits. */
+struct inheritance {
+    int descriptors[PROCESS_DESCRIPTORS];
+    unsigned count;
+};
+
+static void inherit_file(int *place, void *context)
+{
+    struct inheritance *inheritance = context;
+    if (*place >= 0)
+        inheritance->descriptors[inheritance->count++] = *place;
 }
 
 static void end_start(struct vm *vm)
 {
     struct vm_start *start = vm->starting;
     alarm_cancel(&vm->manager->alarms, &start->alarm);
-    close_files(&start->files);
+    for_each_file(&start->files, close_file, NULL);
     free(start);
     vm->starting = NULL;
 }
@@ -74,8 +99,7 @@ static int open_control(struct vm *vm)
     char file_name[VM_FILE_SIZE];
     vm_file_name(vm, "control", file_name);
     unlinkat(vm->manager->vm_records, file_name, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", vm->manager->vm_records,
-             file_name);
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", vm->manager->vm_records, file_name);
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor >= 0 && bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
         listen(descriptor, CONTROL_BACKLOG) == 0)
@@ -93,8 +117,8 @@ static int open_log(struct vm *vm, const char *suffix)
     const struct settings *settings = &vm->manager->settings;
     char file_name[VM_FILE_SIZE];
     vm_file_name(vm, suffix, file_name);
-    int descriptor = openat(vm->manager->logs, file_name,
-                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+    int descriptor =
+        openat(vm->manager->logs, file_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
     if (descriptor >= 0 && settings->has_group &&
         (fchown(descriptor, (uid_t)-1, settings->group) != 0 || fchmod(descriptor, 0640) != 0))
         report("%s: its log cannot be shown to the group: %s", vm->definition.name, strerror(errno));
@@ -105,8 +129,8 @@ static int open_output(struct vm *vm)
 {
     char file_name[VM_FILE_SIZE];
     vm_file_name(vm, "output", file_name);
-    return openat(vm->manager->vm_records, file_name,
-                  O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return openat(vm->manager->vm_records, file_name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+                  0600);
 }
 
 static void find_switch_path(void *context, const char *name, char *path, size_t size)
@@ -118,10 +142,9 @@ static void find_switch_path(void *context, const char *name, char *path, size_t
 static int write_configuration(struct vm *vm)
 {
     char log_path[4096];
-    snprintf(log_path, sizeof(log_path), "%s/%s.log", vm->manager->settings.log_directory,
-             vm->definition.name);
-    json_t *value =
-        worker_configuration(&vm->definition, &vm->starting->files, log_path, find_switch_path, vm->manager);
+    snprintf(log_path, sizeof(log_path), "%s/%s.log", vm->manager->settings.log_directory, vm->definition.name);
+    json_t *value = worker_configuration(&vm->definition, &vm->starting->files, vm->starting->boot_menu, log_path,
+                                         find_switch_path, vm->manager);
     char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
     json_decref(value);
     int descriptor = text ? memfd_create("configuration", MFD_CLOEXEC) : -1;
@@ -139,9 +162,7 @@ static int write_configuration(struct vm *vm)
 static int run_worker(struct vm *vm, int configuration, int output)
 {
     const struct settings *settings = &vm->manager->settings;
-    const struct worker_files *files = &vm->starting->files;
-    int descriptors[PROCESS_DESCRIPTORS];
-    unsigned count = 0;
+    struct inheritance inheritance = {.descriptors = {configuration}, .count = 1};
     char number[16];
     char *arguments[] = {(char *)settings->worker,
                          "--configuration-fd",
@@ -149,18 +170,12 @@ static int run_worker(struct vm *vm, int configuration, int output)
                          settings->worker_user[0] ? "--user" : NULL,
                          (char *)settings->worker_user,
                          NULL};
-    const int fixed[] = {configuration,  files->kernel, files->initrd,
-                         files->control, files->log,    files->previous_log};
-    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-        if (fixed[i] >= 0)
-            descriptors[count++] = fixed[i];
-    for (unsigned i = 0; i < vm->definition.disk_count; i++)
-        descriptors[count++] = files->disks[i];
+    for_each_file(&vm->starting->files, inherit_file, &inheritance);
     snprintf(number, sizeof(number), "%d", configuration);
     const struct process_plan plan = {
         .arguments = arguments,
-        .descriptors = descriptors,
-        .descriptor_count = count,
+        .descriptors = inheritance.descriptors,
+        .descriptor_count = inheritance.count,
         .output = output,
         .directory = vm->manager->vm_records,
         .record = vm->definition.name,
@@ -173,15 +188,14 @@ static void launch(struct vm *vm)
     struct worker_files *files = &vm->starting->files;
     files->control = open_control(vm);
     if (files->control < 0) {
-        fail(vm, "its control socket cannot be made in %s: %s", vm->manager->settings.run_directory,
-             strerror(errno));
+        fail(vm, "its control socket cannot be made in %s: %s", vm->manager->settings.run_directory, strerror(errno));
         return;
     }
     files->log = open_log(vm, "log");
     files->previous_log = files->log < 0 ? -1 : open_log(vm, "log.1");
     if (files->previous_log < 0) {
-        fail(vm, "its log %s/%s.log cannot be opened: %s", vm->manager->settings.log_directory,
-             vm->definition.name, strerror(errno));
+        fail(vm, "its log %s/%s.log cannot be opened: %s", vm->manager->settings.log_directory, vm->definition.name,
+             strerror(errno));
         return;
     }
     int output = open_output(vm), configuration = output < 0 ? -1 : write_configuration(vm);
@@ -214,10 +228,8 @@ static void wait_for_switches(void *owner)
         if (!name[0])
             continue;
         if (!virtual_switch) {
-            fail(
-                vm,
-                "there is no switch %s: change its nic with loam vm set, or make one with loam switch create",
-                name);
+            fail(vm, "there is no switch %s: change its nic with loam vm set, or make one with loam switch create",
+                 name);
             return;
         }
         if (virtual_switch->problem[0] || manager->loop.now >= vm->starting->deadline) {
@@ -228,25 +240,27 @@ static void wait_for_switches(void *owner)
         waiting |= !virtual_switch->ready;
     }
     if (waiting)
-        alarm_set(&manager->alarms, &vm->starting->alarm, manager->loop.now + SWITCH_INTERVAL,
-                  wait_for_switches, vm);
+        alarm_set(&manager->alarms, &vm->starting->alarm, manager->loop.now + SWITCH_INTERVAL, wait_for_switches, vm);
     else
         launch(vm);
 }
 
 /* ---- The files ---- */
 
-/* Keeps the descriptors, which come in the order: kernel, initrd if there is one, disks. */
+static int *place_of(struct worker_files *files, const struct file_access *access)
+{
+    int *const places[] = {
+        [FILE_KERNEL] = &files->kernel, [FILE_INITRD] = &files->initrd,  [FILE_DISK] = files->disks,
+        [FILE_DVD] = files->dvds,       [FILE_FLOPPY] = files->floppies, [FILE_SERIAL] = &files->com2,
+    };
+    return places[access->role] + access->index;
+}
+
 static void keep_files(struct worker_files *files, struct opener_result *result)
 {
-    unsigned disks = 0;
     for (unsigned i = 0; i < result->count; i++) {
-        struct opener_file *file = &result->files[i];
-        int *place = file->access.role == FILE_KERNEL   ? &files->kernel
-                     : file->access.role == FILE_INITRD ? &files->initrd
-                                                        : &files->disks[disks++];
-        *place = file->descriptor;
-        file->descriptor = -1;
+        *place_of(files, &result->files[i].access) = result->files[i].descriptor;
+        result->files[i].descriptor = -1;
     }
 }
 
@@ -271,13 +285,13 @@ static void files_opened(void *owner, struct opener_result *result)
     const struct vm *holder = problem->in_use ? find_by_worker(vm->manager, problem->holder) : NULL;
     const char *place = strstr(problem->text, ": in use");
     if (holder && place)
-        fail(vm, "%.*s: in use by virtual machine %s: stop it first", (int)(place - problem->text),
-             problem->text, holder->definition.name);
+        fail(vm, "%.*s: in use by virtual machine %s: stop it first", (int)(place - problem->text), problem->text,
+             holder->definition.name);
     else
         fail(vm, "%s", problem->text);
 }
 
-void vm_start(struct vm *vm, const struct identity *asker)
+void vm_start(struct vm *vm, const struct identity *asker, bool boot_menu)
 {
     const struct opener_plan plan = {.definition = &vm->definition, .asker = asker, .to_use = true};
     struct vm_start *start = calloc(1, sizeof(*start));
@@ -287,6 +301,7 @@ void vm_start(struct vm *vm, const struct identity *asker)
         vm_enter(vm, VM_OFF);
         return;
     }
+    start->boot_menu = boot_menu;
     memset(&start->files, 0xff, sizeof(start->files)); /* all -1 */
     vm_forget_end(vm);
     vm_enter(vm, VM_STARTING);

@@ -11,17 +11,18 @@
 /* The files of a virtual machine, open. -1: none. */
 struct worker_files {
     int kernel, initrd;
-    int disks[CONFIGURATION_DISKS];
+    int disks[CONFIGURATION_DISKS], dvds[CONFIGURATION_DVDS], floppies[CONFIGURATION_FLOPPIES];
+    int com2;
     int control; /* listening */
     int log, previous_log;
 };
 
 /*
- * `log_path` is what the worker calls its log; `switch_path` writes the path of a switch's socket for ports,
+ * `boot_menu`: the firmware shows it this time. `log_path` is what the worker calls its log; `switch_path` writes the path of a switch's socket for ports,
  * of at most `size` bytes. NULL: no memory.
  */
 json_t *worker_configuration(const struct definition *definition, const struct worker_files *files,
-                             const char *log_path,
+                             bool boot_menu, const char *log_path,
                              void (*switch_path)(void *context, const char *name, char *path, size_t size),
                              void *context);
 

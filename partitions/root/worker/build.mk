@@ -10,7 +10,7 @@ WORKER_EMULATOR_SOURCES := $(addprefix $(WORKER)/, \
 WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
     $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c vp.c)
 WORKER_MACHINE_SOURCES := $(WORKER_VP_SOURCES) $(WORKER_DEVICE_SOURCES) \
-    $(addprefix $(WORKER)/,configuration.c configuration_reader.c console.c control.c cpuid_topology.c disk_queue.c guest_memory.c \
+    $(addprefix $(WORKER)/,configuration.c configuration_names.c configuration_reader.c console.c control.c cpuid_topology.c disk_queue.c guest_memory.c \
         guest_ram.c host_timer.c life_cycle.c linux_boot.c machine.c network.c timer.c vp_state.c) \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread
@@ -31,7 +31,7 @@ $(call unit_test,io_port_test,tests/unit/io_port_test.c \
 $(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c \
     arch/x86_64/boot/linux_image.c)
 $(call unit_test,configuration_test,tests/unit/configuration_test.c $(WORKER)/configuration.c \
-    $(WORKER)/configuration_reader.c,-ljansson)
+    $(WORKER)/configuration_names.c $(WORKER)/configuration_reader.c,-ljansson)
 $(call unit_test,cpuid_topology_test,tests/unit/cpuid_topology_test.c $(WORKER)/cpuid_topology.c)
 $(call unit_test,console_test,tests/unit/console_test.c $(WORKER)/console.c $(WORKER)/bus.c $(WORKER)/timer.c \
     $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)

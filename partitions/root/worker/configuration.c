@@ -159,13 +159,7 @@ static bool read_drive(struct reader *reader, const json_t *value, void *target)
 
 static bool read_serial_kind(struct reader *reader, const json_t *value, void *target)
 {
-    static const char *const names[] = {
-        [CONFIGURATION_SERIAL_NONE] = "none",     [CONFIGURATION_SERIAL_CONSOLE] = "console",
-        [CONFIGURATION_SERIAL_FILE] = "file",     [CONFIGURATION_SERIAL_PIPE] = "pipe",
-        [CONFIGURATION_SERIAL_SOCKET] = "socket",
-    };
-
-    return reader_choice(reader, value, names, sizeof names / sizeof names[0], target);
+    return reader_choice(reader, value, configuration_serial_names, CONFIGURATION_SERIAL_KINDS, target);
 }
 
 static bool read_serial_port(struct reader *reader, const json_t *value, void *target)
@@ -189,14 +183,7 @@ static bool read_serial_port(struct reader *reader, const json_t *value, void *t
 
 static bool read_boot_device(struct reader *reader, const json_t *value, void *target)
 {
-    static const char *const names[] = {
-        [CONFIGURATION_BOOT_FLOPPY] = "floppy",
-        [CONFIGURATION_BOOT_DVD] = "dvd",
-        [CONFIGURATION_BOOT_DISK] = "disk",
-        [CONFIGURATION_BOOT_NETWORK] = "network",
-    };
-
-    return reader_choice(reader, value, names, sizeof names / sizeof names[0], target);
+    return reader_choice(reader, value, configuration_boot_names, CONFIGURATION_BOOT_DEVICES, target);
 }
 
 static bool parse_mac(const char *text, uint8_t mac[6])
@@ -339,14 +326,9 @@ static bool set_default_file(struct reader *reader, struct configuration_file *f
     return configuration_file_given(file) || set_default(reader, &file->path, path);
 }
 
-/* There is one place on the IDE channels for each drive; DVD drives begin at 1:0. */
 static bool drives_fit(struct reader *reader, const struct configuration *configuration)
 {
-    unsigned taken = configuration->disk_count;
-
-    if (configuration->dvd_count && taken < CONFIGURATION_DISKS / 2)
-        taken = CONFIGURATION_DISKS / 2;
-    return taken + configuration->dvd_count <= CONFIGURATION_DISKS ||
+    return configuration_drives_fit(configuration->disk_count, configuration->dvd_count) ||
            reader_complain(reader, "%u disks leave no place for %u DVD drives on the IDE controller's two channels",
                            configuration->disk_count, configuration->dvd_count);
 }
@@ -403,8 +385,6 @@ static struct configuration_file *single_file(struct configuration *configuratio
 
 struct configuration *configuration_parse(const char *text, const char *name, char error[CONFIGURATION_ERROR_SIZE])
 {
-    static const enum configuration_boot default_boot[] = {CONFIGURATION_BOOT_DVD, CONFIGURATION_BOOT_DISK,
-                                                           CONFIGURATION_BOOT_NETWORK, CONFIGURATION_BOOT_FLOPPY};
     struct reader reader = {.name = name, .error = error};
     struct configuration *configuration = calloc(1, sizeof *configuration);
     json_error_t json_error;
@@ -416,8 +396,8 @@ struct configuration *configuration_parse(const char *text, const char *name, ch
     }
     configuration->processors = 1;
     configuration->reboot = true;
-    memcpy(configuration->boot, default_boot, sizeof default_boot);
-    configuration->boot_count = sizeof default_boot / sizeof default_boot[0];
+    memcpy(configuration->boot, configuration_boot_default, sizeof configuration_boot_default);
+    configuration->boot_count = CONFIGURATION_BOOT_DEVICES;
     configuration->serial[0].kind = CONFIGURATION_SERIAL_CONSOLE;
     for (unsigned i = 0; single_file(configuration, i); i++)
         single_file(configuration, i)->descriptor = -1;

@@ -57,8 +57,17 @@ enum configuration_serial_kind {
     CONFIGURATION_SERIAL_CONSOLE,
     CONFIGURATION_SERIAL_FILE,
     CONFIGURATION_SERIAL_PIPE,
-    CONFIGURATION_SERIAL_SOCKET
+    CONFIGURATION_SERIAL_SOCKET,
+    CONFIGURATION_SERIAL_KINDS
 };
+
+/* What these are called, and the usual order. */
+extern const char *const configuration_boot_names[CONFIGURATION_BOOT_DEVICES];
+extern const char *const configuration_serial_names[CONFIGURATION_SERIAL_KINDS];
+extern const enum configuration_boot configuration_boot_default[CONFIGURATION_BOOT_DEVICES];
+
+/* There is one place on the IDE channels for each drive; DVD drives begin at 1:0. */
+bool configuration_drives_fit(unsigned disks, unsigned dvds);
 
 struct configuration_serial {
     enum configuration_serial_kind kind;
