@@ -25,6 +25,8 @@ $(call device_test,mc146818,mc146818.c)
 $(call device_test,uart16550,uart16550.c)
 $(call device_test,i8042,i8042.c)
 $(call device_test,system_ports,system_ports.c)
+$(call device_test,debug_port,debug_port.c)
+$(call device_test,fw_cfg,fw_cfg.c,partitions/root/worker/guest_memory.c)
 $(call device_test,platform,$(PLATFORM_SOURCES))
 $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES)/acpi_tables.c \
     $(BUILD)/generated/dsdt.c)
