@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 
 static uint8_t memory[ACPI_TABLES_MAXIMUM_LENGTH];
 static size_t length;
+static const uint8_t *root; /* the RSDP */
+static uint16_t boot_architecture;
 
 static int setup(void **state)
 {
@@ -23,6 +26,8 @@ static int setup(void **state)
     memset(memory, 0xee, sizeof memory);
     length = acpi_tables_build(memory, sizeof memory, GPA, 4);
     assert_in_range(length, 1, sizeof memory);
+    root = memory;
+    boot_architecture = 0x0007;
     return 0;
 }
 
@@ -44,6 +49,95 @@ static uint8_t sum(const uint8_t *bytes, size_t count)
     return total;
 }
 
+static struct acpi_table_files files;
+
+/* Where the file lies after the loader's work in this test: tables at GPA, the RSDP in the 64 bytes before. */
+static uint8_t *loaded(const char *name, uint32_t *address, size_t *size)
+{
+    static uint8_t rsdp[ACPI_TABLES_RSDP_LENGTH];
+
+    if (strcmp(name, "etc/acpi/tables") == 0) {
+        *address = GPA;
+        *size = files.tables_length;
+        return memory;
+    }
+    assert_string_equal(name, "etc/acpi/rsdp");
+    *address = GPA - 64;
+    *size = sizeof rsdp;
+    return rsdp;
+}
+
+static void allocate(const uint8_t *command)
+{
+    uint32_t address, alignment = get(command + 60, 4);
+    size_t size;
+    uint8_t *to = loaded((const char *)command + 4, &address, &size);
+    bool is_rsdp = to != memory;
+
+    assert_int_equal(alignment, is_rsdp ? 16 : 64);
+    assert_int_equal(command[64], is_rsdp ? 2 : 1);
+    memcpy(to, is_rsdp ? files.rsdp : files.tables, size);
+}
+
+static void add_pointer(const uint8_t *command)
+{
+    uint32_t address, offset = get(command + 116, 4);
+    unsigned bytes = command[120];
+    uint64_t value = 0;
+    size_t size, other_size;
+    uint8_t *to = loaded((const char *)command + 4, &address, &size);
+
+    loaded((const char *)command + 60, &address, &other_size);
+    assert_true(bytes == 4 || bytes == 8);
+    assert_in_range(offset, 0, size - bytes);
+    memcpy(&value, to + offset, bytes);
+    assert_in_range(value, 0, other_size - 1);
+    value += address;
+    memcpy(to + offset, &value, bytes);
+}
+
+static void add_checksum(const uint8_t *command)
+{
+    uint32_t address, offset = get(command + 60, 4), start = get(command + 64, 4), count = get(command + 68, 4);
+    size_t size;
+    uint8_t *to = loaded((const char *)command + 4, &address, &size);
+
+    assert_in_range(start, 0, size);
+    assert_in_range(count, 1, size - start);
+    assert_in_range(offset, start, start + count - 1);
+    to[offset] -= sum(to + start, count);
+}
+
+/* Does what firmware does. */
+static void load_files(void)
+{
+    static void (*const commands[])(const uint8_t *) = {NULL, allocate, add_pointer, add_checksum};
+
+    memset(memory, 0xee, sizeof memory);
+    assert_int_equal(files.loader_length % 128, 0);
+    for (size_t i = 0; i < files.loader_length; i += 128) {
+        uint32_t number = get(files.loader + i, 4);
+
+        assert_in_range(number, 1, 3);
+        commands[number](files.loader + i);
+    }
+}
+
+/* The same machine's tables as firmware builds them. */
+static int setup_files(void **state)
+{
+    uint32_t address;
+    size_t size;
+
+    (void)state;
+    assert_true(acpi_tables_build_files(&files, 4));
+    load_files();
+    root = loaded("etc/acpi/rsdp", &address, &size);
+    length = files.tables_length;
+    boot_architecture = 0x0003; /* a VGA is there */
+    return 0;
+}
+
 /* The table of that signature at that address, checked. */
 static const uint8_t *table_at(uint32_t gpa, const char *signature)
 {
@@ -60,8 +154,8 @@ static const uint8_t *table_at(uint32_t gpa, const char *signature)
 /* Entry `index` of the XSDT, which the RSDT must have too. */
 static const uint8_t *root_entry(unsigned index, const char *signature)
 {
-    const uint8_t *rsdt = table_at(get(memory + 16, 4), "RSDT");
-    const uint8_t *xsdt = table_at(get(memory + 24, 4), "XSDT");
+    const uint8_t *rsdt = table_at(get(root + 16, 4), "RSDT");
+    const uint8_t *xsdt = table_at(get(root + 24, 4), "XSDT");
 
     assert_int_equal(get(rsdt + 4, 4), 36 + 2 * 4);
     assert_int_equal(get(xsdt + 4, 4), 36 + 2 * 8);
@@ -73,12 +167,12 @@ static const uint8_t *root_entry(unsigned index, const char *signature)
 static void root_pointer(void **state)
 {
     (void)state;
-    assert_memory_equal(memory, "RSD PTR ", 8);
-    assert_int_equal(memory[15], 2);
-    assert_int_equal(get(memory + 20, 4), 36);
-    assert_int_equal(sum(memory, 20), 0);
-    assert_int_equal(sum(memory, 36), 0);
-    assert_int_equal(get(memory + 28, 4), 0);
+    assert_memory_equal(root, "RSD PTR ", 8);
+    assert_int_equal(root[15], 2);
+    assert_int_equal(get(root + 20, 4), 36);
+    assert_int_equal(sum(root, 20), 0);
+    assert_int_equal(sum(root, 36), 0);
+    assert_int_equal(get(root + 28, 4), 0);
 }
 
 static void assert_port(const uint8_t *address, uint32_t port, unsigned bits)
@@ -111,7 +205,7 @@ static void fixed_description(void **state)
     assert_int_equal(get(fadt + 80, 4), PLATFORM_PM_BASE + 12);
     assert_memory_equal(fadt + 88, "\x04\x02\x00\x04\x04", 5); /* lengths */
     assert_int_equal(fadt[108], 0x32);
-    assert_int_equal(get(fadt + 109, 2), 0x0007);
+    assert_int_equal(get(fadt + 109, 2), boot_architecture);
     assert_int_equal(get(fadt + 112, 4) & 0x110, 0); /* the power button is fixed, the timer has 24 bits */
     assert_int_equal(get(fadt + 112, 4) & 0x420, 0x420);
     assert_port(fadt + 116, 0xcf9, 8);
@@ -152,6 +246,18 @@ static void bounds(void **state)
     assert_int_equal(acpi_tables_build(memory, length, GPA, 4), length);
 }
 
+static void bounds_of_files(void **state)
+{
+    (void)state;
+    assert_false(acpi_tables_build_files(&files, 0));
+    assert_false(acpi_tables_build_files(&files, ACPI_TABLES_MAXIMUM_PROCESSORS + 1));
+    assert_true(acpi_tables_build_files(&files, ACPI_TABLES_MAXIMUM_PROCESSORS));
+    assert_in_range(files.tables_length, length, ACPI_TABLES_MAXIMUM_LENGTH);
+    length = files.tables_length;
+    load_files();
+    assert_int_equal(get(root_entry(1, "APIC") + 4, 4), 44 + 255 * 8 + 38);
+}
+
 /*
  * The independent reader: disassembles a table into text, which the caller frees. ACPICA complains on its
  * output about what it does not like.
@@ -188,7 +294,7 @@ static void an_independent_reader_accepts_them(void **state)
 {
     const uint8_t *fadt = root_entry(0, "FACP");
     const uint8_t *tables[] = {fadt, root_entry(1, "APIC"), table_at(get(fadt + 36, 4), "FACS"),
-                               table_at(get(memory + 24, 4), "XSDT")};
+                               table_at(get(root + 24, 4), "XSDT")};
 
     (void)state;
     for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++) {
@@ -322,6 +428,11 @@ int main(void)
         cmocka_unit_test_setup(interrupt_controllers, setup),
         cmocka_unit_test_setup(bounds, setup),
         cmocka_unit_test_setup(an_independent_reader_accepts_them, setup),
+        cmocka_unit_test_setup(root_pointer, setup_files),
+        cmocka_unit_test_setup(fixed_description, setup_files),
+        cmocka_unit_test_setup(interrupt_controllers, setup_files),
+        cmocka_unit_test_setup(bounds_of_files, setup_files),
+        cmocka_unit_test_setup(an_independent_reader_accepts_them, setup_files),
         cmocka_unit_test(the_name_space_matches_the_board),
         cmocka_unit_test(s5_is_what_turns_piix4_off),
         cmocka_unit_test(interrupt_routing),

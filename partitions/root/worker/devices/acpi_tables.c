@@ -2,7 +2,6 @@
 #include "partitions/root/worker/devices/acpi_tables.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <string.h>
 #include "partitions/root/worker/devices/dsdt.h"
 #include "partitions/root/worker/devices/platform.h"
@@ -16,6 +15,8 @@
 #define RESET_PORT      0xcf9
 #define RESET_VALUE     0x06 /* hard, now */
 #define CMOS_CENTURY    0x32
+
+#define FILE_NAME_SIZE 56
 
 /* ACPI 2.0, 5.2.3.1 */
 struct generic_address {
@@ -39,7 +40,7 @@ struct rsdp {
     uint8_t extended_checksum;
     uint8_t reserved[3];
 } __attribute__((packed));
-_Static_assert(sizeof(struct rsdp) == 36, "ACPI 2.0, 5.2.4");
+_Static_assert(sizeof(struct rsdp) == ACPI_TABLES_RSDP_LENGTH, "ACPI 2.0, 5.2.4");
 
 /* 5.2.5 */
 struct table_header {
@@ -186,12 +187,55 @@ struct madt_local_nmi {
 #define FLAGS_OF_BUS            0x0000
 #define FLAGS_ACTIVE_HIGH_LEVEL 0x000d
 
-/* The buffer, and where in it the next table goes. */
+/*
+ * A command for the firmware's table loader, little-endian. Commands are carried out in turn; files are those of
+ * fw_cfg.
+ */
+struct loader_command {
+    uint32_t command;
+    union {
+        struct {
+            char file[FILE_NAME_SIZE];
+            uint32_t alignment;
+            uint8_t zone;
+        } __attribute__((packed)) allocate;
+        struct { /* what stands there grows by the address of the other file */
+            char file[FILE_NAME_SIZE];
+            char other_file[FILE_NAME_SIZE];
+            uint32_t offset;
+            uint8_t size;
+        } __attribute__((packed)) add_pointer;
+        struct { /* the byte at `offset` shrinks by the sum of the range */
+            char file[FILE_NAME_SIZE];
+            uint32_t offset;
+            uint32_t start;
+            uint32_t length;
+        } __attribute__((packed)) add_checksum;
+        uint8_t all[124];
+    };
+} __attribute__((packed));
+_Static_assert(sizeof(struct loader_command) == ACPI_TABLES_COMMAND_SIZE, "table loader");
+
+#define COMMAND_ALLOCATE     1
+#define COMMAND_ADD_POINTER  2
+#define COMMAND_ADD_CHECKSUM 3
+
+#define ZONE_HIGH 1
+#define ZONE_FSEG 2 /* F0000h-FFFFFh */
+
+#define TABLES_ALIGNMENT 64 /* the FACS's */
+#define RSDP_ALIGNMENT   16
+
+/*
+ * The buffer, and where in it the next table goes. Tables have their final addresses if it is known where the buffer
+ * will lie; if not (`files` is given, gpa is 0), pointers are offsets in it, and each is told to the loader.
+ */
 struct builder {
     uint8_t *buffer;
     size_t size;
     uint32_t gpa;
     size_t used;
+    struct acpi_table_files *files;
 };
 
 /* Space for a table; NULL if there is none. */
@@ -206,9 +250,55 @@ static void *reserve(struct builder *builder, size_t length, size_t alignment)
     return builder->buffer + offset;
 }
 
-static uint32_t gpa_of(const struct builder *builder, const void *table)
+static struct loader_command *add_command(struct builder *builder, uint32_t number)
 {
-    return builder->gpa + (uint32_t)((const uint8_t *)table - builder->buffer);
+    struct acpi_table_files *files = builder->files;
+    struct loader_command *command = (struct loader_command *)(files->loader + files->loader_length);
+
+    assert(files->loader_length < sizeof files->loader);
+    files->loader_length += sizeof *command;
+    memset(command, 0, sizeof *command);
+    command->command = number;
+    return command;
+}
+
+static void add_allocation(struct builder *builder, const char *file, uint32_t alignment, uint8_t zone)
+{
+    struct loader_command *command = add_command(builder, COMMAND_ALLOCATE);
+
+    strcpy(command->allocate.file, file);
+    command->allocate.alignment = alignment;
+    command->allocate.zone = zone;
+}
+
+/* The file that something lies in, and where in it. */
+static const char *file_of(const struct builder *builder, const void *thing, uint32_t *offset)
+{
+    size_t in_rsdp = (size_t)((const uint8_t *)thing - builder->files->rsdp);
+
+    if (in_rsdp < sizeof builder->files->rsdp) {
+        *offset = (uint32_t)in_rsdp;
+        return ACPI_TABLES_RSDP_FILE;
+    }
+    *offset = (uint32_t)((const uint8_t *)thing - builder->buffer);
+    return ACPI_TABLES_FILE;
+}
+
+/* Makes `field`, of `size` bytes, point to a table. */
+static void point(struct builder *builder, void *field, uint8_t size, const void *table)
+{
+    uint64_t address = builder->gpa + (uint32_t)((const uint8_t *)table - builder->buffer);
+    struct loader_command *command;
+    uint32_t offset;
+
+    memcpy(field, &address, size);
+    if (!builder->files)
+        return;
+    command = add_command(builder, COMMAND_ADD_POINTER);
+    strcpy(command->add_pointer.file, file_of(builder, field, &offset));
+    strcpy(command->add_pointer.other_file, ACPI_TABLES_FILE);
+    command->add_pointer.offset = offset;
+    command->add_pointer.size = size;
 }
 
 /* What makes the bytes sum to zero. */
@@ -240,12 +330,29 @@ static void *begin_table(struct builder *builder, const char *signature, uint8_t
     return header;
 }
 
-static void finish_table(void *table)
+/* Once all that it covers stands. */
+static void set_checksum(struct builder *builder, uint8_t *field, const void *first, uint32_t length)
+{
+    struct loader_command *command;
+    uint32_t offset, start;
+
+    *field = 0;
+    *field = checksum(first, length);
+    if (!builder->files)
+        return;
+    command = add_command(builder, COMMAND_ADD_CHECKSUM);
+    strcpy(command->add_checksum.file, file_of(builder, first, &start));
+    file_of(builder, field, &offset);
+    command->add_checksum.offset = offset;
+    command->add_checksum.start = start;
+    command->add_checksum.length = length;
+}
+
+static void finish_table(struct builder *builder, void *table)
 {
     struct table_header *header = table;
 
-    header->checksum = 0;
-    header->checksum = checksum(table, header->length);
+    set_checksum(builder, &header->checksum, table, header->length);
 }
 
 static const void *build_dsdt(struct builder *builder)
@@ -294,27 +401,27 @@ static void set_power_management(struct fadt *fadt)
     fadt->x_gpe0 = port(PLATFORM_PM_BASE + PIIX4_GPE_STATUS, 4);
 }
 
-static const void *build_fadt(struct builder *builder, uint32_t facs, uint32_t dsdt)
+static const void *build_fadt(struct builder *builder, const void *facs, const void *dsdt)
 {
     struct fadt *fadt = begin_table(builder, "FACP", 3, sizeof *fadt);
 
     if (!fadt)
         return NULL;
-    fadt->facs = facs;
-    fadt->x_facs = facs;
-    fadt->dsdt = dsdt;
-    fadt->x_dsdt = dsdt;
+    point(builder, &fadt->facs, sizeof fadt->facs, facs);
+    point(builder, &fadt->x_facs, sizeof fadt->x_facs, facs);
+    point(builder, &fadt->dsdt, sizeof fadt->dsdt, dsdt);
+    point(builder, &fadt->x_dsdt, sizeof fadt->x_dsdt, dsdt);
     fadt->interrupt_model = 1;
     fadt->preferred_profile = PROFILE_ENTERPRISE_SERVER;
     set_power_management(fadt);
     fadt->c2_latency = NO_C2;
     fadt->c3_latency = NO_C3;
     fadt->century = CMOS_CENTURY;
-    fadt->boot_architecture = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA;
+    fadt->boot_architecture = BOOT_LEGACY_DEVICES | BOOT_8042 | (builder->files ? 0 : BOOT_NO_VGA);
     fadt->flags = FLAG_WBINVD | FLAG_C1 | FLAG_NO_SLEEP_BUTTON | FLAG_NO_RTC_WAKE | FLAG_RESET_REGISTER;
     fadt->reset_register = port(RESET_PORT, 1);
     fadt->reset_value = RESET_VALUE;
-    finish_table(fadt);
+    finish_table(builder, fadt);
     return fadt;
 }
 
@@ -346,56 +453,76 @@ static const void *build_madt(struct builder *builder, unsigned processors)
     memcpy(next, overrides, sizeof overrides);
     next += sizeof overrides;
     memcpy(next, &nmi, sizeof nmi);
-    finish_table(madt);
+    finish_table(builder, madt);
     return madt;
 }
 
 /* RSDT (5.2.6) with 4-byte or XSDT (5.2.7) with 8-byte pointers. */
-static const void *build_root(struct builder *builder, const char *signature, size_t pointer_size,
-                              uint32_t fadt, uint32_t madt)
+static const void *build_root(struct builder *builder, const char *signature, uint8_t pointer_size,
+                              const void *const tables[], unsigned count)
 {
-    uint8_t *table = begin_table(builder, signature, 1, sizeof(struct table_header) + 2 * pointer_size);
-    uint8_t *pointers = table + sizeof(struct table_header);
+    uint8_t *root = begin_table(builder, signature, 1, sizeof(struct table_header) + count * pointer_size);
 
-    if (!table)
+    if (!root)
         return NULL;
-    memcpy(pointers, &fadt, sizeof fadt);
-    memcpy(pointers + pointer_size, &madt, sizeof madt);
-    finish_table(table);
-    return table;
+    for (unsigned i = 0; i < count; i++)
+        point(builder, root + sizeof(struct table_header) + i * pointer_size, pointer_size, tables[i]);
+    finish_table(builder, root);
+    return root;
 }
 
-static void build_rsdp(struct rsdp *rsdp, uint32_t rsdt, uint32_t xsdt)
+static void build_rsdp(struct builder *builder, struct rsdp *rsdp, const void *rsdt, const void *xsdt)
 {
     memcpy(rsdp->signature, "RSD PTR ", sizeof rsdp->signature);
     memcpy(rsdp->oem_id, OEM_ID, sizeof rsdp->oem_id);
     rsdp->revision = 2;
-    rsdp->rsdt = rsdt;
     rsdp->length = sizeof *rsdp;
-    rsdp->xsdt = xsdt;
-    rsdp->checksum = checksum(rsdp, 20);
-    rsdp->extended_checksum = checksum(rsdp, sizeof *rsdp);
+    point(builder, &rsdp->rsdt, sizeof rsdp->rsdt, rsdt);
+    point(builder, &rsdp->xsdt, sizeof rsdp->xsdt, xsdt);
+    set_checksum(builder, &rsdp->checksum, rsdp, 20);
+    set_checksum(builder, &rsdp->extended_checksum, rsdp, sizeof *rsdp);
+}
+
+/* All tables, and the RSDP, which is zero yet. */
+static bool build(struct builder *builder, struct rsdp *rsdp, unsigned processors)
+{
+    const void *dsdt = build_dsdt(builder);
+    const void *facs = build_facs(builder);
+    const void *tables[2], *rsdt, *xsdt;
+    const unsigned count = sizeof tables / sizeof tables[0];
+
+    if (processors == 0 || processors > ACPI_TABLES_MAXIMUM_PROCESSORS || !dsdt || !facs)
+        return false;
+    tables[0] = build_fadt(builder, facs, dsdt);
+    tables[1] = build_madt(builder, processors);
+    if (!tables[0] || !tables[1])
+        return false;
+    rsdt = build_root(builder, "RSDT", sizeof(uint32_t), tables, count);
+    xsdt = build_root(builder, "XSDT", sizeof(uint64_t), tables, count);
+    if (!rsdt || !xsdt)
+        return false;
+    build_rsdp(builder, rsdp, rsdt, xsdt);
+    return true;
 }
 
 size_t acpi_tables_build(uint8_t *buffer, size_t size, uint32_t gpa, unsigned processors)
 {
     struct builder builder = {.buffer = buffer, .size = size, .gpa = gpa};
     struct rsdp *rsdp = reserve(&builder, sizeof *rsdp, 16);
-    const void *dsdt = build_dsdt(&builder);
-    const void *facs = build_facs(&builder);
-    const void *fadt, *madt, *rsdt, *xsdt;
 
-    assert(gpa % 64 == 0 && gpa <= UINT32_MAX - ACPI_TABLES_MAXIMUM_LENGTH);
-    if (processors == 0 || processors > ACPI_TABLES_MAXIMUM_PROCESSORS || !rsdp || !dsdt || !facs)
-        return 0;
-    fadt = build_fadt(&builder, gpa_of(&builder, facs), gpa_of(&builder, dsdt));
-    madt = build_madt(&builder, processors);
-    if (!fadt || !madt)
-        return 0;
-    rsdt = build_root(&builder, "RSDT", sizeof(uint32_t), gpa_of(&builder, fadt), gpa_of(&builder, madt));
-    xsdt = build_root(&builder, "XSDT", sizeof(uint64_t), gpa_of(&builder, fadt), gpa_of(&builder, madt));
-    if (!rsdt || !xsdt)
-        return 0;
-    build_rsdp(rsdp, gpa_of(&builder, rsdt), gpa_of(&builder, xsdt));
-    return builder.used;
+    assert(gpa % TABLES_ALIGNMENT == 0 && gpa <= UINT32_MAX - ACPI_TABLES_MAXIMUM_LENGTH);
+    return rsdp && build(&builder, rsdp, processors) ? builder.used : 0;
+}
+
+bool acpi_tables_build_files(struct acpi_table_files *files, unsigned processors)
+{
+    struct builder builder = {.buffer = files->tables, .size = sizeof files->tables, .files = files};
+
+    memset(files, 0, sizeof *files);
+    add_allocation(&builder, ACPI_TABLES_FILE, TABLES_ALIGNMENT, ZONE_HIGH);
+    add_allocation(&builder, ACPI_TABLES_RSDP_FILE, RSDP_ALIGNMENT, ZONE_FSEG);
+    if (!build(&builder, (struct rsdp *)files->rsdp, processors))
+        return false;
+    files->tables_length = builder.used;
+    return true;
 }
