@@ -30,6 +30,7 @@ $(call device_test,fw_cfg,fw_cfg.c,partitions/root/worker/guest_memory.c)
 $(call device_test,platform,$(PLATFORM_SOURCES))
 $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES)/acpi_tables.c \
     $(BUILD)/generated/dsdt.c)
+$(call unit_test,smbios_tables_test,tests/unit/smbios_tables_test.c $(WORKER_DEVICES)/smbios_tables.c)
 
 # The whole board.
 $(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c timer.c) \
