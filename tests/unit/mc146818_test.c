@@ -381,10 +381,17 @@ static unsigned memory_word(uint8_t index)
     return get(index) | get(index + 1) << 8;
 }
 
-static void memory_sizes(void **state)
+static void assert_checksum(void)
 {
     unsigned sum = 0;
 
+    for (uint8_t i = 0x10; i < 0x2e; i++)
+        sum += get(i);
+    assert_int_equal(get(0x2e) << 8 | get(0x2f), sum);
+}
+
+static void memory_sizes(void **state)
+{
     (void)state;
     assert_int_equal(memory_word(0x15), 640);
     assert_int_equal(get(0x2f), 0x02 + 0x80 + 0x02);
@@ -395,9 +402,7 @@ static void memory_sizes(void **state)
     assert_int_equal(memory_word(0x34), 240 * 16);
     assert_int_equal(memory_word(0x5b), 0);
     assert_int_equal(get(0x5d), 0);
-    for (uint8_t i = 0x10; i < 0x2e; i++)
-        sum += get(i);
-    assert_int_equal(get(0x2e) << 8 | get(0x2f), sum);
+    assert_checksum();
 
     mc146818_set_memory_size(&rtc, 0xe0000000, 0x123450000);
     assert_int_equal(memory_word(0x34), 0xdf00);
@@ -407,6 +412,46 @@ static void memory_sizes(void **state)
     assert_int_equal(memory_word(0x17), 7168);
     assert_int_equal(memory_word(0x34), 0);
     assert_int_equal(get(0x5d), 0xff);
+}
+
+static void what_firmware_reads_at_a_start(void **state)
+{
+    struct mc146818_start start = {
+        .processors = 8,
+        .floppies = {MC146818_FLOPPY_1440K, MC146818_FLOPPY_2880K},
+        .disks = {1024 * 16 * 63, 1024 * 16 * 63 + 1, 0, UINT64_MAX},
+    };
+
+    (void)state;
+    for (uint8_t i = 0x0e; i < 0x80; i++)
+        if (i != 0x32)
+            put(i, 0xff); /* a guest's last act */
+    mc146818_set_memory_size(&rtc, 256 << 20, 0);
+    mc146818_set_start(&rtc, &start);
+    assert_int_equal(get(0x0f), 0);
+    assert_int_equal(get(0x10), 0x45);
+    assert_int_equal(get(0x12), 0xff);
+    assert_int_equal(get(0x14), 0x43);
+    assert_int_equal(get(0x19), 47);
+    assert_int_equal(get(0x1a), 47);
+    assert_int_equal(get(0x38), 0);
+    assert_int_equal(get(0x39), 0x44); /* drives 1 and 3 are translated to LBA */
+    assert_int_equal(get(0x3d), 0);
+    assert_int_equal(get(0x5f), 7);
+    assert_checksum();
+
+    start = (struct mc146818_start){.processors = 1, .floppies = {0, MC146818_FLOPPY_720K}, .disks = {0, 1}};
+    mc146818_set_start(&rtc, &start);
+    assert_int_equal(get(0x10), 0x03);
+    assert_int_equal(get(0x12), 0x0f);
+    assert_int_equal(get(0x14), 0x03);
+    assert_int_equal(get(0x19), 0);
+    assert_int_equal(get(0x39), 0);
+    assert_int_equal(get(0x5f), 0);
+    start.floppies[1] = MC146818_NO_FLOPPY;
+    mc146818_set_start(&rtc, &start);
+    assert_int_equal(get(0x14), 0x02);
+    assert_checksum();
 }
 
 static void memory_is_memory(void **state)
@@ -456,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup(the_alarm_flag_is_found_later_too, setup),
         cmocka_unit_test_setup(enabling_an_interrupt_whose_flag_is_set_interrupts, setup),
         cmocka_unit_test_setup(memory_sizes, setup),
+        cmocka_unit_test_setup(what_firmware_reads_at_a_start, setup),
         cmocka_unit_test_setup(memory_is_memory, setup),
         cmocka_unit_test_setup(reset_keeps_the_time_and_stops_interrupts, setup),
     };

@@ -9,7 +9,9 @@
 #define NMI_MASK            0x80
 #define DONT_CARE           0xc0 /* in an alarm byte: any value matches */
 #define PM                  0x80
+#define EQUIPMENT_FLOPPY    0x01
 #define EQUIPMENT_PROCESSOR 0x02 /* a floating-point unit is there */
+#define EQUIPMENT_SECOND    0x40 /* a second floppy drive */
 
 /* Registers. */
 #define SECONDS        0x00
@@ -26,10 +28,26 @@
 #define REGISTER_B     0x0b
 #define REGISTER_C     0x0c
 #define REGISTER_D     0x0d
-#define CMOS_EQUIPMENT 0x14
-#define CMOS_CHECKED   0x10 /* first byte that the checksum covers */
-#define CMOS_CHECKSUM  0x2e /* two bytes, high one first */
 #define CENTURY        0x32
+
+/* Bytes that firmware uses. */
+#define CMOS_SHUTDOWN     0x0f
+#define CMOS_FLOPPIES     0x10 /* drive A in the high half */
+#define CMOS_CHECKED      0x10 /* first byte that the checksum covers */
+#define CMOS_DISKS        0x12 /* first disk in the high half */
+#define CMOS_EQUIPMENT    0x14
+#define CMOS_DISK_TYPES   0x19
+#define CMOS_CHECKSUM     0x2e /* two bytes, high one first */
+#define CMOS_BOOT_1       0x38
+#define CMOS_TRANSLATIONS 0x39 /* two bits for each disk */
+#define CMOS_BOOT_2       0x3d
+#define CMOS_PROCESSORS   0x5f /* but the first */
+
+#define DISK_EXTENDED_TYPE 15 /* the type is in another byte */
+#define DISK_USER_TYPE     47
+#define TRANSLATION_LBA    1
+/* A disk with more cannot be described by the BIOS's 1024 cylinders, 16 heads and 63 sectors without translation. */
+#define UNTRANSLATED_SECTORS (1024u * 16 * 63)
 
 #define A_UPDATE_IN_PROGRESS 0x80
 #define A_DIVIDER            0x70
@@ -473,5 +491,41 @@ void mc146818_set_memory_size(struct mc146818 *rtc, uint64_t below_4g, uint64_t 
     rtc->memory[0x5b] = units & 0xff;
     rtc->memory[0x5c] = units >> 8 & 0xff;
     rtc->memory[0x5d] = units >> 16 & 0xff;
+    set_checksum(rtc);
+}
+
+static void set_floppies(struct mc146818 *rtc, const enum mc146818_floppy floppies[MC146818_FLOPPY_DRIVES])
+{
+    uint8_t *equipment = &rtc->memory[CMOS_EQUIPMENT];
+
+    rtc->memory[CMOS_FLOPPIES] = (uint8_t)(floppies[0] << 4 | floppies[1]);
+    *equipment = EQUIPMENT_PROCESSOR;
+    if (floppies[0] || floppies[1])
+        *equipment |= EQUIPMENT_FLOPPY;
+    if (floppies[0] && floppies[1])
+        *equipment |= EQUIPMENT_SECOND;
+}
+
+static void set_disks(struct mc146818 *rtc, const uint64_t sectors[MC146818_DISKS])
+{
+    bool first = sectors[0], second = sectors[1];
+
+    rtc->memory[CMOS_DISKS] = (first ? DISK_EXTENDED_TYPE << 4 : 0) | (second ? DISK_EXTENDED_TYPE : 0);
+    rtc->memory[CMOS_DISK_TYPES] = first ? DISK_USER_TYPE : 0;
+    rtc->memory[CMOS_DISK_TYPES + 1] = second ? DISK_USER_TYPE : 0;
+    rtc->memory[CMOS_TRANSLATIONS] = 0;
+    for (unsigned i = 0; i < MC146818_DISKS; i++)
+        if (sectors[i] > UNTRANSLATED_SECTORS)
+            rtc->memory[CMOS_TRANSLATIONS] |= TRANSLATION_LBA << (2 * i);
+}
+
+void mc146818_set_start(struct mc146818 *rtc, const struct mc146818_start *start)
+{
+    set_floppies(rtc, start->floppies);
+    set_disks(rtc, start->disks);
+    rtc->memory[CMOS_SHUTDOWN] = 0;
+    rtc->memory[CMOS_BOOT_1] = 0;
+    rtc->memory[CMOS_BOOT_2] = 0;
+    rtc->memory[CMOS_PROCESSORS] = (uint8_t)(start->processors - 1);
     set_checksum(rtc);
 }

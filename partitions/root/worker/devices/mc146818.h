@@ -41,6 +41,32 @@ bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_que
 /* Interrupts off, as the RESET# pin does; clock and memory go on, as they do on a battery. */
 void mc146818_reset(struct mc146818 *rtc);
 
+/* Kinds of floppy drives, as CMOS memory numbers them. */
+enum mc146818_floppy {
+    MC146818_NO_FLOPPY = 0,
+    MC146818_FLOPPY_360K = 1,
+    MC146818_FLOPPY_1200K = 2,
+    MC146818_FLOPPY_720K = 3,
+    MC146818_FLOPPY_1440K = 4,
+    MC146818_FLOPPY_2880K = 5,
+};
+
+#define MC146818_FLOPPY_DRIVES 2
+#define MC146818_DISKS         4 /* two IDE channels of two drives */
+
+struct mc146818_start {
+    unsigned processors; /* 1 to 255 */
+    enum mc146818_floppy floppies[MC146818_FLOPPY_DRIVES];
+    uint64_t disks[MC146818_DISKS]; /* sectors of the hard disk there; 0: none */
+};
+
+/*
+ * What firmware reads before it starts a system: drives (10h, 12h, 14h, 19h-1Ah, 39h), number of processors (5Fh),
+ * and nothing that a system before asked for (shutdown code 0Fh, boot order 38h and 3Dh, which fw_cfg gives). For
+ * each start: a guest may have written there.
+ */
+void mc146818_set_start(struct mc146818 *rtc, const struct mc146818_start *start);
+
 /* Memory as the firmware of a PC records it (15h-18h, 30h-31h, 34h-35h, 5Bh-5Dh and the checksum); bytes. */
 void mc146818_set_memory_size(struct mc146818 *rtc, uint64_t below_4g, uint64_t above_4g);
 
