@@ -47,6 +47,7 @@ static void identity(void **state)
     (void)state;
     assert_int_equal(pci_config_read(&pci, 0, 0, 0x00, 4), 0x12378086);
     assert_int_equal(pci_config_read(&pci, 0, 0, 0x08, 4), 0x06000002);
+    assert_int_equal(pci_config_read(&pci, 0, 0, 0x2c, 4), 0x11001af4);
     assert_int_equal(pci_config_read(&pci, 0, 0, 0x04, 2), 0x0006);
     pci_config_write(&pci, 0, 0, 0x04, 2, 0);
     assert_int_equal(pci_config_read(&pci, 0, 0, 0x04, 2), 0x0006);
@@ -160,6 +161,7 @@ static void configuration_space(void **state)
         {0x04, 4, 0x02800006, 0x0140    },
         {0x08, 4, 0x06000002, 0         },
         {0x0d, 1, 0x00,       0xf8      },
+        {0x2c, 4, 0x11001af4, 0         },
         {0x50, 2, 0x0000,     0xffff    },
         {0x59, 1, 0x00,       0xf0      },
         {0x5a, 2, 0x0000,     0xffff    },
@@ -188,6 +190,30 @@ static void error_status_is_cleared_by_ones(void **state)
     assert_int_equal(get(0x91), 0x00);
 }
 
+/*
+ * As SeaBIOS does it: eight bytes from 58h on are written back as two double words, with RAM everywhere. Before it
+ * starts a system, it protects itself and option ROMs, here 48 KiB of them.
+ */
+static void firmware_shadows_itself(void **state)
+{
+    (void)state;
+    assert_int_equal(pci_config_read(&pci, 0, 0, 0x58, 4), 0);
+    pci_config_write(&pci, 0, 0, 0x58, 4, 0x33333000);
+    assert_int_equal(changes, 5);
+    pci_config_write(&pci, 0, 0, 0x5c, 4, 0x33333333);
+    assert_int_equal(changes, HOST_BRIDGE_SEGMENTS);
+    for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS; i++)
+        assert_true(bridge.segments[i].read_ram && bridge.segments[i].write_ram);
+    pci_config_write(&pci, 0, 0, 0x58, 4, 0x31111000);
+    pci_config_write(&pci, 0, 0, 0x5c, 4, 0x33333333);
+    for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS; i++) {
+        uint32_t gpa = bridge.segments[i].gpa;
+
+        assert_true(bridge.segments[i].read_ram);
+        assert_int_equal(bridge.segments[i].write_ram, gpa >= 0xcc000 && gpa < 0xf0000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +221,7 @@ int main(void)
         cmocka_unit_test_setup(segments_tile_the_shadow_area, setup),
         cmocka_unit_test_setup(each_register_half_is_a_segment, setup),
         cmocka_unit_test_setup(one_wide_write_changes_many, setup),
+        cmocka_unit_test_setup(firmware_shadows_itself, setup),
         cmocka_unit_test_setup(smram_locks, setup),
         cmocka_unit_test_setup(reset_goes_back_to_rom, setup),
         cmocka_unit_test_setup(configuration_space, setup),

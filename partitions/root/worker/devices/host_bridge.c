@@ -30,6 +30,9 @@ static const struct pci_identity identity = {
     .revision = 2,
     .class_code = 0x060000,
     .command_writable = 0x0140, /* parity error response, SERR# */
+    /* The 82441FX has none; by this one SeaBIOS knows that there is a firmware configuration device. */
+    .subsystem_vendor = 0x1af4,
+    .subsystem = 0x1100,
 };
 
 /*

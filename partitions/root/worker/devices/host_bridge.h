@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Host bridge with the identity of the i440FX (82441FX datasheet): slot 0, 8086:1237. Its PAM registers say,
- * for each of 13 segments between C0000h and FFFFFh, whether the processor's reads and writes go to RAM or to
- * the ROM behind. SMRAM keeps its bits and its lock; there is no system management mode.
+ * Host bridge with the identity of the i440FX (82441FX datasheet): slot 0, 8086:1237, with QEMU's subsystem
+ * 1AF4:1100. Its PAM registers say, for each of 13 segments between C0000h and FFFFFh, whether the
+ * processor's reads and writes go to RAM or to the ROM behind. SMRAM keeps its bits and its lock; there is no
+ * system management mode.
  */
 #ifndef WORKER_DEVICES_HOST_BRIDGE_H
 #define WORKER_DEVICES_HOST_BRIDGE_H
