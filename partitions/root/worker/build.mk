@@ -9,11 +9,27 @@ WORKER_EMULATOR_SOURCES := $(addprefix $(WORKER)/, \
     arithmetic.c memory_access.c mmio_emulator.c mmio_operand.c mmio_string.c processor_mode.c)
 WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
     $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c vp.c)
+WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
 WORKER_MACHINE_SOURCES := $(WORKER_VP_SOURCES) $(WORKER_DEVICE_SOURCES) \
-    $(addprefix $(WORKER)/,configuration.c configuration_names.c configuration_reader.c console.c control.c cpuid_topology.c disk_queue.c guest_memory.c \
-        guest_ram.c host_timer.c life_cycle.c linux_boot.c machine.c network.c timer.c vp_state.c) \
+    $(WORKER_FIRMWARE_SOURCES) \
+    $(addprefix $(WORKER)/,configuration.c configuration_names.c configuration_reader.c console.c control.c \
+        cpuid_topology.c disk_queue.c guest_memory.c guest_ram.c host_timer.c life_cycle.c linux_boot.c machine.c network.c timer.c vp_state.c) \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread
+
+# The option ROM as a C array. Its last byte makes all of them sum to zero.
+$(BUILD)/generated/netboot.rom: $(WORKER)/firmware/netboot.asm
+	@mkdir -p $(@D)
+	$(NASM) -f bin -DCHECKSUM=0 -o $@ $<
+	sum=$$(od -An -v -tu1 $@ | awk '{ for (i = 1; i <= NF; i++) sum += $$i } END { print sum }') && \
+	$(NASM) -f bin -DCHECKSUM="-$$sum & 0xFF" -o $@ $<
+
+$(BUILD)/generated/netboot.c: $(BUILD)/generated/netboot.rom
+	{ echo '#include "$(WORKER)/firmware/netboot.h"'; \
+	  echo 'const uint8_t netboot_rom[] = {'; \
+	  od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
+	  echo '};'; \
+	  echo 'const size_t netboot_rom_length = sizeof netboot_rom;'; } > $@
 
 # What every port access passes is compiled as a whole.
 $(patsubst %,$(BUILD)/program/$(WORKER)/%.o,bus io_port memory_access processor_mode vp): CPPFLAGS_EXTRA += -flto
@@ -32,6 +48,9 @@ $(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_bo
     arch/x86_64/boot/linux_image.c)
 $(call unit_test,configuration_test,tests/unit/configuration_test.c $(WORKER)/configuration.c \
     $(WORKER)/configuration_names.c $(WORKER)/configuration_reader.c,-ljansson)
+$(call unit_test,firmware_test,tests/unit/firmware_test.c tests/unit/device_fixture.c $(WORKER_FIRMWARE_SOURCES) \
+    $(addprefix $(WORKER)/,bus.c guest_memory.c timer.c) $(BUILD)/generated/dsdt.c \
+    $(addprefix $(WORKER_DEVICES)/,acpi_tables.c fw_cfg.c mc146818.c smbios_tables.c))
 $(call unit_test,cpuid_topology_test,tests/unit/cpuid_topology_test.c $(WORKER)/cpuid_topology.c)
 $(call unit_test,console_test,tests/unit/console_test.c $(WORKER)/console.c $(WORKER)/bus.c $(WORKER)/timer.c \
     $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
