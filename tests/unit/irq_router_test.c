@@ -65,7 +65,7 @@ static void pins_are_swizzled(void **state)
     for (unsigned slot = 0; slot < 32; slot++)
         for (unsigned pin = 0; pin < 4; pin++) {
             irq_router_set_pci(&router, slot, pin, true);
-            assert_int_equal(ioapic.lines, 1u << (16 + (slot + pin) % 4));
+            assert_int_equal(ioapic.lines, 1u << (16 + (slot + 3 + pin) % 4));
             assert_int_equal(pic_lines(), 0); /* not routed at power-on */
             irq_router_set_pci(&router, slot, pin, false);
             assert_int_equal(ioapic.lines, 0);
@@ -75,14 +75,16 @@ static void pins_are_swizzled(void **state)
 static void pirqs_are_routed_and_rerouted(void **state)
 {
     (void)state;
-    irq_router_set_pci(&router, 8, 0, true); /* PIRQ A */
+    irq_router_set_pci(&router, 9, 0, true); /* PIRQ A */
     irq_router_set_route(&router, 0, 10);
     assert_int_equal(pic_lines(), 1u << 10);
-    assert_int_equal(ioapic.lines, 1u << 16); /* and not on I/O APIC input 10 */
+    assert_int_equal(ioapic.lines, 1u << 10 | 1u << 16);
     irq_router_set_route(&router, 0, 5);
     assert_int_equal(pic_lines(), 1u << 5);
+    assert_int_equal(ioapic.lines, 1u << 5 | 1u << 16);
     irq_router_set_route(&router, 0, PIRQ_ROUTE_DISABLED | 5);
     assert_int_equal(pic_lines(), 0);
+    assert_int_equal(ioapic.lines, 1u << 16);
     for (unsigned irq = 0; irq < 16; irq++) {
         bool reserved = irq < 3 || irq == 8 || irq == 13;
 
@@ -98,19 +100,20 @@ static void shared_wires_are_ored(void **state)
     (void)state;
     irq_router_set_route(&router, 0, 11);
     irq_router_set_route(&router, 2, 11);
-    irq_router_set_pci(&router, 4, 0, true);  /* A */
-    irq_router_set_pci(&router, 8, 0, true);  /* A too */
-    irq_router_set_pci(&router, 10, 0, true); /* C */
+    irq_router_set_pci(&router, 5, 0, true);  /* A */
+    irq_router_set_pci(&router, 9, 0, true);  /* A too */
+    irq_router_set_pci(&router, 11, 0, true); /* C */
     interrupt_line_set(&isa, true);
     assert_int_equal(pic_lines(), 1u << 11);
-    irq_router_set_pci(&router, 8, 0, false);
+    irq_router_set_pci(&router, 9, 0, false);
     assert_int_equal(ioapic.lines, 1u << 11 | 1u << 16 | 1u << 18);
-    irq_router_set_pci(&router, 4, 0, false);
+    irq_router_set_pci(&router, 5, 0, false);
     assert_int_equal(ioapic.lines, 1u << 11 | 1u << 18);
     assert_int_equal(pic_lines(), 1u << 11);
     interrupt_line_set(&isa, false);
     assert_int_equal(pic_lines(), 1u << 11);
-    irq_router_set_pci(&router, 10, 0, false);
+    assert_int_equal(ioapic.lines, 1u << 11 | 1u << 18);
+    irq_router_set_pci(&router, 11, 0, false);
     assert_int_equal(pic_lines(), 0);
     assert_int_equal(ioapic.lines, 0);
 }
@@ -127,7 +130,7 @@ static void reset_lowers_and_unroutes(void **state)
     irq_router_reset(&router);
     assert_int_equal(pic_lines(), 0);
     assert_int_equal(ioapic.lines, 0);
-    irq_router_set_pci(&router, 4, 0, true);
+    irq_router_set_pci(&router, 5, 0, true);
     assert_int_equal(pic_lines(), 0);
 }
 

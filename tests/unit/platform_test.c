@@ -207,7 +207,7 @@ static void pci_interrupts_by_the_ioapic(void **state)
     (void)state;
     add_adapter(0x1000);
     assert_true(firmware_setup(&platform));
-    ioapic_entry(16 + 10 % 4, 0xa055);
+    ioapic_entry(16 + 9 % 4, 0xa055);
     pci_set_interrupt(&adapter, true);
     assert_int_equal(delivered, 1);
     assert_int_equal(last.vector, 0x55);

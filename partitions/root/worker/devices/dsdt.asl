@@ -33,19 +33,19 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
                              0, 0xE0000000, 0xFEBFFFFF, 0, 0x1EC00000)
             })
 
-/* Pin p of slot s is on PIRQ (s + p) mod 4: with the 8259As a link device, with the I/O APIC inputs 16 to 19. */
+/* Pin p of slot s is on PIRQ (s - 1 + p) mod 4: with the 8259As a link device, with the I/O APIC inputs 16 to 19. */
 #define LINKS(slot, a, b, c, d) \
     Package () {slot##FFFF, 0, a, 0}, Package () {slot##FFFF, 1, b, 0}, \
     Package () {slot##FFFF, 2, c, 0}, Package () {slot##FFFF, 3, d, 0}
 #define LINKS_OF_4_SLOTS(s0, s1, s2, s3) \
-    LINKS (s0, LNKA, LNKB, LNKC, LNKD), LINKS (s1, LNKB, LNKC, LNKD, LNKA), \
-    LINKS (s2, LNKC, LNKD, LNKA, LNKB), LINKS (s3, LNKD, LNKA, LNKB, LNKC)
+    LINKS (s0, LNKD, LNKA, LNKB, LNKC), LINKS (s1, LNKA, LNKB, LNKC, LNKD), \
+    LINKS (s2, LNKB, LNKC, LNKD, LNKA), LINKS (s3, LNKC, LNKD, LNKA, LNKB)
 #define INPUTS(slot, a, b, c, d) \
     Package () {slot##FFFF, 0, 0, a}, Package () {slot##FFFF, 1, 0, b}, \
     Package () {slot##FFFF, 2, 0, c}, Package () {slot##FFFF, 3, 0, d}
 #define INPUTS_OF_4_SLOTS(s0, s1, s2, s3) \
-    INPUTS (s0, 16, 17, 18, 19), INPUTS (s1, 17, 18, 19, 16), \
-    INPUTS (s2, 18, 19, 16, 17), INPUTS (s3, 19, 16, 17, 18)
+    INPUTS (s0, 19, 16, 17, 18), INPUTS (s1, 16, 17, 18, 19), \
+    INPUTS (s2, 17, 18, 19, 16), INPUTS (s3, 18, 19, 16, 17)
 
             Name (PRTP, Package ()
             {

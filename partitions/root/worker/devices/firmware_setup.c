@@ -73,7 +73,7 @@ static uint8_t interrupt_line(const struct pci_device *device)
 
     if (device->slot == PIIX4_SLOT && device->function == PIIX4_POWER_FUNCTION)
         return SCI_IRQ;
-    return pin ? pirq_irqs[(device->slot + pin - 1u) % PIRQS] : NO_IRQ;
+    return pin ? pirq_irqs[irq_router_pirq(device->slot, pin - 1u)] : NO_IRQ;
 }
 
 static bool set_up_device(struct pci_device *device, struct windows *windows)

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* 8259A inputs to which a PIRQ can go; the other values of PIRQRC are reserved. */
+/* ISA IRQs to which a PIRQ can go; the other values of PIRQRC are reserved. */
 #define ROUTABLE_IRQS 0xdef8
 
 static int routed_irq(const struct irq_router *router, unsigned pirq)
@@ -16,13 +16,14 @@ static int routed_irq(const struct irq_router *router, unsigned pirq)
     return route & 15;
 }
 
-static void update_pic(struct irq_router *router, unsigned irq)
+static void update_irq(struct irq_router *router, unsigned irq)
 {
     bool level = router->isa[irq];
 
     for (unsigned pirq = 0; pirq < PIRQS; pirq++)
         level |= router->pirq_slots[pirq] && routed_irq(router, pirq) == (int)irq;
     i8259_set(router->pic, irq, level);
+    ioapic_set(router->ioapic, irq == 0 ? 2 : irq, level);
 }
 
 static void isa_set(void *controller, unsigned irq, bool level)
@@ -30,14 +31,13 @@ static void isa_set(void *controller, unsigned irq, bool level)
     struct irq_router *router = controller;
 
     router->isa[irq] = level;
-    update_pic(router, irq);
-    ioapic_set(router->ioapic, irq == 0 ? 2 : irq, level);
+    update_irq(router, irq);
 }
 
 void irq_router_set_pci(void *context, unsigned slot, unsigned pin, bool level)
 {
     struct irq_router *router = context;
-    unsigned pirq = (slot + pin) % PIRQS;
+    unsigned pirq = irq_router_pirq(slot, pin);
     int irq = routed_irq(router, pirq);
 
     if (level)
@@ -45,7 +45,7 @@ void irq_router_set_pci(void *context, unsigned slot, unsigned pin, bool level)
     else
         router->pirq_slots[pirq] &= ~(1u << slot);
     if (irq >= 0)
-        update_pic(router, (unsigned)irq);
+        update_irq(router, (unsigned)irq);
     ioapic_set(router->ioapic, IRQ_ROUTER_FIRST_PIRQ_INPUT + pirq, router->pirq_slots[pirq]);
 }
 
@@ -57,9 +57,9 @@ void irq_router_set_route(struct irq_router *router, unsigned pirq, uint8_t rout
     router->routes[pirq] = route;
     after = routed_irq(router, pirq);
     if (before >= 0)
-        update_pic(router, (unsigned)before);
+        update_irq(router, (unsigned)before);
     if (after >= 0)
-        update_pic(router, (unsigned)after);
+        update_irq(router, (unsigned)after);
 }
 
 struct interrupt_line irq_router_isa_line(struct irq_router *router, unsigned irq)

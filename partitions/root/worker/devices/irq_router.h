@@ -4,14 +4,14 @@
  *
  * - ISA IRQ n (0-15): 8259A input n, and I/O APIC input n; but IRQ 0 goes to I/O APIC input 2, as on every PC
  *   (the MADT says so).
- * - PCI slot s, pin p (0 = INTA#): PIRQ (s + p) mod 4.
- * - PIRQ A-D (0-3): the 8259A input that PIIX4's PIRQRC registers name, if they route it, and always I/O APIC
- *   inputs 16-19.
+ * - PCI slot s, pin p (0 = INTA#): PIRQ (s - 1 + p) mod 4, as SeaBIOS takes for granted.
+ * - PIRQ A-D (0-3): always I/O APIC inputs 16-19, and the ISA IRQ that PIIX4's PIRQRC registers name, if they
+ *   route it.
  *
  * So a guest that uses the 8259As sees PCI interrupts on the ISA IRQ in the device's interrupt line register
- * (or, by ACPI, the link device), and one that uses the I/O APIC sees them on inputs 16-19, never on both
- * kinds of input of one controller. Wires with several sources are asserted as long as one source asserts
- * them.
+ * (or, by ACPI, the link device). One that uses the I/O APIC sees them on inputs 16-19 if it reads the ACPI
+ * tables, and on the ISA IRQ's input if it reads the MP table, which SeaBIOS builds by the interrupt line
+ * registers. Wires with several sources are asserted as long as one source asserts them.
  */
 #ifndef WORKER_DEVICES_IRQ_ROUTER_H
 #define WORKER_DEVICES_IRQ_ROUTER_H
@@ -45,6 +45,12 @@ void irq_router_reset(struct irq_router *router);
 
 /* The wire for the one device that drives ISA IRQ `irq` (0 to 15, not 2: the cascade has no wire). */
 struct interrupt_line irq_router_isa_line(struct irq_router *router, unsigned irq);
+
+/* The PIRQ to which a pin of a slot goes. */
+static inline unsigned irq_router_pirq(unsigned slot, unsigned pin)
+{
+    return (slot + PIRQS - 1 + pin) % PIRQS;
+}
 
 /* For struct pci_bus: `context` is the router. */
 void irq_router_set_pci(void *context, unsigned slot, unsigned pin, bool level);
