@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "partitions/root/worker/devices/debug_port.h"
 #include "partitions/root/worker/devices/firmware_setup.h"
+#include "partitions/root/worker/devices/fw_cfg.h"
 #include "partitions/root/worker/devices/platform.h"
 
 /*
@@ -28,12 +30,16 @@ struct world {
     struct timer_queue timers;
     struct platform platform;
     struct pci_device adapter;
+    struct guest_memory memory;
+    struct fw_cfg fw_cfg;
+    struct debug_port debug_port;
     uint64_t host_time;
     size_t transmit_room;
     bool intr;
 };
 
 static struct world world;
+static uint8_t ram[0x2000];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -143,6 +149,26 @@ static void add_adapter(void)
     require(pci_bus_add(&world.platform.pci, &world.adapter, 10, 0), "the adapter joins");
 }
 
+static void debug_write(void *context, const uint8_t *characters, size_t length)
+{
+    (void)context;
+    (void)characters;
+    require(length > 0, "the debug port says something");
+}
+
+static void add_firmware_configuration(void)
+{
+    static const char data[] = "0123456789abcdef";
+
+    require(guest_memory_add(&world.memory, 0x1000, sizeof ram, ram) &&
+                fw_cfg_initialize(&world.fw_cfg, &world.bus, &world.memory) &&
+                fw_cfg_add_item(&world.fw_cfg, FW_CFG_CPU_COUNT, data, 2) &&
+                fw_cfg_add_file(&world.fw_cfg, "etc/b", data, sizeof data) &&
+                fw_cfg_add_file(&world.fw_cfg, "etc/a", NULL, 0) &&
+                debug_port_initialize(&world.debug_port, &world.bus, debug_write, NULL),
+            "firmware's devices join");
+}
+
 static void start(void)
 {
     static const struct platform_outputs outputs = {
@@ -166,6 +192,7 @@ static void start(void)
     require(platform_initialize(&world.platform, &world.bus, &world.timers, &configuration, &outputs),
             "the board fits on the bus");
     add_adapter();
+    add_firmware_configuration();
 }
 
 static void check(void)
@@ -256,6 +283,18 @@ static void access_block(struct input *input)
     require(bus_block_out(&world.bus, port, size, items, count) >= 1, "a block moves");
 }
 
+/* A DMA command of the firmware configuration device, mostly with a sensible address; it may lie anywhere. */
+static void configure_by_dma(struct input *input)
+{
+    uint32_t at = take(input, 2), control = take(input, 4);
+    uint32_t fields[] = {control, take(input, 4), take(input, 1) & 1, take(input, 2)};
+
+    for (unsigned i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        for (unsigned j = 0; j < 4; j++)
+            ram[(at + 4 * i + j) % sizeof ram] = fields[i] >> (8 * (3 - j)) & 0xff;
+    bus_write(&world.bus, BUS_PORTS, 0x518, 4, __builtin_bswap32(0x1000 + at % 0x2100));
+}
+
 static void world_acts(struct input *input)
 {
     struct platform *platform = &world.platform;
@@ -264,7 +303,7 @@ static void world_acts(struct input *input)
 
     for (unsigned i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(what * 7 + i * 37);
-    switch (what % 10) {
+    switch (what % 12) {
     case 0:
         uart16550_receive(&platform->com[what >> 7], bytes, 1 + what % sizeof bytes);
         break;
@@ -295,6 +334,11 @@ static void world_acts(struct input *input)
         break;
     case 8:
         platform_reset(platform);
+        fw_cfg_reset(&world.fw_cfg);
+        break;
+    case 9:
+    case 10:
+        configure_by_dma(input);
         break;
     default:
         require(firmware_setup(platform), "there is room for the adapter");

@@ -33,5 +33,5 @@ $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES
 $(call unit_test,smbios_tables_test,tests/unit/smbios_tables_test.c $(WORKER_DEVICES)/smbios_tables.c)
 
 # The whole board.
-$(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c timer.c) \
-    $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES)))
+$(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c guest_memory.c timer.c) \
+    $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES) debug_port.c fw_cfg.c))
