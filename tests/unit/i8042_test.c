@@ -35,7 +35,8 @@ static int setup(void **state)
     a20 = true;
     a20_changes = 0;
     resets = 0;
-    assert_true(i8042_initialize(&controller, &fixture.bus, fixture_line(&fixture, 1), &outputs));
+    assert_true(
+        i8042_initialize(&controller, &fixture.bus, fixture_line(&fixture, 1), fixture_line(&fixture, 12), &outputs));
     return 0;
 }
 
@@ -112,18 +113,66 @@ static void the_command_byte(void **state)
     assert_int_equal(in8(&fixture, 0x64) & 0x08, 0x00); /* the last write was data */
 }
 
-static void there_is_no_auxiliary_port(void **state)
+static void the_auxiliary_port(void **state)
 {
     (void)state;
     command(0xa9);
-    assert_int_equal(next(), 0x02);
+    assert_int_equal(in8(&fixture, 0x64) & 0x21, 0x01); /* the controller's own answer */
+    assert_int_equal(next(), 0x00);
     command(0xd3);
     data(0x5a);
-    assert_int_equal(in8(&fixture, 0x64) & 0x21, 0x01); /* a keyboard byte */
+    assert_int_equal(in8(&fixture, 0x64) & 0x21, 0x21);
     assert_int_equal(next(), 0x5a);
-    command(0xd4);
-    data(0xf4);
+    command(0xd2);
+    data(0xa5);
+    assert_int_equal(in8(&fixture, 0x64) & 0x21, 0x01);
+    assert_int_equal(next(), 0xa5);
+    command(0xa7);
+    command(0xd3); /* loops back with the port disabled, too */
+    data(0x69);
+    assert_int_equal(next(), 0x69);
+    command(0xd4); /* and this enables it */
+    data(0xf2);
+    assert_int_equal(in8(&fixture, 0x64) & 0x21, 0x21);
+    assert_int_equal(next(), 0xfa);
+    assert_int_equal(next(), 0x00);
     assert_silent();
+    command(0x20);
+    assert_int_equal(next(), 0x00);
+}
+
+static void interrupts_of_both_ports(void **state)
+{
+    const uint8_t key = 0x1c;
+
+    (void)state;
+    command_byte(0x01); /* the mouse without */
+    command(0xd4);
+    data(0xf2);
+    assert_false(fixture.level[12]);
+    assert_false(fixture.level[1]);
+    command_byte(0x03);
+    assert_true(fixture.level[12]);
+    assert_int_equal(next(), 0xfa);
+    assert_true(fixture.level[12]);
+    assert_int_equal(fixture.rising[12], 2); /* an edge for each byte */
+    assert_true(i8042_type(&controller, &key, 1));
+    assert_false(fixture.level[1]); /* the buffer has the mouse's byte */
+    command(0xd0);                  /* its answer waits behind */
+    assert_int_equal(next(), 0x00);
+    assert_false(fixture.level[12]);
+    assert_true(fixture.level[1]);
+    assert_int_equal(next(), 0xef);
+    assert_int_equal(next(), 0x1c);
+    assert_false(fixture.level[1]);
+    assert_int_equal(fixture.rising[1], 2);
+    assert_true(i8042_type(&controller, &key, 1));
+    command_byte(0x02);
+    assert_false(fixture.level[1]);
+    command_byte(0x03);
+    assert_true(fixture.level[1]);
+    i8042_reset(&controller);
+    assert_false(fixture.level[1]);
 }
 
 static void interrupts(void **state)
@@ -267,9 +316,9 @@ static void the_keyboards_buffer_is_finite(void **state)
     const uint8_t keys[16] = {0x1c};
 
     (void)state;
-    assert_false(i8042_type(&controller, keys, I8042_QUEUE_SIZE + 1));
+    assert_false(i8042_type(&controller, keys, PS2_QUEUE_SIZE + 1));
     assert_true(i8042_type(&controller, keys, 1)); /* moves on to the output buffer */
-    for (unsigned i = 0; i < I8042_QUEUE_SIZE / sizeof keys; i++)
+    for (unsigned i = 0; i < PS2_QUEUE_SIZE / sizeof keys; i++)
         assert_true(i8042_type(&controller, keys, sizeof keys));
     assert_false(i8042_type(&controller, keys, 1));
     for (unsigned i = 0; i < 1000; i++) {
@@ -280,6 +329,17 @@ static void the_keyboards_buffer_is_finite(void **state)
     }
     while (in8(&fixture, 0x64) & 1)
         in8(&fixture, 0x60);
+}
+
+static void leds(void **state)
+{
+    (void)state;
+    keyboard_answers(0xed, 0xfa);
+    keyboard_answers(0xdf, 0xfa);
+    assert_int_equal(controller.keyboard.leds,
+                     PS2_KEYBOARD_SCROLL_LOCK | PS2_KEYBOARD_NUM_LOCK | PS2_KEYBOARD_CAPS_LOCK);
+    keyboard_answers(0xff, 0xfa);
+    assert_int_equal(controller.keyboard.leds, 0);
 }
 
 static void output_port(void **state)
@@ -388,7 +448,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(controller_tests, setup),
         cmocka_unit_test_setup(the_command_byte, setup),
-        cmocka_unit_test_setup(there_is_no_auxiliary_port, setup),
+        cmocka_unit_test_setup(the_auxiliary_port, setup),
+        cmocka_unit_test_setup(interrupts_of_both_ports, setup),
         cmocka_unit_test_setup(interrupts, setup),
         cmocka_unit_test_setup(translation, setup),
         cmocka_unit_test_setup(scancode_sets, setup),
@@ -397,6 +458,7 @@ int main(void)
         cmocka_unit_test_setup(a_disabled_keyboard_keeps_its_keys, setup),
         cmocka_unit_test_setup(the_controllers_answer_comes_before_keys, setup),
         cmocka_unit_test_setup(the_keyboards_buffer_is_finite, setup),
+        cmocka_unit_test_setup(leds, setup),
         cmocka_unit_test_setup(output_port, setup),
         cmocka_unit_test_setup(resets_of_the_processor, setup),
         cmocka_unit_test_setup(what_is_queued_is_dropped, setup),

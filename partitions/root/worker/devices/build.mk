@@ -5,7 +5,7 @@
 include partitions/root/worker/devices/sources.mk
 
 PLATFORM_SOURCES := firmware_setup.c host_bridge.c i8042.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
-    piix4_isa.c piix4_pm.c platform.c system_ports.c uart16550.c
+    piix4_isa.c piix4_pm.c platform.c ps2_keyboard.c ps2_mouse.c system_ports.c uart16550.c
 
 # $(call device_test,NAME,DEVICE SOURCES,OTHER SOURCES): build/unit/NAME_test
 device_test = $(call unit_test,$(strip $(1))_test,tests/unit/$(strip $(1))_test.c tests/unit/device_fixture.c \
@@ -23,7 +23,8 @@ $(call device_test,ioapic,ioapic.c)
 $(call device_test,irq_router,irq_router.c i8259.c ioapic.c)
 $(call device_test,mc146818,mc146818.c)
 $(call device_test,uart16550,uart16550.c)
-$(call device_test,i8042,i8042.c)
+$(call device_test,i8042,i8042.c ps2_keyboard.c ps2_mouse.c)
+$(call device_test,ps2_mouse,i8042.c ps2_keyboard.c ps2_mouse.c)
 $(call device_test,system_ports,system_ports.c)
 $(call device_test,debug_port,debug_port.c)
 $(call device_test,fw_cfg,fw_cfg.c,partitions/root/worker/guest_memory.c)

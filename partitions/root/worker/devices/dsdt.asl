@@ -147,6 +147,14 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
                         IRQNoFlags () {1}
                     })
                 }
+                Device (MOU)
+                {
+                    Name (_HID, EisaId ("PNP0F13"))
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IRQNoFlags () {12}
+                    })
+                }
                 Device (COM1)
                 {
                     Name (_HID, EisaId ("PNP0501"))

@@ -29,8 +29,8 @@ static const struct {
     {0xa1,  0xff             },
     {0x4d0, LEVEL_IRQS & 0xff},
     {0x4d1, LEVEL_IRQS >> 8  },
-    {0x64,  0x60             }, /* keyboard: interrupt, system flag, no auxiliary port, translation */
-    {0x60,  0x65             },
+    {0x64,  0x60             }, /* keyboard and mouse: both interrupts, system flag, translation */
+    {0x60,  0x47             },
 };
 
 /* Addresses given out so far. */

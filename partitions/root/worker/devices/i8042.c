@@ -7,8 +7,10 @@
 #define STATUS_SYSTEM      0x04 /* self-test passed */
 #define STATUS_COMMAND     0x08 /* the last write was to port 64h */
 #define STATUS_UNLOCKED    0x10
+#define STATUS_AUX_DATA    0x20 /* what port 60h holds is the auxiliary device's */
 
 #define BYTE_INTERRUPT        0x01
+#define BYTE_AUX_INTERRUPT    0x02
 #define BYTE_SYSTEM           0x04
 #define BYTE_DISABLE_KEYBOARD 0x10
 #define BYTE_DISABLE_AUX      0x20
@@ -17,6 +19,8 @@
 
 #define OUTPUT_NOT_RESET 0x01
 #define OUTPUT_A20       0x02
+#define OUTPUT_FULL      0x10 /* by the keyboard's byte: IRQ 1 */
+#define OUTPUT_AUX_FULL  0x20 /* IRQ 12 */
 #define OUTPUT_POWER_ON  0xcf
 
 #define COMMAND_READ_BYTE         0x20
@@ -33,7 +37,7 @@
 #define COMMAND_READ_OUTPUT_PORT  0xd0
 #define COMMAND_WRITE_OUTPUT_PORT 0xd1
 #define COMMAND_WRITE_KEYBOARD    0xd2 /* into the output buffer, as if it came from the keyboard */
-#define COMMAND_WRITE_AUX         0xd3
+#define COMMAND_WRITE_AUX         0xd3 /* the same, from the auxiliary device */
 #define COMMAND_SEND_AUX          0xd4
 #define COMMAND_DISABLE_A20       0xdd
 #define COMMAND_ENABLE_A20        0xdf
@@ -42,213 +46,58 @@
 
 #define REPLY_SELF_TEST_PASSED 0x55
 #define REPLY_NO_PASSWORD      0xf1
-#define REPLY_AUX_CLOCK_STUCK  0x02
+#define REPLY_LINE_TEST_PASSED 0x00
 #define INPUT_PORT_UNLOCKED    0x80
 
-#define KEYBOARD_SET_LEDS     0xed
-#define KEYBOARD_ECHO         0xee
-#define KEYBOARD_SCANCODE_SET 0xf0
-#define KEYBOARD_IDENTIFY     0xf2
-#define KEYBOARD_TYPEMATIC    0xf3
-#define KEYBOARD_ENABLE       0xf4
-#define KEYBOARD_DISABLE      0xf5
-#define KEYBOARD_DEFAULTS     0xf6
-#define KEYBOARD_RESEND       0xfe
-#define KEYBOARD_RESET        0xff
-
-#define KEYBOARD_ACKNOWLEDGE      0xfa
-#define KEYBOARD_BAD_COMMAND      0xfe
-#define KEYBOARD_SELF_TEST_PASSED 0xaa
-#define RELEASE_PREFIX            0xf0
-
-/*
- * Scancode set 2 to set 1, as the controller of every PC translates; the codes from 85h on stay what they
- * are.
- */
-static const uint8_t set_1[0x85] = {
-    0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59, /* 00 */
-    0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10, 0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b, /* 10 */
-    0x67, 0x2e, 0x2d, 0x20, 0x12, 0x05, 0x04, 0x5c, 0x68, 0x39, 0x2f, 0x21, 0x14, 0x13, 0x06, 0x5d, /* 20 */
-    0x69, 0x31, 0x30, 0x23, 0x22, 0x15, 0x07, 0x5e, 0x6a, 0x72, 0x32, 0x24, 0x16, 0x08, 0x09, 0x5f, /* 30 */
-    0x6b, 0x33, 0x25, 0x17, 0x18, 0x0b, 0x0a, 0x60, 0x6c, 0x34, 0x35, 0x26, 0x27, 0x19, 0x0c, 0x61, /* 40 */
-    0x6d, 0x73, 0x28, 0x74, 0x1a, 0x0d, 0x62, 0x6e, 0x3a, 0x36, 0x1c, 0x1b, 0x75, 0x2b, 0x63, 0x76, /* 50 */
-    0x55, 0x56, 0x77, 0x78, 0x79, 0x7a, 0x0e, 0x7b, 0x7c, 0x4f, 0x7d, 0x4b, 0x47, 0x7e, 0x7f, 0x6f, /* 60 */
-    0x52, 0x53, 0x50, 0x4c, 0x4d, 0x48, 0x01, 0x45, 0x57, 0x4e, 0x51, 0x4a, 0x37, 0x49, 0x46, 0x54, /* 70 */
-    0x80, 0x81, 0x82, 0x41, 0x54,                                                                   /* 80 */
-};
-
-static unsigned queue_room(const struct i8042_queue *queue)
+/* The next byte for the output buffer, and whether it is the auxiliary device's; false if nobody has one. */
+static bool next_byte(struct i8042 *controller, uint8_t *byte, bool *aux)
 {
-    return I8042_QUEUE_SIZE - queue->count;
-}
+    uint8_t disabled = controller->command_byte;
 
-/* A full queue drops the byte. */
-static void queue_push(struct i8042_queue *queue, uint8_t byte)
-{
-    if (queue_room(queue) == 0)
-        return;
-    queue->bytes[(queue->first + queue->count) % I8042_QUEUE_SIZE] = byte;
-    queue->count++;
-}
-
-static uint8_t queue_pop(struct i8042_queue *queue)
-{
-    uint8_t byte = queue->bytes[queue->first];
-
-    queue->first = (queue->first + 1) % I8042_QUEUE_SIZE;
-    queue->count--;
-    return byte;
-}
-
-static void queue_clear(struct i8042_queue *queue)
-{
-    queue->first = 0;
-    queue->count = 0;
-}
-
-/*
- * One byte of set 2 to set 1; false if it is the release prefix, which becomes bit 7 of the next byte.
- * `break_prefix` is the caller's memory of it.
- */
-static bool translate(uint8_t *byte, bool *break_prefix)
-{
-    if (*byte == RELEASE_PREFIX) {
-        *break_prefix = true;
-        return false;
+    *aux = false;
+    if (controller->replies.count) {
+        *byte = ps2_queue_pop(&controller->replies);
+        return true;
     }
-    if (*byte < sizeof set_1)
-        *byte = set_1[*byte];
-    if (*break_prefix)
-        *byte |= 0x80;
-    *break_prefix = false;
-    return true;
+    while (!(disabled & BYTE_DISABLE_KEYBOARD) && ps2_keyboard_send(&controller->keyboard, byte))
+        if (!(controller->command_byte & BYTE_TRANSLATE) || ps2_translate(byte, &controller->break_prefix))
+            return true;
+    *aux = true;
+    if (controller->aux_replies.count) {
+        *byte = ps2_queue_pop(&controller->aux_replies);
+        return true;
+    }
+    return !(disabled & BYTE_DISABLE_AUX) && ps2_mouse_send(&controller->mouse, byte);
 }
 
-/* The next byte that the keyboard sends, or false. */
-static bool keyboard_send(struct i8042 *controller, uint8_t *byte)
+static void update_lines(struct i8042 *controller)
 {
-    struct ps2_keyboard *keyboard = &controller->keyboard;
+    bool aux = controller->output_aux;
 
-    if (controller->command_byte & BYTE_DISABLE_KEYBOARD)
-        return false;
-    if (keyboard->replies.count)
-        *byte = queue_pop(&keyboard->replies);
-    else if (keyboard->keys.count && !keyboard->command)
-        *byte = queue_pop(&keyboard->keys);
-    else
-        return false;
-    keyboard->last_sent = *byte;
-    return true;
+    interrupt_line_set(&controller->line, controller->output_full && !aux && controller->command_byte & BYTE_INTERRUPT);
+    interrupt_line_set(&controller->aux_line,
+                       controller->output_full && aux && controller->command_byte & BYTE_AUX_INTERRUPT);
 }
 
 /* Fills the output buffer if it is free. */
 static void update(struct i8042 *controller)
 {
     uint8_t byte;
+    bool aux;
 
-    while (!controller->output_full) {
-        if (controller->replies.count)
-            byte = queue_pop(&controller->replies);
-        else if (!keyboard_send(controller, &byte))
-            break;
-        else if (controller->command_byte & BYTE_TRANSLATE && !translate(&byte, &controller->break_prefix))
-            continue;
+    if (!controller->output_full && next_byte(controller, &byte, &aux)) {
         controller->output = byte;
+        controller->output_aux = aux;
         controller->output_full = true;
     }
-    interrupt_line_set(&controller->line,
-                       controller->output_full && controller->command_byte & BYTE_INTERRUPT);
-}
-
-static void keyboard_defaults(struct ps2_keyboard *keyboard, bool scanning)
-{
-    queue_clear(&keyboard->keys);
-    keyboard->scanning = scanning;
-    keyboard->scancode_set = 2;
-    keyboard->break_prefix = false;
-}
-
-static void keyboard_parameter(struct ps2_keyboard *keyboard, uint8_t command, uint8_t value)
-{
-    if (command != KEYBOARD_SCANCODE_SET) {
-        queue_push(&keyboard->replies, KEYBOARD_ACKNOWLEDGE);
-        return;
-    }
-    if (value > 2) {
-        queue_push(&keyboard->replies, KEYBOARD_BAD_COMMAND);
-        return;
-    }
-    queue_push(&keyboard->replies, KEYBOARD_ACKNOWLEDGE);
-    if (value == 0)
-        queue_push(&keyboard->replies, keyboard->scancode_set);
-    else
-        keyboard->scancode_set = value;
-}
-
-static void keyboard_command(struct ps2_keyboard *keyboard, uint8_t command)
-{
-    struct i8042_queue *replies = &keyboard->replies;
-
-    switch (command) {
-    case KEYBOARD_SET_LEDS:
-    case KEYBOARD_SCANCODE_SET:
-    case KEYBOARD_TYPEMATIC:
-        keyboard->command = command;
-        queue_push(replies, KEYBOARD_ACKNOWLEDGE);
-        break;
-    case KEYBOARD_ECHO:
-        queue_push(replies, KEYBOARD_ECHO);
-        break;
-    case KEYBOARD_IDENTIFY:
-        queue_push(replies, KEYBOARD_ACKNOWLEDGE);
-        queue_push(replies, 0xab);
-        queue_push(replies, 0x83);
-        break;
-    case KEYBOARD_ENABLE:
-        keyboard->scanning = true;
-        queue_push(replies, KEYBOARD_ACKNOWLEDGE);
-        break;
-    case KEYBOARD_DISABLE:
-    case KEYBOARD_DEFAULTS:
-        keyboard_defaults(keyboard, command == KEYBOARD_DEFAULTS);
-        queue_push(replies, KEYBOARD_ACKNOWLEDGE);
-        break;
-    case KEYBOARD_RESEND:
-        queue_push(replies, keyboard->last_sent);
-        break;
-    case KEYBOARD_RESET:
-        keyboard_defaults(keyboard, true);
-        queue_push(replies, KEYBOARD_ACKNOWLEDGE);
-        queue_push(replies, KEYBOARD_SELF_TEST_PASSED);
-        break;
-    default:
-        queue_push(replies, KEYBOARD_BAD_COMMAND);
-        break;
-    }
-}
-
-/*
- * A byte from the host. It ends what the keyboard was saying; a command also ends one that waits for a
- * parameter.
- */
-static void keyboard_receive(struct ps2_keyboard *keyboard, uint8_t value)
-{
-    uint8_t command = keyboard->command;
-
-    if (value != KEYBOARD_RESEND)
-        queue_clear(&keyboard->replies);
-    keyboard->command = 0;
-    if (command && value < KEYBOARD_SET_LEDS)
-        keyboard_parameter(keyboard, command, value);
-    else
-        keyboard_command(keyboard, value);
+    update_lines(controller);
 }
 
 static void write_output_port(struct i8042 *controller, uint8_t value)
 {
     uint8_t changed = controller->output_port ^ value;
 
-    controller->output_port = value;
+    controller->output_port = value & ~(OUTPUT_FULL | OUTPUT_AUX_FULL);
     if (changed & OUTPUT_A20)
         controller->outputs.a20(controller->outputs.context, value & OUTPUT_A20);
     if (!(value & OUTPUT_NOT_RESET)) {
@@ -276,10 +125,14 @@ static void command_data(struct i8042 *controller, uint8_t command, uint8_t valu
         write_output_port(controller, value);
         break;
     case COMMAND_WRITE_KEYBOARD:
-    case COMMAND_WRITE_AUX:
-        queue_push(&controller->replies, value);
+        ps2_queue_push(&controller->replies, value);
         break;
-    case COMMAND_SEND_AUX: /* nobody is there */
+    case COMMAND_WRITE_AUX:
+        ps2_queue_push(&controller->aux_replies, value);
+        break;
+    case COMMAND_SEND_AUX: /* to talk to a device the controller releases its clock */
+        controller->command_byte &= ~BYTE_DISABLE_AUX;
+        ps2_mouse_receive(&controller->mouse, value);
         break;
     }
 }
@@ -287,10 +140,11 @@ static void command_data(struct i8042 *controller, uint8_t command, uint8_t valu
 static void self_test(struct i8042 *controller)
 {
     controller->output_full = false;
-    queue_clear(&controller->replies);
+    ps2_queue_clear(&controller->replies);
+    ps2_queue_clear(&controller->aux_replies);
     controller->break_prefix = false;
     controller->status |= STATUS_SYSTEM;
-    queue_push(&controller->replies, REPLY_SELF_TEST_PASSED);
+    ps2_queue_push(&controller->replies, REPLY_SELF_TEST_PASSED);
 }
 
 /* Commands that answer with a byte; false if it is none of them. */
@@ -306,9 +160,9 @@ static bool reply_command(struct i8042 *controller, uint8_t command)
         reply = REPLY_NO_PASSWORD;
         break;
     case COMMAND_TEST_AUX:
-        reply = REPLY_AUX_CLOCK_STUCK;
-        break;
     case COMMAND_TEST_KEYBOARD:
+        reply = REPLY_LINE_TEST_PASSED;
+        break;
     case COMMAND_READ_TEST_INPUTS:
         reply = 0;
         break;
@@ -317,11 +171,13 @@ static bool reply_command(struct i8042 *controller, uint8_t command)
         break;
     case COMMAND_READ_OUTPUT_PORT:
         reply = controller->output_port;
+        if (controller->output_full)
+            reply |= controller->output_aux ? OUTPUT_AUX_FULL : OUTPUT_FULL;
         break;
     default:
         return false;
     }
-    queue_push(&controller->replies, reply);
+    ps2_queue_push(&controller->replies, reply);
     return true;
 }
 
@@ -375,9 +231,8 @@ static void write_data(struct i8042 *controller, uint8_t value)
         command_data(controller, command, value);
         return;
     }
-    /* To talk to the keyboard the controller releases its clock. */
     controller->command_byte &= ~BYTE_DISABLE_KEYBOARD;
-    keyboard_receive(&controller->keyboard, value);
+    ps2_keyboard_receive(&controller->keyboard, value);
 }
 
 static uint64_t data_port_read(void *device, uint64_t offset, unsigned size)
@@ -388,7 +243,7 @@ static uint64_t data_port_read(void *device, uint64_t offset, unsigned size)
     (void)offset;
     (void)size;
     controller->output_full = false;
-    interrupt_line_set(&controller->line, false);
+    update_lines(controller); /* an edge for each byte */
     update(controller);
     return value;
 }
@@ -407,10 +262,13 @@ static void data_port_write(void *device, uint64_t offset, unsigned size, uint64
 static uint64_t command_port_read(void *device, uint64_t offset, unsigned size)
 {
     const struct i8042 *controller = device;
+    uint8_t status = controller->status | STATUS_UNLOCKED;
 
     (void)offset;
     (void)size;
-    return controller->status | STATUS_UNLOCKED | (controller->output_full ? STATUS_OUTPUT_FULL : 0);
+    if (controller->output_full)
+        status |= STATUS_OUTPUT_FULL | (controller->output_aux ? STATUS_AUX_DATA : 0);
+    return status;
 }
 
 static void command_port_write(void *device, uint64_t offset, unsigned size, uint64_t value)
@@ -424,16 +282,16 @@ static void command_port_write(void *device, uint64_t offset, unsigned size, uin
     update(controller);
 }
 
-static const struct bus_operations data_operations = {
-    .read = data_port_read, .write = data_port_write, .widest = 1};
+static const struct bus_operations data_operations = {.read = data_port_read, .write = data_port_write, .widest = 1};
 static const struct bus_operations command_operations = {
     .read = command_port_read, .write = command_port_write, .widest = 1};
 
 bool i8042_initialize(struct i8042 *controller, struct bus *bus, struct interrupt_line line,
-                      const struct i8042_outputs *outputs)
+                      struct interrupt_line aux_line, const struct i8042_outputs *outputs)
 {
     memset(controller, 0, sizeof *controller);
     controller->line = line;
+    controller->aux_line = aux_line;
     controller->outputs = *outputs;
     i8042_reset(controller);
     return bus_add(bus, BUS_PORTS, 0x60, 1, &data_operations, controller, "keyboard data") &&
@@ -442,39 +300,31 @@ bool i8042_initialize(struct i8042 *controller, struct bus *bus, struct interrup
 
 void i8042_reset(struct i8042 *controller)
 {
-    struct ps2_keyboard *keyboard = &controller->keyboard;
-
-    queue_clear(&keyboard->replies);
-    keyboard_defaults(keyboard, true);
-    keyboard->command = 0;
-    keyboard->last_sent = 0;
-    queue_clear(&controller->replies);
+    ps2_keyboard_reset(&controller->keyboard);
+    ps2_mouse_reset(&controller->mouse);
+    ps2_queue_clear(&controller->replies);
+    ps2_queue_clear(&controller->aux_replies);
     controller->command_byte = 0;
     controller->status = 0;
     controller->output = 0;
     controller->output_full = false;
+    controller->output_aux = false;
     controller->output_port = OUTPUT_POWER_ON;
     controller->command = 0;
     controller->break_prefix = false;
     update(controller);
 }
 
-/* A keyboard set to set 1 translates for itself. */
-static void push_key(struct ps2_keyboard *keyboard, uint8_t byte)
-{
-    if (keyboard->scancode_set == 1 && !translate(&byte, &keyboard->break_prefix))
-        return;
-    queue_push(&keyboard->keys, byte);
-}
-
 bool i8042_type(struct i8042 *controller, const uint8_t *scancodes, size_t length)
 {
-    struct ps2_keyboard *keyboard = &controller->keyboard;
+    bool taken = ps2_keyboard_type(&controller->keyboard, scancodes, length);
 
-    if (!keyboard->scanning || length > queue_room(&keyboard->keys))
-        return false;
-    for (size_t i = 0; i < length; i++)
-        push_key(keyboard, scancodes[i]);
     update(controller);
-    return true;
+    return taken;
+}
+
+void i8042_move(struct i8042 *controller, int x, int y, int z, unsigned buttons)
+{
+    ps2_mouse_move(&controller->mouse, x, y, z, buttons);
+    update(controller);
 }

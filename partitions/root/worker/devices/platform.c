@@ -7,6 +7,7 @@
 #define IRQ_KEYBOARD 1
 #define IRQ_RTC      8
 #define IRQ_SCI      9
+#define IRQ_MOUSE    12
 
 static const struct {
     uint16_t port;
@@ -100,7 +101,7 @@ static bool initialize_isa_devices(struct platform *platform,
         !mc146818_initialize(&platform->rtc, platform->bus, platform->timers,
                              irq_router_isa_line(router, IRQ_RTC), configuration->unix_time) ||
         !i8042_initialize(&platform->keyboard, platform->bus, irq_router_isa_line(router, IRQ_KEYBOARD),
-                          &keyboard_outputs) ||
+                          irq_router_isa_line(router, IRQ_MOUSE), &keyboard_outputs) ||
         !system_ports_initialize(&platform->system_ports, platform->bus, port92_a20, reset_machine, platform))
         return false;
     mc146818_set_memory_size(&platform->rtc, configuration->memory_below_4g, configuration->memory_above_4g);

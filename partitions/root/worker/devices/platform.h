@@ -5,7 +5,7 @@
  *
  * - Slot 0: host bridge.
  * - Slot 7: PIIX4, with function 0 ISA bridge, 1 IDE, 3 power management.
- * - IRQs: 0 timer, 1 keyboard, 3 COM2, 4 COM1, 8 real-time clock, 9 SCI, 14 and 15 IDE.
+ * - IRQs: 0 timer, 1 keyboard, 3 COM2, 4 COM1, 8 real-time clock, 9 SCI, 12 mouse, 14 and 15 IDE.
  * - PCI interrupt pins: irq_router.h.
  */
 #ifndef WORKER_DEVICES_PLATFORM_H
