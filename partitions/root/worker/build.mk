@@ -10,10 +10,9 @@ WORKER_EMULATOR_SOURCES := $(addprefix $(WORKER)/, \
 WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
     $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c vp.c)
 WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
-WORKER_MACHINE_SOURCES := $(WORKER_VP_SOURCES) $(WORKER_DEVICE_SOURCES) \
-    $(WORKER_FIRMWARE_SOURCES) \
-    $(addprefix $(WORKER)/,configuration.c configuration_names.c configuration_reader.c console.c control.c \
-        cpuid_topology.c disk_queue.c guest_memory.c guest_ram.c host_timer.c life_cycle.c linux_boot.c machine.c network.c timer.c vp_state.c) \
+# All of a machine, without the program around it.
+WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
+    $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread
 
@@ -54,6 +53,8 @@ $(call unit_test,firmware_test,tests/unit/firmware_test.c tests/unit/device_fixt
 $(call unit_test,cpuid_topology_test,tests/unit/cpuid_topology_test.c $(WORKER)/cpuid_topology.c)
 $(call unit_test,console_test,tests/unit/console_test.c $(WORKER)/console.c $(WORKER)/bus.c $(WORKER)/timer.c \
     $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
+$(call unit_test,input_test,tests/unit/input_test.c tests/unit/device_fixture.c \
+    $(addprefix $(WORKER)/,bus.c input.c timer.c) $(addprefix $(WORKER_DEVICES)/,i8042.c ps2_keyboard.c ps2_mouse.c))
 $(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)
 $(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
     $(DISK_SOURCES),$(WORKER_LIBRARIES))

@@ -3,6 +3,7 @@
 #ifndef WORKER_INPUT_H
 #define WORKER_INPUT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,5 +31,16 @@ struct input_sink {
     void (*pointer)(void *context, int dx, int dy, int wheel, unsigned buttons);
     void *context;
 };
+
+struct i8042;
+
+/* The PS/2 keyboard and mouse as a sink. Both outlive it. Buttons 8h and 10h are the mouse's fourth and fifth. */
+struct input {
+    pthread_mutex_t *device_lock;
+    struct i8042 *controller;
+};
+
+/* Keys that no keyboard has are ignored. */
+struct input_sink input_sink(struct input *input);
 
 #endif
