@@ -11,6 +11,7 @@ WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
     $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c vp.c)
 WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
 # All of a machine, without the program around it.
+# All of a machine, without the program around it.
 WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
     $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
