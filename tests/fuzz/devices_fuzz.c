@@ -15,10 +15,10 @@
 #include "partitions/root/worker/devices/platform.h"
 
 /*
- * 8254: 10,000; RTC: 8,192 and two a second; UARTs: a timeout at 115,200 baud each, for each thing that came
- * in.
+ * 8254: 10,000; HPET: 10,000 a comparator; RTC: 8,192 and two a second; UARTs: a timeout at 115,200 baud each, for
+ * each thing that came in.
  */
-#define EXPIRATIONS_A_SECOND 40000
+#define EXPIRATIONS_A_SECOND 70000
 
 struct input {
     const uint8_t *data;
@@ -121,8 +121,7 @@ static uint64_t adapter_read(void *device, uint64_t offset, unsigned size)
     const struct pci_bar *bar = &world.adapter.bars[offset >= 128];
 
     (void)device;
-    require(offset + size <= world.adapter.bars[1].length && bar->present,
-            "accesses stay inside their range");
+    require(offset + size <= world.adapter.bars[1].length && bar->present, "accesses stay inside their range");
     return offset;
 }
 
@@ -201,8 +200,7 @@ static void check(void)
         for (unsigned i = 1; i < world.bus.count[space]; i++) {
             const struct bus_range *before = &world.bus.ranges[space][i - 1];
 
-            require(before->first + before->length - 1 < world.bus.ranges[space][i].first,
-                    "ranges are disjoint");
+            require(before->first + before->length - 1 < world.bus.ranges[space][i].first, "ranges are disjoint");
         }
     require(world.intr == world.platform.pic.output, "INTR is as told");
 }
@@ -238,6 +236,8 @@ static uint64_t take_address(struct input *input)
 
     if (raw % 8 == 7)
         return take(input, 4);
+    if (raw % 8 >= 4 && raw % 8 < 6)
+        return HPET_BASE + (raw >> 4) % (HPET_LENGTH / 2);
     return (raw % 8 == 6 ? PLATFORM_PCI_WINDOW : IOAPIC_BASE) + (raw >> 4 & 0x3c) * (raw & 8 ? 1 : 16);
 }
 
@@ -313,6 +313,7 @@ static void world_acts(struct input *input)
         break;
     case 2:
         i8042_type(&platform->keyboard, bytes, what % sizeof bytes);
+        i8042_move(&platform->keyboard, (int)take(input, 4), (int)take(input, 1), (int)take(input, 1), what);
         break;
     case 3:
         piix4_pm_press_power_button(&platform->power);

@@ -157,8 +157,8 @@ static const uint8_t *root_entry(unsigned index, const char *signature)
     const uint8_t *rsdt = table_at(get(root + 16, 4), "RSDT");
     const uint8_t *xsdt = table_at(get(root + 24, 4), "XSDT");
 
-    assert_int_equal(get(rsdt + 4, 4), 36 + 2 * 4);
-    assert_int_equal(get(xsdt + 4, 4), 36 + 2 * 8);
+    assert_int_equal(get(rsdt + 4, 4), 36 + 3 * 4);
+    assert_int_equal(get(xsdt + 4, 4), 36 + 3 * 8);
     assert_int_equal(get(xsdt + 36 + 8 * index + 4, 4), 0);
     assert_int_equal(get(rsdt + 36 + 4 * index, 4), get(xsdt + 36 + 8 * index, 4));
     return table_at(get(rsdt + 36 + 4 * index, 4), signature);
@@ -233,6 +233,18 @@ static void interrupt_controllers(void **state)
     assert_ptr_equal(entry + 38, madt + get(madt + 4, 4));
 }
 
+static void event_timers(void **state)
+{
+    const uint8_t *hpet = root_entry(2, "HPET");
+
+    (void)state;
+    assert_int_equal(get(hpet + 4, 4), 56);
+    assert_int_equal(get(hpet + 36, 4), 0x8086a201);
+    assert_memory_equal(hpet + 40, "\x00\x00\x00\x00\x00\x00\xd0\xfe\x00\x00\x00\x00", 12);
+    assert_int_equal(hpet[52], 0);
+    assert_int_equal(get(hpet + 53, 2) * HPET_TICK, HPET_SHORTEST_PERIOD);
+}
+
 static void bounds(void **state)
 {
     size_t greatest = acpi_tables_build(memory, sizeof memory, GPA, ACPI_TABLES_MAXIMUM_PROCESSORS);
@@ -293,8 +305,8 @@ static char *disassemble(const uint8_t *table, size_t size)
 static void an_independent_reader_accepts_them(void **state)
 {
     const uint8_t *fadt = root_entry(0, "FACP");
-    const uint8_t *tables[] = {fadt, root_entry(1, "APIC"), table_at(get(fadt + 36, 4), "FACS"),
-                               table_at(get(root + 24, 4), "XSDT")};
+    const uint8_t *tables[] = {fadt, root_entry(1, "APIC"), root_entry(2, "HPET"),
+                               table_at(get(fadt + 36, 4), "FACS"), table_at(get(root + 24, 4), "XSDT")};
 
     (void)state;
     for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++) {
@@ -334,7 +346,8 @@ static void the_name_space_matches_the_board(void **state)
     assert_shows(text, "Device (COM2)", 0x2f8, 4);
     assert_shows(text, "Device (KBD)", 0x60, 4);
     assert_shows(text, "Device (RTC)", 0x70, 4);
-    assert_null(strstr(text, "PNP0103")); /* no HPET */
+    assert_shows(text, "Device (HPET)", HPET_BASE, 8);
+    assert_shows(text, "Device (HPET)", HPET_LENGTH, 8);
     free(text);
 }
 
@@ -426,11 +439,13 @@ int main(void)
         cmocka_unit_test_setup(root_pointer, setup),
         cmocka_unit_test_setup(fixed_description, setup),
         cmocka_unit_test_setup(interrupt_controllers, setup),
+        cmocka_unit_test_setup(event_timers, setup),
         cmocka_unit_test_setup(bounds, setup),
         cmocka_unit_test_setup(an_independent_reader_accepts_them, setup),
         cmocka_unit_test_setup(root_pointer, setup_files),
         cmocka_unit_test_setup(fixed_description, setup_files),
         cmocka_unit_test_setup(interrupt_controllers, setup_files),
+        cmocka_unit_test_setup(event_timers, setup_files),
         cmocka_unit_test_setup(bounds_of_files, setup_files),
         cmocka_unit_test_setup(an_independent_reader_accepts_them, setup_files),
         cmocka_unit_test(the_name_space_matches_the_board),

@@ -134,10 +134,28 @@ static void reset_lowers_and_unroutes(void **state)
     assert_int_equal(pic_lines(), 0);
 }
 
+static void free_inputs_reach_the_ioapic_alone(void **state)
+{
+    (void)state;
+    for (unsigned input = 20; input < IOAPIC_INPUTS; input++) {
+        struct interrupt_line line = irq_router_input_line(&router, input);
+
+        interrupt_line_set(&line, true);
+        assert_int_equal(pic_lines(), 0);
+        assert_int_equal(ioapic.lines, 1u << input);
+        if (input % 2)
+            irq_router_reset(&router);
+        else
+            interrupt_line_set(&line, false);
+        assert_int_equal(ioapic.lines, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(isa_irqs_reach_both_controllers, setup),
+        cmocka_unit_test_setup(free_inputs_reach_the_ioapic_alone, setup),
         cmocka_unit_test_setup(pins_are_swizzled, setup),
         cmocka_unit_test_setup(pirqs_are_routed_and_rerouted, setup),
         cmocka_unit_test_setup(shared_wires_are_ored, setup),

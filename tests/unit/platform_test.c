@@ -266,6 +266,63 @@ static void the_firmwares_keyboard_translates(void **state)
     assert_int_equal(in8(&fixture, 0x60), 0x1e);
 }
 
+static void the_firmware_leaves_a_mouse_that_works(void **state)
+{
+    (void)state;
+    assert_true(firmware_setup(&platform));
+    out8(&fixture, 0x21, 0xfb);
+    out8(&fixture, 0xa1, 0xef);
+    out8(&fixture, 0x64, 0xd4);
+    out8(&fixture, 0x60, 0xf4);
+    assert_int_equal(i8259_acknowledge(&platform.pic), 0x74);
+    assert_int_equal(in8(&fixture, 0x60), 0xfa);
+    out8(&fixture, 0xa0, 0x20);
+    out8(&fixture, 0x20, 0x20);
+    assert_false(intr);
+    i8042_move(&platform.keyboard, 3, 4, 0, 0);
+    assert_int_equal(i8259_acknowledge(&platform.pic), 0x74);
+    assert_int_equal(in8(&fixture, 0x60), 0x08);
+}
+
+static void hpet_write(unsigned offset, uint64_t value)
+{
+    bus_write(&fixture.bus, BUS_MEMORY, HPET_BASE + offset, 8, value);
+}
+
+/* As kernels start it: the first comparator takes the place of the 8254. */
+static void event_timers_reach_both_controllers(void **state)
+{
+    (void)state;
+    assert_true(firmware_setup(&platform));
+    ioapic_entry(2, 0x30);
+    ioapic_entry(20, 0x44);
+    out8(&fixture, 0x21, 0xfe);
+    out8(&fixture, 0x43, 0x34);
+    out8(&fixture, 0x40, 0xa9);
+    out8(&fixture, 0x40, 0x04); /* 1 kHz */
+    hpet_write(0x100, 0x04c);
+    hpet_write(0x108, 50000);
+    hpet_write(0x108, 500000); /* 200 Hz */
+    hpet_write(0x140, 0x004 | 20 << 9);
+    hpet_write(0x148, 100);
+    hpet_write(0x010, 3);
+    delivered = 0;
+    fixture_advance(&fixture, 1000);
+    assert_int_equal(delivered, 1);
+    assert_int_equal(last.vector, 0x44);
+    fixture_advance(&fixture, 100 * MILLISECOND);
+    assert_in_range(delivered, 1 + 20, 1 + 21);
+    assert_int_equal(last.vector, 0x30);
+    assert_int_equal(i8259_acknowledge(&platform.pic), 0x08);
+    hpet_write(0x010, 0);
+    delivered = 0;
+    fixture_advance(&fixture, 100 * MILLISECOND);
+    assert_in_range(delivered, 99, 101); /* the 8254's again */
+    hpet_write(0x010, 3);
+    platform_reset(&platform);
+    assert_true(timer_queue_wait(&fixture.timers) == TIMER_NEVER);
+}
+
 static void memory_size_is_in_cmos(void **state)
 {
     (void)state;
@@ -316,6 +373,8 @@ int main(void)
         cmocka_unit_test_setup(a20_gates_are_ored, setup),
         cmocka_unit_test_setup(every_way_to_reset, setup),
         cmocka_unit_test_setup(the_firmwares_keyboard_translates, setup),
+        cmocka_unit_test_setup(the_firmware_leaves_a_mouse_that_works, setup),
+        cmocka_unit_test_setup(event_timers_reach_both_controllers, setup),
         cmocka_unit_test_setup(memory_size_is_in_cmos, setup),
         cmocka_unit_test_setup(reset_and_firmware_again, setup),
         cmocka_unit_test_setup(an_idle_board_has_no_timers, setup),

@@ -184,6 +184,17 @@ struct madt_local_nmi {
     uint8_t lint;
 } __attribute__((packed));
 
+/* IA-PC HPET specification 1.0a, 3.2.4 */
+struct hpet_table {
+    struct table_header header;
+    uint32_t capabilities; /* the low half of the register */
+    struct generic_address base;
+    uint8_t number;
+    uint16_t shortest_period; /* ticks that a periodic comparator may have without losing interrupts */
+    uint8_t page_protection;
+} __attribute__((packed));
+_Static_assert(sizeof(struct hpet_table) == 56, "IA-PC HPET specification 1.0a, 3.2.4");
+
 #define FLAGS_OF_BUS            0x0000
 #define FLAGS_ACTIVE_HIGH_LEVEL 0x000d
 
@@ -457,6 +468,19 @@ static const void *build_madt(struct builder *builder, unsigned processors)
     return madt;
 }
 
+static const void *build_hpet(struct builder *builder)
+{
+    struct hpet_table *table = begin_table(builder, "HPET", 1, sizeof *table);
+
+    if (!table)
+        return NULL;
+    table->capabilities = HPET_CAPABILITIES;
+    table->base.address = HPET_BASE;
+    table->shortest_period = HPET_SHORTEST_PERIOD / HPET_TICK;
+    finish_table(builder, table);
+    return table;
+}
+
 /* RSDT (5.2.6) with 4-byte or XSDT (5.2.7) with 8-byte pointers. */
 static const void *build_root(struct builder *builder, const char *signature, uint8_t pointer_size,
                               const void *const tables[], unsigned count)
@@ -488,14 +512,15 @@ static bool build(struct builder *builder, struct rsdp *rsdp, unsigned processor
 {
     const void *dsdt = build_dsdt(builder);
     const void *facs = build_facs(builder);
-    const void *tables[2], *rsdt, *xsdt;
+    const void *tables[3], *rsdt, *xsdt;
     const unsigned count = sizeof tables / sizeof tables[0];
 
     if (processors == 0 || processors > ACPI_TABLES_MAXIMUM_PROCESSORS || !dsdt || !facs)
         return false;
     tables[0] = build_fadt(builder, facs, dsdt);
     tables[1] = build_madt(builder, processors);
-    if (!tables[0] || !tables[1])
+    tables[2] = build_hpet(builder);
+    if (!tables[0] || !tables[1] || !tables[2])
         return false;
     rsdt = build_root(builder, "RSDT", sizeof(uint32_t), tables, count);
     xsdt = build_root(builder, "XSDT", sizeof(uint64_t), tables, count);

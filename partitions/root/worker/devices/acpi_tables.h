@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ACPI tables of a generation 1 machine (ACPI 2.0; tables that an ACPI 1.0 system reads too): RSDP, RSDT,
- * XSDT, FADT, FACS, MADT and the DSDT of dsdt.asl. They are built at a fixed address, or as files from which firmware
+ * XSDT, FADT, FACS, MADT, HPET and the DSDT of dsdt.asl. They are built at a fixed address, or as files from which firmware
  * builds them where it has room.
  */
 #ifndef WORKER_DEVICES_ACPI_TABLES_H

@@ -4,7 +4,7 @@
 
 include partitions/root/worker/devices/sources.mk
 
-PLATFORM_SOURCES := firmware_setup.c host_bridge.c i8042.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
+PLATFORM_SOURCES := firmware_setup.c host_bridge.c hpet.c i8042.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
     piix4_isa.c piix4_pm.c platform.c ps2_keyboard.c ps2_mouse.c system_ports.c uart16550.c
 
 # $(call device_test,NAME,DEVICE SOURCES,OTHER SOURCES): build/unit/NAME_test
@@ -17,6 +17,7 @@ $(call unit_test,guest_memory_test,tests/unit/guest_memory_test.c partitions/roo
 $(call device_test,pci,pci.c)
 $(call device_test,host_bridge,host_bridge.c pci.c,tests/unit/config_space.c)
 $(call device_test,piix4,piix4_isa.c piix4_pm.c pci.c,tests/unit/config_space.c)
+$(call device_test,hpet,hpet.c)
 $(call device_test,i8259,i8259.c)
 $(call device_test,i8254,i8254.c)
 $(call device_test,ioapic,ioapic.c)

@@ -192,6 +192,15 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
             }
         }
 
+        Device (HPET)
+        {
+            Name (_HID, EisaId ("PNP0103"))
+            Name (_CRS, ResourceTemplate ()
+            {
+                Memory32Fixed (ReadWrite, 0xFED00000, 0x400)
+            })
+        }
+
         /* The IRQ of a PIRQRC register as a resource. */
         Name (LIRQ, ResourceTemplate ()
         {

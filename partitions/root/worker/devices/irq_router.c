@@ -7,6 +7,8 @@
 /* ISA IRQs to which a PIRQ can go; the other values of PIRQRC are reserved. */
 #define ROUTABLE_IRQS 0xdef8
 
+#define FIRST_FREE_INPUT (IRQ_ROUTER_FIRST_PIRQ_INPUT + PIRQS)
+
 static int routed_irq(const struct irq_router *router, unsigned pirq)
 {
     uint8_t route = router->routes[pirq];
@@ -68,6 +70,17 @@ struct interrupt_line irq_router_isa_line(struct irq_router *router, unsigned ir
     return (struct interrupt_line){.set = isa_set, .controller = router, .pin = irq};
 }
 
+static void input_set(void *controller, unsigned input, bool level)
+{
+    ioapic_set(((struct irq_router *)controller)->ioapic, input, level);
+}
+
+struct interrupt_line irq_router_input_line(struct irq_router *router, unsigned input)
+{
+    assert(input >= FIRST_FREE_INPUT && input < IOAPIC_INPUTS);
+    return (struct interrupt_line){.set = input_set, .controller = router, .pin = input};
+}
+
 void irq_router_initialize(struct irq_router *router, struct i8259_pair *pic, struct ioapic *ioapic)
 {
     memset(router, 0, sizeof *router);
@@ -84,4 +97,6 @@ void irq_router_reset(struct irq_router *router)
             isa_set(router, irq, false);
     for (unsigned pirq = 0; pirq < PIRQS; pirq++)
         ioapic_set(router->ioapic, IRQ_ROUTER_FIRST_PIRQ_INPUT + pirq, false);
+    for (unsigned input = FIRST_FREE_INPUT; input < IOAPIC_INPUTS; input++)
+        ioapic_set(router->ioapic, input, false);
 }

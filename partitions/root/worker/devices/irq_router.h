@@ -7,6 +7,7 @@
  * - PCI slot s, pin p (0 = INTA#): PIRQ (s - 1 + p) mod 4, as SeaBIOS takes for granted.
  * - PIRQ A-D (0-3): always I/O APIC inputs 16-19, and the ISA IRQ that PIIX4's PIRQRC registers name, if they
  *   route it.
+ * - I/O APIC inputs 20-23: no 8259A sees them.
  *
  * So a guest that uses the 8259As sees PCI interrupts on the ISA IRQ in the device's interrupt line register
  * (or, by ACPI, the link device). One that uses the I/O APIC sees them on inputs 16-19 if it reads the ACPI
@@ -51,6 +52,9 @@ static inline unsigned irq_router_pirq(unsigned slot, unsigned pin)
 {
     return (slot + PIRQS - 1 + pin) % PIRQS;
 }
+
+/* The wire for the one device that drives I/O APIC input `input` (20 to 23). */
+struct interrupt_line irq_router_input_line(struct irq_router *router, unsigned input);
 
 /* For struct pci_bus: `context` is the router. */
 void irq_router_set_pci(void *context, unsigned slot, unsigned pin, bool level);

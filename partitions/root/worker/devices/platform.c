@@ -85,8 +85,19 @@ static void pirq_route(void *context, unsigned pirq, uint8_t route)
     irq_router_set_route(&platform->router, pirq, route);
 }
 
-static bool initialize_isa_devices(struct platform *platform,
-                                   const struct platform_configuration *configuration)
+static bool initialize_hpet(struct platform *platform)
+{
+    struct interrupt_line lines[HPET_LINES] = {
+        [HPET_IRQ0] = irq_router_isa_line(&platform->router, IRQ_TIMER),
+        [HPET_IRQ8] = irq_router_isa_line(&platform->router, IRQ_RTC),
+    };
+
+    for (unsigned i = 0; i < HPET_INPUTS; i++)
+        lines[HPET_INPUT + i] = irq_router_input_line(&platform->router, HPET_FIRST_INPUT + i);
+    return hpet_initialize(&platform->hpet, platform->bus, platform->timers, lines);
+}
+
+static bool initialize_isa_devices(struct platform *platform, const struct platform_configuration *configuration)
 {
     struct irq_router *router = &platform->router;
     const struct i8042_outputs keyboard_outputs = {keyboard_a20, reset_machine, platform};
@@ -96,10 +107,11 @@ static bool initialize_isa_devices(struct platform *platform,
                                   platform->timers, irq_router_isa_line(router, com_ports[i].irq),
                                   &configuration->com[i]))
             return false;
-    if (!i8254_initialize(&platform->pit, platform->bus, platform->timers,
-                          irq_router_isa_line(router, IRQ_TIMER)) ||
+    if (!initialize_hpet(platform) ||
+        !i8254_initialize(&platform->pit, platform->bus, platform->timers,
+                          hpet_legacy_line(&platform->hpet, HPET_IRQ0)) ||
         !mc146818_initialize(&platform->rtc, platform->bus, platform->timers,
-                             irq_router_isa_line(router, IRQ_RTC), configuration->unix_time) ||
+                             hpet_legacy_line(&platform->hpet, HPET_IRQ8), configuration->unix_time) ||
         !i8042_initialize(&platform->keyboard, platform->bus, irq_router_isa_line(router, IRQ_KEYBOARD),
                           irq_router_isa_line(router, IRQ_MOUSE), &keyboard_outputs) ||
         !system_ports_initialize(&platform->system_ports, platform->bus, port92_a20, reset_machine, platform))
@@ -120,8 +132,7 @@ static bool initialize_pci_devices(struct platform *platform)
 }
 
 bool platform_initialize(struct platform *platform, struct bus *bus, struct timer_queue *timers,
-                         const struct platform_configuration *configuration,
-                         const struct platform_outputs *outputs)
+                         const struct platform_configuration *configuration, const struct platform_outputs *outputs)
 {
     memset(platform, 0, sizeof *platform);
     platform->outputs = *outputs;
@@ -139,6 +150,7 @@ void platform_reset(struct platform *platform)
     i8259_reset(&platform->pic);
     ioapic_reset(&platform->ioapic);
     irq_router_reset(&platform->router);
+    hpet_reset(&platform->hpet);
     i8254_reset(&platform->pit);
     mc146818_reset(&platform->rtc);
     i8042_reset(&platform->keyboard);

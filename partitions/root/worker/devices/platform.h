@@ -6,6 +6,7 @@
  * - Slot 0: host bridge.
  * - Slot 7: PIIX4, with function 0 ISA bridge, 1 IDE, 3 power management.
  * - IRQs: 0 timer, 1 keyboard, 3 COM2, 4 COM1, 8 real-time clock, 9 SCI, 12 mouse, 14 and 15 IDE.
+ * - HPET: I/O APIC inputs 20 to 23; or IRQs 0 and 8, which reach timer and real-time clock through it.
  * - PCI interrupt pins: irq_router.h.
  */
 #ifndef WORKER_DEVICES_PLATFORM_H
@@ -16,6 +17,7 @@
 #include "partitions/root/worker/bus.h"
 #include "partitions/root/worker/timer.h"
 #include "partitions/root/worker/devices/host_bridge.h"
+#include "partitions/root/worker/devices/hpet.h"
 #include "partitions/root/worker/devices/i8042.h"
 #include "partitions/root/worker/devices/i8254.h"
 #include "partitions/root/worker/devices/i8259.h"
@@ -59,6 +61,7 @@ struct platform {
     struct irq_router router;
     struct i8259_pair pic;
     struct ioapic ioapic;
+    struct hpet hpet;
     struct i8254 pit;
     struct mc146818 rtc;
     struct i8042 keyboard;
@@ -81,8 +84,7 @@ struct platform_configuration {
 
 /* Builds the board on `bus` (initialised, empty). False if the bus has no room for it. */
 bool platform_initialize(struct platform *platform, struct bus *bus, struct timer_queue *timers,
-                         const struct platform_configuration *configuration,
-                         const struct platform_outputs *outputs);
+                         const struct platform_configuration *configuration, const struct platform_outputs *outputs);
 
 /* Every device on the board and on the PCI bus back to its state at power-on. */
 void platform_reset(struct platform *platform);
