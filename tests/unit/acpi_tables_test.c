@@ -204,6 +204,8 @@ static void fixed_description(void **state)
     assert_int_equal(get(fadt + 76, 4), PLATFORM_PM_BASE + 8);
     assert_int_equal(get(fadt + 80, 4), PLATFORM_PM_BASE + 12);
     assert_memory_equal(fadt + 88, "\x04\x02\x00\x04\x04", 5); /* lengths */
+    assert_int_equal(fadt[106], 0x0d);
+    assert_int_equal(fadt[107], 0);
     assert_int_equal(fadt[108], 0x32);
     assert_int_equal(get(fadt + 109, 2), boot_architecture);
     assert_int_equal(get(fadt + 112, 4) & 0x110, 0); /* the power button is fixed, the timer has 24 bits */

@@ -42,8 +42,8 @@ static void put(uint8_t index, uint8_t value)
     out8(&fixture, 0x71, value);
 }
 
-static void assert_time(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour,
-                        uint8_t minute, uint8_t second)
+static void assert_time(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour, uint8_t minute,
+                        uint8_t second)
 {
     assert_int_equal(get(0x32), century);
     assert_int_equal(get(9), year);
@@ -214,8 +214,8 @@ static void impossible_values_are_bounded(void **state)
 {
     (void)state;
     for (unsigned value = 0; value < 256; value++) {
-        set_time((uint8_t)value, (uint8_t)value, (uint8_t)value, (uint8_t)value, (uint8_t)value,
-                 (uint8_t)value, (uint8_t)value);
+        set_time((uint8_t)value, (uint8_t)value, (uint8_t)value, (uint8_t)value, (uint8_t)value, (uint8_t)value,
+                 (uint8_t)value);
         put(6, (uint8_t)value);
         fixture_advance(&fixture, SECOND);
         assert_in_range(get(8), 0x01, 0x12);
@@ -348,6 +348,86 @@ static void alarms_with_wildcards(void **state)
     assert_int_equal(fixture.rising[8], 4);
 }
 
+static void alarms_with_a_date(void **state)
+{
+    (void)state;
+    put(0x01, 0x00);
+    put(0x03, 0x00);
+    put(0x05, 0x06);
+    put(0x0d, 0x31);
+    assert_int_equal(get(0x0d), 0xb1); /* the battery is full */
+    put(0x0b, ALARM | HOURS24);
+    get(0x0c);
+    set_time(0x20, 0x27, 0x01, 0x31, 0x06, 0x00, 0x00); /* that is past */
+    fixture_advance(&fixture, 59 * 86400 * SECOND - SECOND / 4 - 1); /* February has none, 31 March does */
+    assert_int_equal(fixture.rising[8], 0);
+    fixture_advance(&fixture, 1);
+    assert_int_equal(fixture.rising[8], 1);
+    assert_int_equal(get(7), 0x31);
+    assert_int_equal(get(8), 0x03);
+    assert_int_equal(get(4), 0x06);
+    assert_int_equal(fixture.expirations, 1);
+    put(0x0d, 0x3a); /* no day of any month */
+    get(0x0c);
+    fixture_advance(&fixture, 100 * 86400 * SECOND);
+    assert_int_equal(fixture.rising[8], 1);
+    put(0x0d, 0xc0); /* every day again */
+    assert_int_equal(get(0x0d), 0x80);
+    get(0x0c);
+    fixture_advance(&fixture, 86400 * SECOND);
+    assert_int_equal(fixture.rising[8], 2);
+    /* In binary it is binary. */
+    get(0x0c);
+    put(0x0b, SET | BINARY | HOURS24 | ALARM);
+    set_time(20, 28, 2, 28, 23, 59, 59);
+    put(0x05, 0xff);
+    put(0x03, 0xff);
+    put(0x01, 0xff);
+    put(0x0d, 29);
+    put(0x0b, BINARY | HOURS24 | ALARM);
+    get(0x0c);
+    fixture_advance(&fixture, SECOND);
+    assert_int_equal(fixture.rising[8], 3);
+}
+
+static unsigned alarms_told;
+
+static void alarm_told(void *context)
+{
+    assert_ptr_equal(context, &fixture);
+    alarms_told++;
+}
+
+/* Only the alarm, once for each time that it asserts the interrupt. */
+static void the_alarm_is_told(void **state)
+{
+    (void)state;
+    alarms_told = 0;
+    mc146818_on_alarm(&rtc, alarm_told, &fixture);
+    put(0x01, 0xc0);
+    put(0x03, 0xc0);
+    put(0x05, 0xc0);
+    put(0x0b, UPDATE | PERIODIC | HOURS24);
+    for (unsigned i = 0; i < 100; i++) {
+        get(0x0c);
+        fixture_advance(&fixture, SECOND / 10);
+    }
+    fixture_advance(&fixture, SECOND);
+    assert_int_equal(alarms_told, 0);
+    put(0x0b, ALARM | HOURS24); /* the flag is set already */
+    assert_int_equal(alarms_told, 1);
+    fixture_advance(&fixture, 3 * SECOND);
+    put(0x40, 0);
+    assert_int_equal(alarms_told, 1);
+    get(0x0c);
+    fixture_advance(&fixture, SECOND);
+    assert_int_equal(alarms_told, 2);
+    mc146818_reset(&rtc);
+    put(0x0b, ALARM | HOURS24);
+    fixture_advance(&fixture, SECOND);
+    assert_int_equal(alarms_told, 3);
+}
+
 static void the_alarm_flag_is_found_later_too(void **state)
 {
     (void)state;
@@ -466,6 +546,62 @@ static void memory_is_memory(void **state)
     assert_int_equal(in8(&fixture, 0x70), 0xff);
 }
 
+static uint8_t get_extended(uint8_t index)
+{
+    out8(&fixture, 0x72, index);
+    return in8(&fixture, 0x73);
+}
+
+static void the_extended_bank(void **state)
+{
+    (void)state;
+    /* Disabled, its ports are those of the standard bank. */
+    put(0x40, 0x77);
+    assert_int_equal(get_extended(0x40), 0x77);
+    out8(&fixture, 0x73, 0x78);
+    assert_int_equal(in8(&fixture, 0x71), 0x78);
+    mc146818_set_extended(&rtc, true);
+    for (unsigned i = 0; i < 0x80; i++) {
+        out8(&fixture, 0x72, (uint8_t)i);
+        out8(&fixture, 0x73, (uint8_t)(i ^ 0xa5));
+    }
+    for (unsigned i = 0; i < 0x100; i++)
+        assert_int_equal(get_extended((uint8_t)i), (i & 0x7f) ^ 0xa5);
+    assert_int_equal(in8(&fixture, 0x72), 0xff);
+    assert_int_equal(get(0x40), 0x78);
+    assert_int_equal(get(0x00), 0x50); /* no clock in the extended bank */
+    out8(&fixture, 0x72, 0x11);        /* two indices */
+    assert_int_equal(in8(&fixture, 0x71), 0x50);
+    mc146818_set_extended(&rtc, false);
+    mc146818_reset(&rtc);
+    mc146818_set_extended(&rtc, true);
+    assert_int_equal(get_extended(0x33), 0x33 ^ 0xa5); /* on the battery */
+}
+
+static void daylight_savings_are_the_systems(void **state)
+{
+    (void)state;
+    put(0x0b, 0x01 | HOURS24);
+    assert_int_equal(get(0x0b), 0x01 | HOURS24);
+    set_time(0x20, 0x27, 0x04, 0x25, 0x01, 0x59, 0x59); /* the last Sunday in April */
+    put(6, 1);
+    fixture_advance(&fixture, SECOND);
+    assert_time(0x20, 0x27, 0x04, 0x25, 0x02, 0x00, 0x00);
+}
+
+static void what_is_set_stays(void **state)
+{
+    (void)state;
+    set_time(0x19, 0x80, 0x01, 0x04, 0x00, 0x00, 0x00);
+    fixture_advance(&fixture, 30 * SECOND);
+    mc146818_reset(&rtc);
+    fixture_advance(&fixture, 30 * SECOND);
+    timer_queue_freeze(&fixture.timers);
+    fixture.host_time += 1000 * SECOND;
+    timer_queue_thaw(&fixture.timers);
+    assert_time(0x19, 0x80, 0x01, 0x04, 0x00, 0x01, 0x00);
+}
+
 static void reset_keeps_the_time_and_stops_interrupts(void **state)
 {
     (void)state;
@@ -498,11 +634,16 @@ int main(void)
         cmocka_unit_test_setup(periodic_interrupts, setup),
         cmocka_unit_test_setup(alarms, setup),
         cmocka_unit_test_setup(alarms_with_wildcards, setup),
+        cmocka_unit_test_setup(alarms_with_a_date, setup),
+        cmocka_unit_test_setup(the_alarm_is_told, setup),
         cmocka_unit_test_setup(the_alarm_flag_is_found_later_too, setup),
         cmocka_unit_test_setup(enabling_an_interrupt_whose_flag_is_set_interrupts, setup),
         cmocka_unit_test_setup(memory_sizes, setup),
         cmocka_unit_test_setup(what_firmware_reads_at_a_start, setup),
         cmocka_unit_test_setup(memory_is_memory, setup),
+        cmocka_unit_test_setup(the_extended_bank, setup),
+        cmocka_unit_test_setup(daylight_savings_are_the_systems, setup),
+        cmocka_unit_test_setup(what_is_set_stays, setup),
         cmocka_unit_test_setup(reset_keeps_the_time_and_stops_interrupts, setup),
     };
 

@@ -17,6 +17,7 @@ static struct pci_bus pci;
 static struct piix4_isa isa;
 static struct piix4_pm pm;
 static uint8_t routes[4];
+static bool extended;
 static unsigned route_changes, resets, power_offs;
 
 static void pirq_route(void *context, unsigned pirq, uint8_t route)
@@ -30,6 +31,12 @@ static void reset(void *context)
 {
     (void)context;
     resets++;
+}
+
+static void rtc_extended(void *context, bool enabled)
+{
+    (void)context;
+    extended = enabled;
 }
 
 static void power_off(void *context)
@@ -48,11 +55,12 @@ static void interrupt(void *context, unsigned slot, unsigned pin, bool level)
 
 static int setup(void **state)
 {
-    const struct piix4_isa_outputs outputs = {pirq_route, reset, NULL};
+    const struct piix4_isa_outputs outputs = {pirq_route, reset, rtc_extended, NULL};
 
     (void)state;
     fixture_initialize(&fixture);
     memset(routes, 0x80, sizeof routes);
+    extended = false;
     route_changes = resets = power_offs = 0;
     assert_true(pci_bus_initialize(&pci, &fixture.bus, interrupt, NULL));
     assert_true(piix4_isa_initialize(&isa, &pci, &outputs));
@@ -117,6 +125,19 @@ static void reset_control(void **state)
     pci_bus_reset(&pci);
     assert_int_equal(in8(&fixture, 0xcf9), 0x00);
     assert_int_equal(resets, 2);
+}
+
+static void the_clocks_extended_bank(void **state)
+{
+    (void)state;
+    pci_config_write(&pci, 7, 0, PIIX4_RTC, 1, 0x25);
+    assert_true(extended);
+    pci_config_write(&pci, 7, 0, PIIX4_RTC, 1, 0x21);
+    assert_false(extended);
+    pci_config_write(&pci, 7, 0, PIIX4_RTC, 1, 0xff);
+    assert_true(extended);
+    pci_bus_reset(&pci);
+    assert_false(extended);
 }
 
 static void ports_move_with_pmbase(void **state)
@@ -227,6 +248,29 @@ static void power_button(void **state)
     assert_false(fixture.level[9]);
 }
 
+static void the_clocks_alarm(void **state)
+{
+    (void)state;
+    piix4_pm_rtc_alarm(&pm);
+    assert_int_equal(in16(&fixture, BASE), 0x0400);
+    assert_false(fixture.level[9]);
+    out16(&fixture, BASE, 0x0400);
+    assert_int_equal(in16(&fixture, BASE), 0);
+    out8(&fixture, 0xb2, 0xf1);
+    out16(&fixture, BASE + 2, 0x0400);
+    piix4_pm_rtc_alarm(&pm);
+    assert_true(fixture.level[9]);
+    out16(&fixture, BASE + 2, 0);
+    assert_false(fixture.level[9]);
+    out16(&fixture, BASE + 2, 0x0400);
+    assert_true(fixture.level[9]);
+    out8(&fixture, 0xb2, 0xf0); /* ACPI off: no SCI */
+    assert_false(fixture.level[9]);
+    out8(&fixture, 0xb2, 0xf1);
+    out16(&fixture, BASE, 0x0400);
+    assert_false(fixture.level[9]);
+}
+
 static void sleeping(void **state)
 {
     (void)state;
@@ -333,11 +377,13 @@ int main(void)
         cmocka_unit_test_setup(identities, setup),
         cmocka_unit_test_setup(pirq_routes, setup),
         cmocka_unit_test_setup(reset_control, setup),
+        cmocka_unit_test_setup(the_clocks_extended_bank, setup),
         cmocka_unit_test_setup(ports_move_with_pmbase, setup),
         cmocka_unit_test_setup(pm_timer, setup_mapped),
         cmocka_unit_test_setup(pm_timer_status_and_sci, setup_mapped),
         cmocka_unit_test_setup(acpi_is_enabled_by_the_smi_command, setup_mapped),
         cmocka_unit_test_setup(power_button, setup_mapped),
+        cmocka_unit_test_setup(the_clocks_alarm, setup_mapped),
         cmocka_unit_test_setup(sleeping, setup_mapped),
         cmocka_unit_test_setup(registers_by_any_width, setup_mapped),
         cmocka_unit_test_setup(reset_of_power_management, setup_mapped),

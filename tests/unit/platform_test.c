@@ -233,6 +233,44 @@ static void the_power_button_and_off(void **state)
     assert_int_equal(power_offs, 1);
 }
 
+static void clock_write(uint8_t index, uint8_t value)
+{
+    out8(&fixture, 0x70, index);
+    out8(&fixture, 0x71, value);
+}
+
+static void the_clocks_alarm_is_an_acpi_event(void **state)
+{
+    (void)state;
+    assert_true(firmware_setup(&platform));
+    out8(&fixture, PIIX4_SMI_COMMAND_PORT, PIIX4_ACPI_ENABLE);
+    out16(&fixture, PLATFORM_PM_BASE + PIIX4_PM1_ENABLE, 0x0400);
+    ioapic_entry(9, 0x8099);
+    clock_write(0x01, 0xff);
+    clock_write(0x03, 0xff);
+    clock_write(0x05, 0xff);
+    clock_write(0x0b, 0x22);
+    fixture_advance(&fixture, SECOND);
+    assert_int_equal(delivered, 1);
+    assert_int_equal(last.vector, 0x99);
+    assert_int_equal(in16(&fixture, PLATFORM_PM_BASE), 0x0400);
+    out16(&fixture, PLATFORM_PM_BASE, 0x0400);
+    assert_int_equal(in16(&fixture, PLATFORM_PM_BASE), 0);
+}
+
+static void the_clocks_extended_bank_is_enabled(void **state)
+{
+    (void)state;
+    out8(&fixture, 0x72, 0x35);
+    assert_int_equal(in8(&fixture, 0x73), 112 * 16 >> 8);
+    assert_true(firmware_setup(&platform));
+    out8(&fixture, 0x72, 0x35);
+    assert_int_equal(in8(&fixture, 0x73), 0);
+    platform_reset(&platform);
+    out8(&fixture, 0x72, 0x35);
+    assert_int_equal(in8(&fixture, 0x73), 112 * 16 >> 8);
+}
+
 static void a20_gates_are_ored(void **state)
 {
     (void)state;
@@ -370,6 +408,8 @@ int main(void)
         cmocka_unit_test_setup(pci_interrupts_by_the_8259s, setup),
         cmocka_unit_test_setup(pci_interrupts_by_the_ioapic, setup),
         cmocka_unit_test_setup(the_power_button_and_off, setup),
+        cmocka_unit_test_setup(the_clocks_alarm_is_an_acpi_event, setup),
+        cmocka_unit_test_setup(the_clocks_extended_bank_is_enabled, setup),
         cmocka_unit_test_setup(a20_gates_are_ored, setup),
         cmocka_unit_test_setup(every_way_to_reset, setup),
         cmocka_unit_test_setup(the_firmwares_keyboard_translates, setup),

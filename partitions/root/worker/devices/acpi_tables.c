@@ -14,6 +14,7 @@
 #define SCI_IRQ         9
 #define RESET_PORT      0xcf9
 #define RESET_VALUE     0x06 /* hard, now */
+#define CMOS_DAY_ALARM  0x0d
 #define CMOS_CENTURY    0x32
 
 #define FILE_NAME_SIZE 56
@@ -427,6 +428,7 @@ static const void *build_fadt(struct builder *builder, const void *facs, const v
     set_power_management(fadt);
     fadt->c2_latency = NO_C2;
     fadt->c3_latency = NO_C3;
+    fadt->day_alarm = CMOS_DAY_ALARM;
     fadt->century = CMOS_CENTURY;
     fadt->boot_architecture = BOOT_LEGACY_DEVICES | BOOT_8042 | (builder->files ? 0 : BOOT_NO_VGA);
     fadt->flags = FLAG_WBINVD | FLAG_C1 | FLAG_NO_SLEEP_BUTTON | FLAG_NO_RTC_WAKE | FLAG_RESET_REGISTER;

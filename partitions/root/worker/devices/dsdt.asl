@@ -181,6 +181,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
                     Name (_HID, EisaId ("PNP0C02"))
                     Name (_CRS, ResourceTemplate ()
                     {
+                        IO (Decode16, 0x72, 0x72, 1, 2)
                         IO (Decode16, 0x80, 0x80, 1, 1)
                         IO (Decode16, 0x92, 0x92, 1, 1)
                         IO (Decode16, 0xB2, 0xB2, 1, 2)

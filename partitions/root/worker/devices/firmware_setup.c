@@ -94,6 +94,7 @@ static void set_up_chipset(struct platform *platform)
         config_write(&platform->host_bridge.pci, offset, 1, 0x33);
     for (unsigned i = 0; i < PIRQS; i++)
         config_write(&platform->isa.pci, PIIX4_PIRQ_ROUTE + i, 1, pirq_irqs[i]);
+    config_write(&platform->isa.pci, PIIX4_RTC, 1, PIIX4_RTC_ENABLE | PIIX4_RTC_EXTENDED);
     config_write(&platform->power.pci, PIIX4_PM_BASE, 4, PLATFORM_PM_BASE);
     config_write(&platform->power.pci, PIIX4_PM_MISCELLANEOUS, 1, 1);
 }

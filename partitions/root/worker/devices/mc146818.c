@@ -6,7 +6,7 @@
 #define SECOND              1000000000ull
 #define CHAIN_HERTZ         32768ull
 #define DAY                 86400
-#define NMI_MASK            0x80
+#define ALARM_DAYS          62   /* within which each day of the month comes */
 #define DONT_CARE           0xc0 /* in an alarm byte: any value matches */
 #define PM                  0x80
 #define EQUIPMENT_FLOPPY    0x01
@@ -68,7 +68,8 @@
 #define C_ALARM     0x20
 #define C_UPDATE    0x10
 
-#define D_VALID 0x80
+#define D_VALID      0x80
+#define D_DATE_ALARM 0x3f /* 0: any day matches */
 
 /*
  * Calendar: days and seconds since 1 March of a year 400 years before year 0, which is before anything that
@@ -176,8 +177,7 @@ static int64_t load_time(struct mc146818 *rtc)
 
     rtc->weekday_shift = (weekday + 6 + 7 - weekday_from_days(days)) % 7;
     return days * DAY + at_most(decode_hour(rtc, rtc->memory[HOURS]), 23) * 3600 +
-           at_most(decode(rtc, rtc->memory[MINUTES]), 59) * 60 +
-           at_most(decode(rtc, rtc->memory[SECONDS]), 59);
+           at_most(decode(rtc, rtc->memory[MINUTES]), 59) * 60 + at_most(decode(rtc, rtc->memory[SECONDS]), 59);
 }
 
 /* The registers become what they show now; for a clock that runs. */
@@ -224,7 +224,7 @@ static uint64_t next_period(const struct mc146818 *rtc)
     return virtual_time(rtc, (uint64_t)((next * SECOND + CHAIN_HERTZ - 1) / CHAIN_HERTZ));
 }
 
-/* Can the alarm ever match? Looking for one that cannot would take a day of seconds. */
+/* Can the alarm ever match? Looking for one that cannot would take two months of seconds. */
 static bool alarm_possible(const struct mc146818 *rtc)
 {
     uint8_t seconds = rtc->memory[ALARM_SECONDS];
@@ -241,6 +241,18 @@ static bool alarm_matches(uint8_t alarm, uint8_t value)
     return alarm >= DONT_CARE || alarm == value;
 }
 
+static bool date_matches(const struct mc146818 *rtc, int64_t days)
+{
+    uint8_t date = rtc->memory[REGISTER_D] & D_DATE_ALARM;
+    int64_t year;
+    unsigned month, day;
+
+    if (date == 0)
+        return true;
+    date_from_days(days, &year, &month, &day);
+    return date == encode(rtc, day);
+}
+
 /* Second of the divider chain, after `after`, at which the alarm goes off; TIMER_NEVER if it does not. */
 static uint64_t next_alarm(const struct mc146818 *rtc, uint64_t after)
 {
@@ -249,10 +261,12 @@ static uint64_t next_alarm(const struct mc146818 *rtc, uint64_t after)
 
     if (!alarm_possible(rtc))
         return TIMER_NEVER;
-    while (time <= first + DAY) {
+    while (time <= first + ALARM_DAYS * DAY) {
         unsigned of_day = (unsigned)(time % DAY);
 
-        if (!alarm_matches(rtc->memory[ALARM_HOURS], encode_hour(rtc, of_day / 3600)))
+        if (!date_matches(rtc, time / DAY))
+            time = (time / DAY + 1) * DAY;
+        else if (!alarm_matches(rtc->memory[ALARM_HOURS], encode_hour(rtc, of_day / 3600)))
             time = (time / 3600 + 1) * 3600;
         else if (!alarm_matches(rtc->memory[ALARM_MINUTES], encode(rtc, of_day / 60 % 60)))
             time = (time / 60 + 1) * 60;
@@ -305,16 +319,21 @@ static uint64_t next_interrupt(const struct mc146818 *rtc)
  */
 static void update(struct mc146818 *rtc, uint64_t now)
 {
-    bool interrupt;
+    uint8_t interrupt;
+    bool alarm;
 
     compute_flags(rtc, now);
     interrupt = rtc->memory[REGISTER_C] & rtc->memory[REGISTER_B] & B_INTERRUPTS;
+    alarm = interrupt & C_ALARM && !rtc->alarm_asserted;
+    rtc->alarm_asserted = interrupt & C_ALARM;
     if (interrupt)
         rtc->memory[REGISTER_C] |= C_INTERRUPT;
     else
         rtc->memory[REGISTER_C] &= ~C_INTERRUPT;
     interrupt_line_set(&rtc->line, interrupt);
     timer_arm(&rtc->timer, interrupt ? TIMER_NEVER : next_interrupt(rtc));
+    if (alarm && rtc->alarm)
+        rtc->alarm(rtc->context);
 }
 
 static void timer_expired(void *device, uint64_t now)
@@ -383,7 +402,9 @@ static void write_register(struct mc146818 *rtc, unsigned which, uint8_t value, 
         write_time(rtc, which, value, now);
     else if (which == REGISTER_A || which == REGISTER_B)
         write_control(rtc, which, value, now);
-    else if (which != REGISTER_C && which != REGISTER_D)
+    else if (which == REGISTER_D)
+        rtc->memory[REGISTER_D] = D_VALID | (value & D_DATE_ALARM);
+    else if (which != REGISTER_C)
         rtc->memory[which] = value;
     update(rtc, now);
 }
@@ -394,8 +415,7 @@ static uint8_t read_register(struct mc146818 *rtc, unsigned which, uint64_t now)
 
     if (is_time(which) && clock_running(rtc))
         freeze_time(rtc, now);
-    if (which == REGISTER_A && clock_running(rtc) &&
-        chain_time(rtc, now) % SECOND >= SECOND - UPDATE_NANOSECONDS)
+    if (which == REGISTER_A && clock_running(rtc) && chain_time(rtc, now) % SECOND >= SECOND - UPDATE_NANOSECONDS)
         return rtc->memory[REGISTER_A] | A_UPDATE_IN_PROGRESS;
     if (which != REGISTER_C)
         return rtc->memory[which];
@@ -406,29 +426,42 @@ static uint8_t read_register(struct mc146818 *rtc, unsigned which, uint64_t now)
     return value;
 }
 
+/* Ports 72h and 73h, where they are the second bank's. */
+static bool second_bank(const struct mc146818 *rtc, uint64_t offset)
+{
+    return offset >= 2 && rtc->extended;
+}
+
 static uint64_t rtc_read(void *device, uint64_t offset, unsigned size)
 {
     struct mc146818 *rtc = device;
 
     (void)size;
-    return offset ? read_register(rtc, rtc->index, timer_now(rtc->timers)) : 0xff;
+    if (!(offset & 1))
+        return 0xff;
+    if (second_bank(rtc, offset))
+        return rtc->memory[MC146818_BANK_SIZE + rtc->extended_index];
+    return read_register(rtc, rtc->index, timer_now(rtc->timers));
 }
 
 static void rtc_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
     struct mc146818 *rtc = device;
+    uint8_t *index = second_bank(rtc, offset) ? &rtc->extended_index : &rtc->index;
 
     (void)size;
-    if (offset)
-        write_register(rtc, rtc->index, (uint8_t)value, timer_now(rtc->timers));
+    if (!(offset & 1))
+        *index = value % MC146818_BANK_SIZE; /* bit 7 masks NMI */
+    else if (second_bank(rtc, offset))
+        rtc->memory[MC146818_BANK_SIZE + *index] = (uint8_t)value;
     else
-        rtc->index = value & ~NMI_MASK & 0xff;
+        write_register(rtc, *index, (uint8_t)value, timer_now(rtc->timers));
 }
 
 static const struct bus_operations rtc_operations = {.read = rtc_read, .write = rtc_write, .widest = 1};
 
-bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_queue *timers,
-                         struct interrupt_line line, uint64_t unix_time)
+bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_queue *timers, struct interrupt_line line,
+                         uint64_t unix_time)
 {
     memset(rtc, 0, sizeof *rtc);
     rtc->timers = timers;
@@ -442,7 +475,18 @@ bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_que
     rtc->base = days_from_date(1970, 1, 1) * DAY + (int64_t)(unix_time / SECOND);
     mc146818_set_memory_size(rtc, 0, 0);
     mc146818_reset(rtc);
-    return bus_add(bus, BUS_PORTS, 0x70, 2, &rtc_operations, rtc, "real-time clock");
+    return bus_add(bus, BUS_PORTS, 0x70, 4, &rtc_operations, rtc, "real-time clock");
+}
+
+void mc146818_on_alarm(struct mc146818 *rtc, void (*alarm)(void *), void *context)
+{
+    rtc->alarm = alarm;
+    rtc->context = context;
+}
+
+void mc146818_set_extended(struct mc146818 *rtc, bool extended)
+{
+    rtc->extended = extended;
 }
 
 void mc146818_reset(struct mc146818 *rtc)
@@ -450,6 +494,7 @@ void mc146818_reset(struct mc146818 *rtc)
     uint64_t now = timer_now(rtc->timers);
 
     rtc->index = 0;
+    rtc->extended_index = 0;
     compute_flags(rtc, now);
     restart_periods(rtc, now);
     rtc->memory[REGISTER_B] &= ~(B_INTERRUPTS | B_SQUARE_WAVE);

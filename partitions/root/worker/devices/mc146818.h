@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Real-time clock and CMOS memory (MC146818 datasheet): ports 70h-71h, IRQ 8. The clock runs with virtual
- * time from the real time given at power-on; what the guest sets stays until the machine is created anew.
- * Nothing ticks while nobody waits for an interrupt: flags are computed when they are read.
+ * Real-time clock and CMOS memory as PIIX4 has them (MC146818 datasheet; 82371AB datasheet, 8.9): ports 70h-73h, IRQ 8,
+ * two banks of 128 bytes, and an alarm with a day of the month in register D. The second bank is at ports 72h and 73h
+ * once the chipset has enabled it; before, these are ports 70h and 71h again. The clock runs with virtual time from the
+ * real time given at power-on; what the guest sets stays until the machine is created anew. Nothing ticks while nobody
+ * waits for an interrupt: flags are computed when they are read.
+ *
+ * Register B's daylight savings bit is kept and changes nothing: it stands for the rules that the United States had
+ * until 1986, which chips of PIIX4's time follow at the wrong dates or not at all, so that systems leave it clear and
+ * hold the clock in local or universal time themselves.
  */
 #ifndef WORKER_DEVICES_MC146818_H
 #define WORKER_DEVICES_MC146818_H
@@ -13,13 +19,19 @@
 #include "partitions/root/worker/interrupt_line.h"
 #include "partitions/root/worker/timer.h"
 
-#define MC146818_MEMORY_SIZE 128
+#define MC146818_BANK_SIZE   128
+#define MC146818_MEMORY_SIZE (2 * MC146818_BANK_SIZE)
 
 struct mc146818 {
     struct timer_queue *timers;
     struct timer timer; /* next event that interrupts */
     struct interrupt_line line;
+    void (*alarm)(void *context); /* may be NULL */
+    void *context;
     uint8_t index;
+    uint8_t extended_index;
+    bool extended;                        /* the second bank has ports of its own */
+    bool alarm_asserted;                  /* the line is high, and the alarm is a reason */
     uint8_t memory[MC146818_MEMORY_SIZE]; /* date and time are valid here only while the clock stands */
 
     /*
@@ -35,8 +47,14 @@ struct mc146818 {
 };
 
 /* Claims the ports. `unix_time`: real time in nanoseconds since 1970, at virtual time zero. */
-bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_queue *timers,
-                         struct interrupt_line line, uint64_t unix_time);
+bool mc146818_initialize(struct mc146818 *rtc, struct bus *bus, struct timer_queue *timers, struct interrupt_line line,
+                         uint64_t unix_time);
+
+/* `alarm` is called under the device lock when the alarm asserts the interrupt. */
+void mc146818_on_alarm(struct mc146818 *rtc, void (*alarm)(void *), void *context);
+
+/* Whether ports 72h and 73h are the second bank's. */
+void mc146818_set_extended(struct mc146818 *rtc, bool extended);
 
 /* Interrupts off, as the RESET# pin does; clock and memory go on, as they do on a battery. */
 void mc146818_reset(struct mc146818 *rtc);

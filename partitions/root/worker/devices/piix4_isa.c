@@ -14,7 +14,6 @@
 #define PDMACFG  0x90
 #define DDMABASE 0x92
 #define GENCFG   0xb0
-#define RTCCFG   0xcb
 
 #define PIRQ_DISABLED 0x80
 #define PIRQ_WRITABLE 0x8f
@@ -43,11 +42,17 @@ static void update_routes(struct piix4_isa *bridge)
     }
 }
 
+static void update_rtc(const struct piix4_isa *bridge)
+{
+    bridge->outputs.rtc_extended(bridge->outputs.context, bridge->pci.config[PIIX4_RTC] & PIIX4_RTC_EXTENDED);
+}
+
 static void config_written(void *device, unsigned offset, unsigned size)
 {
     (void)offset;
     (void)size;
     update_routes(device);
+    update_rtc(device);
 }
 
 static void reset(void *device)
@@ -56,6 +61,7 @@ static void reset(void *device)
 
     bridge->reset_control = 0;
     update_routes(bridge);
+    update_rtc(bridge);
 }
 
 static uint64_t reset_control_read(void *device, uint64_t offset, unsigned size)
@@ -83,8 +89,7 @@ static void reset_control_write(void *device, uint64_t offset, unsigned size, ui
 static const struct bus_operations reset_control_operations = {
     .read = reset_control_read, .write = reset_control_write, .widest = 1};
 
-bool piix4_isa_initialize(struct piix4_isa *bridge, struct pci_bus *pci,
-                          const struct piix4_isa_outputs *outputs)
+bool piix4_isa_initialize(struct piix4_isa *bridge, struct pci_bus *pci, const struct piix4_isa_outputs *outputs)
 {
     struct pci_device *device = &bridge->pci;
 
@@ -107,7 +112,7 @@ bool piix4_isa_initialize(struct piix4_isa *bridge, struct pci_bus *pci,
     pci_set_word(device, PDMACFG, 0x0000, 0xfcff);
     pci_set_dword(device, DDMABASE, 0, 0xffc0ffc0);
     pci_set_dword(device, GENCFG, 0, 0xffffffff);
-    pci_set_byte(device, RTCCFG, 0x21, 0x3d);
+    pci_set_byte(device, PIIX4_RTC, PIIX4_RTC_ENABLE, 0x3d);
     memset(bridge->routes, PIRQ_DISABLED, sizeof bridge->routes);
     device->config_written = config_written;
     device->reset = reset;

@@ -13,6 +13,7 @@
 /* PM1 status and enable bits (ACPI 2.0, 4.7.3.1). */
 #define PM1_TIMER        0x0001
 #define PM1_POWER_BUTTON 0x0100
+#define PM1_RTC          0x0400
 #define PM1_ENABLE_BITS  0x0521 /* timer, global, power button, RTC */
 
 #define CONTROL_SCI_ENABLE    0x0001
@@ -245,6 +246,12 @@ bool piix4_pm_initialize(struct piix4_pm *pm, struct pci_bus *pci, struct timer_
     pm->timer_checked = timer_ticks(timer_now(timers));
     return bus_add(pci->bus, BUS_PORTS, PIIX4_SMI_COMMAND_PORT, 2, &smi_operations, pm, "SMI command") &&
            pci_bus_add(pci, device, PIIX4_SLOT, PIIX4_POWER_FUNCTION);
+}
+
+void piix4_pm_rtc_alarm(struct piix4_pm *pm)
+{
+    pm->status |= PM1_RTC;
+    update_now(pm);
 }
 
 bool piix4_pm_press_power_button(struct piix4_pm *pm)

@@ -63,6 +63,9 @@ struct piix4_pm {
 bool piix4_pm_initialize(struct piix4_pm *pm, struct pci_bus *pci, struct timer_queue *timers,
                          struct interrupt_line sci, void (*power_off)(void *), void *context);
 
+/* The real-time clock's alarm has asserted its interrupt. */
+void piix4_pm_rtc_alarm(struct piix4_pm *pm);
+
 /* A short press. Returns whether the guest has asked for that event: if not, nobody will react. */
 bool piix4_pm_press_power_button(struct piix4_pm *pm);
 

@@ -85,6 +85,20 @@ static void pirq_route(void *context, unsigned pirq, uint8_t route)
     irq_router_set_route(&platform->router, pirq, route);
 }
 
+static void rtc_extended(void *context, bool enabled)
+{
+    struct platform *platform = context;
+
+    mc146818_set_extended(&platform->rtc, enabled);
+}
+
+static void rtc_alarm(void *context)
+{
+    struct platform *platform = context;
+
+    piix4_pm_rtc_alarm(&platform->power);
+}
+
 static bool initialize_hpet(struct platform *platform)
 {
     struct interrupt_line lines[HPET_LINES] = {
@@ -116,13 +130,14 @@ static bool initialize_isa_devices(struct platform *platform, const struct platf
                           irq_router_isa_line(router, IRQ_MOUSE), &keyboard_outputs) ||
         !system_ports_initialize(&platform->system_ports, platform->bus, port92_a20, reset_machine, platform))
         return false;
+    mc146818_on_alarm(&platform->rtc, rtc_alarm, platform);
     mc146818_set_memory_size(&platform->rtc, configuration->memory_below_4g, configuration->memory_above_4g);
     return true;
 }
 
 static bool initialize_pci_devices(struct platform *platform)
 {
-    const struct piix4_isa_outputs isa_outputs = {pirq_route, reset_machine, platform};
+    const struct piix4_isa_outputs isa_outputs = {pirq_route, reset_machine, rtc_extended, platform};
 
     return pci_bus_initialize(&platform->pci, platform->bus, irq_router_set_pci, &platform->router) &&
            host_bridge_initialize(&platform->host_bridge, &platform->pci, shadow_changed, platform) &&
