@@ -464,6 +464,59 @@ static void a_calibration_loop_takes_its_time(void **state)
     assert_in_range(timer_now(&fixture.timers) - start, 50000 * MICROSECOND, 50004 * MICROSECOND);
 }
 
+/* A delay loop that writes one byte for each delay and polls at once must not find the last one's end. */
+static void delays_by_one_byte_each_take_their_time(void **state)
+{
+    (void)state;
+    out8(&fixture, 0x61, 0x01);
+    out8(&fixture, 0x43, 0x90); /* channel 2, low byte, mode 0 */
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t start = timer_now(&fixture.timers);
+
+        out8(&fixture, 0x42, 119); /* 100 us */
+        assert_false(in8(&fixture, 0x61) & 0x20);
+        while (!(in8(&fixture, 0x61) & 0x20))
+            fixture_advance(&fixture, 100);
+        assert_in_range(timer_now(&fixture.timers) - start, 99 * MICROSECOND, 102 * MICROSECOND);
+    }
+    out8(&fixture, 0x43, 0xa0); /* the same with high bytes, held by the gate meanwhile */
+    out8(&fixture, 0x42, 0x01);
+    out8(&fixture, 0x61, 0x00);
+    fixture_advance(&fixture, SECOND);
+    assert_false(in8(&fixture, 0x61) & 0x20);
+    out8(&fixture, 0x61, 0x01);
+    fixture_advance(&fixture, 213 * MICROSECOND);
+    assert_false(in8(&fixture, 0x61) & 0x20);
+    fixture_advance(&fixture, 3 * MICROSECOND);
+    assert_true(in8(&fixture, 0x61) & 0x20);
+}
+
+/* A tone: the output of mode 3, which a loop can count as well. */
+static void a_square_wave_is_seen_at_port_61(void **state)
+{
+    unsigned edges = 0;
+    bool last;
+
+    (void)state;
+    out8(&fixture, 0x61, 0x03);
+    program(2, 3, 1193); /* 1 kHz */
+    last = in8(&fixture, 0x61) & 0x20;
+    for (unsigned i = 0; i < 10000; i++) {
+        fixture_advance(&fixture, 10 * MICROSECOND);
+        if ((in8(&fixture, 0x61) & 0x20) != (last ? 0x20 : 0)) {
+            edges++;
+            last = !last;
+        }
+    }
+    assert_in_range(edges, 199, 201);
+    assert_int_equal(fixture.expirations, 0);
+    out8(&fixture, 0x61, 0x02); /* without its gate it is high */
+    for (unsigned i = 0; i < 200; i++) {
+        fixture_advance(&fixture, 10 * MICROSECOND);
+        assert_true(in8(&fixture, 0x61) & 0x20);
+    }
+}
+
 static void the_long_run_is_exact(void **state)
 {
     (void)state;
@@ -594,6 +647,8 @@ int main(void)
         cmocka_unit_test_setup(latches_hold, setup),
         cmocka_unit_test_setup(port_61, setup),
         cmocka_unit_test_setup(a_calibration_loop_takes_its_time, setup),
+        cmocka_unit_test_setup(delays_by_one_byte_each_take_their_time, setup),
+        cmocka_unit_test_setup(a_square_wave_is_seen_at_port_61, setup),
         cmocka_unit_test_setup(the_long_run_is_exact, setup),
         cmocka_unit_test_setup(fast_periods_are_merged, setup),
         cmocka_unit_test_setup(a_late_worker_sends_one_edge, setup),

@@ -131,7 +131,8 @@ static uint32_t count_from_register(const struct i8254_channel *channel, uint16_
 /* Loads the counting element at the clock that follows `tick`. */
 static void load(struct i8254_channel *channel, uint64_t tick)
 {
-    channel->previous_output = periodic(channel) || output(channel, tick);
+    /* In mode 0 a count lowers the output at once, without a clock. */
+    channel->previous_output = periodic(channel) || (mode_of(channel) != 0 && output(channel, tick));
     channel->period = channel->count_register;
     channel->start = tick + 1;
     channel->lead = 0;
