@@ -12,6 +12,7 @@ WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
 WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
 # All of a machine, without the program around it.
 # All of a machine, without the program around it.
+# All of a machine, without the program around it.
 WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
     $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
@@ -56,6 +57,8 @@ $(call unit_test,console_test,tests/unit/console_test.c $(WORKER)/console.c $(WO
     $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
 $(call unit_test,input_test,tests/unit/input_test.c tests/unit/device_fixture.c \
     $(addprefix $(WORKER)/,bus.c input.c timer.c) $(addprefix $(WORKER_DEVICES)/,i8042.c ps2_keyboard.c ps2_mouse.c))
+$(call unit_test,serial_backend_test,tests/unit/serial_backend_test.c tests/unit/scratch.c $(WORKER)/serial_backend.c \
+    $(WORKER)/bus.c $(WORKER)/timer.c $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
 $(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)
 $(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
     $(DISK_SOURCES),$(WORKER_LIBRARIES))
