@@ -4,7 +4,7 @@
 
 include partitions/root/worker/devices/sources.mk
 
-IDE_SOURCES := $(sort $(wildcard $(WORKER_DEVICES)/ide*.c))
+IDE_SOURCES := $(sort $(wildcard $(WORKER_DEVICES)/ide*.c $(WORKER_DEVICES)/atapi*.c)) $(WORKER_DEVICES)/cd_sector.c
 DEC21140_SOURCES := $(sort $(wildcard $(WORKER_DEVICES)/dec21140*.c)) $(WORKER_DEVICES)/ethernet_crc.c
 FUZZ_SOURCES := tests/fuzz/fuzz_input.c tests/unit/device_fixture.c \
     $(addprefix partitions/root/worker/,bus.c timer.c guest_memory.c) $(WORKER_DEVICES)/pci.c

@@ -7,7 +7,7 @@ include partitions/root/worker/devices/sources.mk
 DATA_DEVICE_SOURCES := tests/unit/device_fixture.c \
     $(addprefix partitions/root/worker/,bus.c timer.c guest_memory.c) $(WORKER_DEVICES)/pci.c
 IDE_TEST_SOURCES := $(DATA_DEVICE_SOURCES) tests/unit/fake_disk.c tests/unit/ide_fixture.c \
-    $(sort $(wildcard $(WORKER_DEVICES)/ide*.c))
+    $(sort $(wildcard $(WORKER_DEVICES)/ide*.c $(WORKER_DEVICES)/atapi*.c)) $(WORKER_DEVICES)/cd_sector.c
 DEC21140_TEST_SOURCES := $(DATA_DEVICE_SOURCES) tests/unit/dec21140_fixture.c \
     $(sort $(wildcard $(WORKER_DEVICES)/dec21140*.c)) $(WORKER_DEVICES)/ethernet_crc.c
 

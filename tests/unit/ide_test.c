@@ -167,7 +167,7 @@ static void test_identify(void **state)
     assert_int_equal(words[63], 0x0007);
     assert_int_equal(words[83], 0x7400);
     assert_int_equal(words[88], 0x0407);
-    assert_int_equal(words[93], 0x400b);
+    assert_int_equal(words[93], 0x404b);
     assert_int_equal(words[100], 0x89ab);
     assert_int_equal(words[101], 0x4567);
     assert_int_equal(words[102], 0x0123);
@@ -282,7 +282,7 @@ static void test_read_native_maximum(void **state)
     machine->disks[0].sectors = 0x123456789abull;
     out(machine, DEVICE, 0xe0);
     out(machine, COMMAND, 0xf8);
-    assert_int_equal(in(machine, LOW), 0xff);
+    assert_int_equal(in(machine, LOW), 0xfe);
     assert_int_equal(in(machine, HIGH), 0xff);
     assert_int_equal(in(machine, DEVICE), 0xef);
     out(machine, DEVICE, 0xe0);

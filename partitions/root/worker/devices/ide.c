@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/worker/devices/ide.h"
 
+#include "partitions/root/worker/devices/atapi_medium.h"
+
 #define COMMAND_BLOCK_PORTS 8
 #define CONTROL_BLOCK_PORTS 1
 #define BUS_MASTER_BAR      4
@@ -102,9 +104,9 @@ static uint64_t bus_master_read(void *device, uint64_t offset, unsigned size)
     uint64_t value = 0;
 
     for (unsigned i = 0; i < size; i++)
-        value |= (uint64_t)ide_channel_master_read(master_channel(device, offset + i),
-                                                   (offset + i) % IDE_BUS_MASTER_PORTS)
-                 << (8 * i);
+        value |=
+            (uint64_t)ide_channel_master_read(master_channel(device, offset + i), (offset + i) % IDE_BUS_MASTER_PORTS)
+            << (8 * i);
     return value;
 }
 
@@ -115,8 +117,7 @@ static void bus_master_write(void *device, uint64_t offset, unsigned size, uint6
                                  value >> (8 * i) & 0xff);
 }
 
-static const struct bus_operations bus_master_operations = {.read = bus_master_read,
-                                                            .write = bus_master_write};
+static const struct bus_operations bus_master_operations = {.read = bus_master_read, .write = bus_master_write};
 
 static bool may_master(void *owner)
 {
@@ -134,6 +135,7 @@ bool ide_initialize(struct ide *ide, struct pci_bus *pci, unsigned slot, unsigne
         channel->memory = configuration->memory;
         channel->line = configuration->lines[i];
         channel->no_space_hook = configuration->no_space;
+        channel->medium_released_hook = configuration->medium_released;
         channel->machine = configuration->machine;
         channel->may_master = may_master;
         channel->owner = ide;
@@ -153,15 +155,62 @@ bool ide_initialize(struct ide *ide, struct pci_bus *pci, unsigned slot, unsigne
     return pci_bus_add(pci, &ide->pci, slot, function);
 }
 
-bool ide_attach(struct ide *ide, unsigned channel, unsigned drive, struct disk *disk, const char *serial)
+static bool attach(struct ide *ide, unsigned channel, unsigned drive, enum ide_drive_kind kind, struct disk *disk,
+                   const char *serial)
 {
     struct ide_channel *device = &ide->channels[channel];
 
-    if (disk_sectors(disk) == 0 || device->drives[drive].disk || (drive == 1 && !device->drives[0].disk))
+    if (device->drives[drive].kind != IDE_DRIVE_ABSENT || (drive == 1 && device->drives[0].kind == IDE_DRIVE_ABSENT))
         return false;
-    ide_drive_attach(&device->drives[drive], drive, disk, serial);
+    ide_drive_attach(&device->drives[drive], kind, drive, disk, serial);
     ide_channel_reset(device);
     return true;
+}
+
+bool ide_attach(struct ide *ide, unsigned channel, unsigned drive, struct disk *disk, const char *serial)
+{
+    return disk_sectors(disk) > 0 && attach(ide, channel, drive, IDE_DRIVE_DISK, disk, serial);
+}
+
+bool ide_attach_dvd(struct ide *ide, unsigned channel, unsigned drive, const char *serial)
+{
+    return attach(ide, channel, drive, IDE_DRIVE_DVD, NULL, serial);
+}
+
+/* NULL if there is no DVD drive. */
+static struct ide_drive *dvd_drive(struct ide *ide, unsigned channel, unsigned drive)
+{
+    struct ide_drive *device = &ide->channels[channel].drives[drive];
+
+    return device->kind == IDE_DRIVE_DVD ? device : NULL;
+}
+
+bool ide_insert_medium(struct ide *ide, unsigned channel, unsigned drive, struct disk *disk)
+{
+    struct ide_drive *device = dvd_drive(ide, channel, drive);
+
+    return device && atapi_insert(device, disk);
+}
+
+bool ide_eject_medium(struct ide *ide, unsigned channel, unsigned drive, bool force)
+{
+    struct ide_drive *device = dvd_drive(ide, channel, drive);
+
+    if (!device)
+        return false;
+    if (!force && atapi_removal_prevented(device)) {
+        device->atapi.media_event = ATAPI_MEDIA_EJECT_REQUEST;
+        return false;
+    }
+    atapi_eject(&ide->channels[channel], device);
+    return true;
+}
+
+struct disk *ide_medium(const struct ide *ide, unsigned channel, unsigned drive)
+{
+    const struct ide_drive *device = &ide->channels[channel].drives[drive];
+
+    return device->kind == IDE_DRIVE_DVD ? device->disk : NULL;
 }
 
 void ide_resume(struct ide *ide)

@@ -30,7 +30,8 @@ struct ide_configuration {
     const struct guest_memory *memory; /* the caller's, as long as the controller lives */
     struct interrupt_line lines[IDE_CHANNELS];
     ide_no_space_fn *no_space;
-    void *machine; /* handed to no_space */
+    ide_medium_released_fn *medium_released; /* may be NULL if no medium is ever inserted */
+    void *machine;                           /* handed to both */
 };
 
 /*
@@ -47,6 +48,30 @@ bool ide_initialize(struct ide *ide, struct pci_bus *pci, unsigned slot, unsigne
  * not know. The disk stays the caller's.
  */
 bool ide_attach(struct ide *ide, unsigned channel, unsigned drive, struct disk *disk, const char *serial);
+
+/*
+ * Puts a DVD drive on a channel, without a medium, before the machine starts. `serial` and the result as with
+ * ide_attach.
+ */
+bool ide_attach_dvd(struct ide *ide, unsigned channel, unsigned drive, const char *serial);
+
+/*
+ * Puts a medium into a DVD drive, at any time; the tray closes. The guest is told as it would be of a new disc.
+ * The disk, of which it sees whole blocks of 2048 bytes, stays the caller's, who may close it after the
+ * medium_released hook; it is never written. False if there is no DVD drive, it has a medium, or the disk is
+ * smaller than a block.
+ */
+bool ide_insert_medium(struct ide *ide, unsigned channel, unsigned drive, struct disk *disk);
+
+/*
+ * Takes the medium out, at any time, and leaves the tray open. A guest that has locked it is asked instead, by
+ * an event, and may eject it later; with `force` it is not asked. False if it stays in, or there is no DVD
+ * drive; an empty tray opens. A command that needs the medium fails.
+ */
+bool ide_eject_medium(struct ide *ide, unsigned channel, unsigned drive, bool force);
+
+/* The disk that is in a DVD drive, NULL if none is. */
+struct disk *ide_medium(const struct ide *ide, unsigned channel, unsigned drive);
 
 /* There is space on the host again: every request that found none is issued once more. */
 void ide_resume(struct ide *ide);

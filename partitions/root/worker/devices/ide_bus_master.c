@@ -64,8 +64,8 @@ static bool append(struct iovec *vector, unsigned capacity, unsigned *count, uin
 }
 
 enum ide_gather_result ide_bus_master_gather(struct ide_bus_master *master, const struct guest_memory *memory,
-                                             uint32_t sectors, struct iovec *vector, unsigned capacity,
-                                             unsigned *count, uint32_t *gathered)
+                                             uint32_t sectors, struct iovec *vector, unsigned capacity, unsigned *count,
+                                             uint32_t *gathered)
 {
     struct ide_prd_walk walk = master->walk;
     uint64_t wanted = (uint64_t)sectors * DISK_SECTOR_SIZE;
@@ -109,6 +109,29 @@ enum ide_gather_result ide_bus_master_gather(struct ide_bus_master *master, cons
     return IDE_GATHER_OK;
 }
 
+enum ide_gather_result ide_bus_master_copy(struct ide_bus_master *master, const struct guest_memory *memory,
+                                           uint8_t *buffer, uint32_t length, bool to_memory, uint32_t *copied)
+{
+    struct ide_prd_walk *walk = &master->walk;
+
+    for (*copied = 0; *copied < length;) {
+        uint32_t piece = length - *copied;
+        enum ide_gather_result result = walk->left == 0 ? load_region(walk, memory) : IDE_GATHER_OK;
+
+        if (result != IDE_GATHER_OK)
+            return result;
+        if (piece > walk->left)
+            piece = walk->left;
+        if (to_memory ? !guest_memory_write(memory, walk->address, buffer + *copied, piece)
+                      : !guest_memory_read(memory, walk->address, buffer + *copied, piece))
+            return IDE_GATHER_FAULT;
+        walk->address += piece;
+        walk->left -= piece;
+        *copied += piece;
+    }
+    return IDE_GATHER_OK;
+}
+
 void ide_bus_master_finish(struct ide_bus_master *master)
 {
     if (master->walk.last && master->walk.left == 0)
@@ -149,8 +172,8 @@ bool ide_bus_master_write(struct ide_bus_master *master, unsigned offset, uint8_
     if (offset == REGISTER_COMMAND)
         return write_command(master, value);
     if (offset == REGISTER_STATUS) {
-        master->status = (uint8_t)((master->status & ~STATUS_WRITABLE & ~(value & STATUS_CLEARABLE)) |
-                                   (value & STATUS_WRITABLE));
+        master->status =
+            (uint8_t)((master->status & ~STATUS_WRITABLE & ~(value & STATUS_CLEARABLE)) | (value & STATUS_WRITABLE));
     } else if (offset >= REGISTER_TABLE) {
         unsigned shift = 8 * (offset - REGISTER_TABLE);
 

@@ -42,7 +42,7 @@ struct ide_bus_master {
 
 enum ide_gather_result {
     IDE_GATHER_OK,        /* something was gathered */
-    IDE_GATHER_EXHAUSTED, /* the table ended before the next whole sector */
+    IDE_GATHER_EXHAUSTED, /* the table ended before what was wanted */
     IDE_GATHER_FAULT,     /* a descriptor, or what it names, is not RAM */
 };
 
@@ -51,8 +51,15 @@ enum ide_gather_result {
  * least one), and moves the walk past it. Memory that follows itself becomes one vector.
  */
 enum ide_gather_result ide_bus_master_gather(struct ide_bus_master *master, const struct guest_memory *memory,
-                                             uint32_t sectors, struct iovec *vector, unsigned capacity,
-                                             unsigned *count, uint32_t *gathered);
+                                             uint32_t sectors, struct iovec *vector, unsigned capacity, unsigned *count,
+                                             uint32_t *gathered);
+
+/*
+ * Copies up to `length` bytes between `buffer` and the memory that the table names, and moves the walk past
+ * them. IDE_GATHER_OK: all of them; otherwise `copied` says how many came before the table's end or fault.
+ */
+enum ide_gather_result ide_bus_master_copy(struct ide_bus_master *master, const struct guest_memory *memory,
+                                           uint8_t *buffer, uint32_t length, bool to_memory, uint32_t *copied);
 
 /* The device has no more data: the engine is idle if the table has come to its end as well. */
 void ide_bus_master_finish(struct ide_bus_master *master);

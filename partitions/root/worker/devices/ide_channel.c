@@ -26,6 +26,9 @@
 /* Bits 7 and 5 of the device register are obsolete, and read as ones on every drive there was. */
 #define DEVICE_ONES 0xa0
 
+/* DEVICE RESET, which a DVD drive hears even while it is busy or asleep (ATA-6, 8.7). */
+#define COMMAND_DEVICE_RESET 0x08
+
 /* Diagnostic code: no error (ATA-6, EXECUTE DEVICE DIAGNOSTIC). */
 #define DIAGNOSTIC_PASSED 0x01
 
@@ -34,20 +37,21 @@
 /* There is never a drive 1 alone (ide_attach). */
 static bool channel_empty(const struct ide_channel *channel)
 {
-    return !channel->drives[0].disk;
+    return channel->drives[0].kind == IDE_DRIVE_ABSENT;
 }
 
+/* Both drives hear what is written to DEV, so it is the same in both. */
 struct ide_drive *ide_channel_selected(struct ide_channel *channel)
 {
-    struct ide_drive *drive = &channel->drives[channel->registers.device & IDE_DEVICE_DEV ? 1 : 0];
+    struct ide_drive *drive = &channel->drives[channel->drives[0].registers.device & IDE_DEVICE_DEV ? 1 : 0];
 
-    return drive->disk ? drive : NULL;
+    return drive->kind != IDE_DRIVE_ABSENT ? drive : NULL;
 }
 
 void ide_channel_update_interrupt(struct ide_channel *channel)
 {
     const struct ide_drive *drive = ide_channel_selected(channel);
-    bool level = drive && drive->interrupt && !(channel->registers.control & CONTROL_NIEN);
+    bool level = drive && drive->interrupt && !(channel->control & CONTROL_NIEN);
 
     if (level == channel->level)
         return;
@@ -76,49 +80,53 @@ void ide_channel_fail(struct ide_channel *channel, struct ide_drive *drive, uint
     end_command(channel, drive, STATUS_READY | status, error);
 }
 
-/* The signature of an ATA drive (ATA-6, clause 9). */
-static void set_signature(struct ide_channel *channel)
+void ide_channel_complete_quietly(struct ide_channel *channel, struct ide_drive *drive)
 {
-    struct ide_task_file *registers = &channel->registers;
-
-    registers->count[0] = 1;
-    registers->lba_low[0] = 1;
-    registers->lba_middle[0] = 0;
-    registers->lba_high[0] = 0;
-    registers->device = 0;
+    channel->phase = IDE_PHASE_IDLE;
+    drive->status = STATUS_READY;
 }
 
-/* Both drives have come through a reset or a diagnosis. */
-static void set_passed(struct ide_channel *channel)
+static void set_passed(struct ide_drive *drive)
 {
-    set_signature(channel);
-    for (unsigned i = 0; i < 2; i++) {
-        channel->drives[i].status = STATUS_READY;
-        channel->drives[i].error = DIAGNOSTIC_PASSED;
-    }
+    ide_drive_set_signature(drive);
+    drive->status = ide_drive_status_after_reset(drive);
+    drive->error = DIAGNOSTIC_PASSED;
 }
 
-static void set_busy(struct ide_channel *channel)
+/* After a reset or a diagnosis of both drives, drive 0 is selected. */
+static void select_drive_0(struct ide_channel *channel)
 {
     for (unsigned i = 0; i < 2; i++)
-        channel->drives[i].status = IDE_STATUS_BSY;
+        channel->drives[i].registers.device = 0;
+}
+
+static void set_resetting(struct ide_drive *drive)
+{
+    drive->resetting = true;
+    drive->status = IDE_STATUS_BSY;
 }
 
 /* A reset ends when SRST is 0 and no request of the time before is left. */
 static void finish_reset(struct ide_channel *channel)
 {
-    if (!channel->abandoned && !(channel->registers.control & CONTROL_SRST))
-        set_passed(channel);
+    if (channel->abandoned || channel->control & CONTROL_SRST)
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        if (channel->drives[i].resetting)
+            set_passed(&channel->drives[i]);
+        channel->drives[i].resetting = false;
+    }
 }
 
 void ide_channel_reset(struct ide_channel *channel)
 {
-    memset(&channel->registers, 0, sizeof channel->registers);
+    channel->control = 0;
     memset(&channel->master, 0, sizeof channel->master);
     ide_transfer_abandon(channel);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         ide_drive_reset(&channel->drives[i]);
-    set_busy(channel);
+        set_resetting(&channel->drives[i]);
+    }
     ide_channel_update_interrupt(channel);
     finish_reset(channel);
 }
@@ -132,10 +140,22 @@ void ide_channel_request_abandoned(struct ide_channel *channel)
 static void soft_reset(struct ide_channel *channel)
 {
     ide_transfer_abandon(channel);
-    for (unsigned i = 0; i < 2; i++)
+    select_drive_0(channel);
+    for (unsigned i = 0; i < 2; i++) {
         ide_drive_soft_reset(&channel->drives[i]);
-    set_busy(channel);
+        set_resetting(&channel->drives[i]);
+    }
     ide_channel_update_interrupt(channel);
+}
+
+/* DEVICE RESET: of this drive alone, without an interrupt. */
+static void device_reset(struct ide_channel *channel, struct ide_drive *drive)
+{
+    ide_transfer_abandon(channel);
+    ide_drive_soft_reset(drive);
+    set_resetting(drive);
+    ide_channel_update_interrupt(channel);
+    finish_reset(channel);
 }
 
 static uint8_t current_status(struct ide_channel *channel)
@@ -150,9 +170,11 @@ static uint8_t current_status(struct ide_channel *channel)
 
 static uint8_t read_register(struct ide_channel *channel, unsigned offset)
 {
-    const struct ide_task_file *registers = &channel->registers;
     struct ide_drive *drive = ide_channel_selected(channel);
-    unsigned level = registers->control & CONTROL_HOB ? 1 : 0;
+    /* Drive 0 answers for an absent drive 1. */
+    const struct ide_drive *answering = drive ? drive : &channel->drives[0];
+    const struct ide_task_file *registers = &answering->registers;
+    unsigned level = channel->control & CONTROL_HOB && answering->kind == IDE_DRIVE_DISK ? 1 : 0;
 
     if (offset == REGISTER_STATUS) {
         if (drive) {
@@ -165,7 +187,7 @@ static uint8_t read_register(struct ide_channel *channel, unsigned offset)
         return FLOATING_BYTE;
     switch (offset) {
     case REGISTER_ERROR:
-        return drive ? drive->error : channel->drives[0].error;
+        return answering->error;
     case REGISTER_COUNT:
         return registers->count[level];
     case REGISTER_LBA_LOW:
@@ -191,8 +213,10 @@ static void write_command(struct ide_channel *channel, uint8_t code)
 
     /* Addressed to both drives whatever is selected; drive 0 reports (ATA-6, clause 8). */
     if (code == IDE_COMMAND_EXECUTE_DEVICE_DIAGNOSTIC) {
-        set_passed(channel);
-        end_command(channel, &channel->drives[0], STATUS_READY, DIAGNOSTIC_PASSED);
+        select_drive_0(channel);
+        for (unsigned i = 0; i < 2; i++)
+            set_passed(&channel->drives[i]);
+        end_command(channel, &channel->drives[0], channel->drives[0].status, DIAGNOSTIC_PASSED);
         return;
     }
     if (!drive || drive->power == IDE_POWER_SLEEP)
@@ -203,16 +227,8 @@ static void write_command(struct ide_channel *channel, uint8_t code)
     ide_command_execute(channel, drive, code);
 }
 
-static void write_register(struct ide_channel *channel, unsigned offset, uint8_t value)
+static void write_task_file(struct ide_task_file *registers, unsigned offset, uint8_t value)
 {
-    struct ide_task_file *registers = &channel->registers;
-
-    if (channel_empty(channel))
-        return;
-    registers->control &= (uint8_t)~CONTROL_HOB;
-    /* A command in progress cannot be disturbed but by a reset. */
-    if (channel->phase != IDE_PHASE_IDLE || channel->abandoned || registers->control & CONTROL_SRST)
-        return;
     switch (offset) {
     case REGISTER_ERROR:
         push(registers->features, value);
@@ -231,21 +247,48 @@ static void write_register(struct ide_channel *channel, unsigned offset, uint8_t
         break;
     case REGISTER_DEVICE:
         registers->device = value;
-        ide_channel_update_interrupt(channel);
-        break;
-    case REGISTER_STATUS:
-        write_command(channel, value);
         break;
     }
 }
 
+static bool is_device_reset(struct ide_channel *channel, unsigned offset, uint8_t value)
+{
+    const struct ide_drive *drive = ide_channel_selected(channel);
+
+    return offset == REGISTER_STATUS && value == COMMAND_DEVICE_RESET && drive && drive->kind == IDE_DRIVE_DVD;
+}
+
+static void write_register(struct ide_channel *channel, unsigned offset, uint8_t value)
+{
+    if (channel_empty(channel))
+        return;
+    channel->control &= (uint8_t)~CONTROL_HOB;
+    if (channel->abandoned || channel->control & CONTROL_SRST)
+        return;
+    if (is_device_reset(channel, offset, value)) {
+        device_reset(channel, ide_channel_selected(channel));
+        return;
+    }
+    /* A command in progress cannot be disturbed but by a reset. */
+    if (channel->phase != IDE_PHASE_IDLE)
+        return;
+    if (offset == REGISTER_STATUS) {
+        write_command(channel, value);
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        write_task_file(&channel->drives[i].registers, offset, value);
+    if (offset == REGISTER_DEVICE)
+        ide_channel_update_interrupt(channel);
+}
+
 static void write_control(struct ide_channel *channel, uint8_t value)
 {
-    uint8_t before = channel->registers.control;
+    uint8_t before = channel->control;
 
     if (channel_empty(channel))
         return;
-    channel->registers.control = value & (CONTROL_HOB | CONTROL_SRST | CONTROL_NIEN);
+    channel->control = value & (CONTROL_HOB | CONTROL_SRST | CONTROL_NIEN);
     if (value & ~before & CONTROL_SRST)
         soft_reset(channel);
     else if (before & ~value & CONTROL_SRST)
@@ -367,6 +410,19 @@ void ide_channel_master_write(struct ide_channel *channel, unsigned offset, uint
 void ide_channel_master_enabled(struct ide_channel *channel)
 {
     ide_transfer_bus_master(channel);
+}
+
+void ide_channel_release_medium(struct ide_channel *channel, struct ide_drive *drive)
+{
+    struct disk *disk = drive->disk;
+
+    drive->disk = NULL;
+    if (channel->phase != IDE_PHASE_IDLE && drive == ide_channel_selected(channel))
+        channel->transfer.medium_lost = true;
+    if (channel->in_flight && channel->requested == disk)
+        channel->leaving = disk;
+    else if (channel->medium_released_hook)
+        channel->medium_released_hook(channel->machine, disk);
 }
 
 void ide_channel_resume(struct ide_channel *channel)

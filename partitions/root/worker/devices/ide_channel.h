@@ -5,8 +5,8 @@
  * whatever the guest does meanwhile, so guest memory is never written after a reset has been reported as
  * done.
  *
- * ide_channel.c holds the registers, resets and interrupts, ide_command.c the commands, ide_transfer.c the
- * movement of data. Used under the device lock.
+ * ide_channel.c holds the registers, resets and interrupts, ide_command.c the commands, atapi.c those that come
+ * in packets, ide_transfer.c the movement of data. Used under the device lock.
  */
 #ifndef WORKER_DEVICES_IDE_CHANNEL_H
 #define WORKER_DEVICES_IDE_CHANNEL_H
@@ -34,16 +34,12 @@
  */
 typedef void ide_no_space_fn(void *machine, struct disk *disk);
 
-/* Registers that hold two values, so that 48-bit commands can be given: [0] is the one written last. */
-struct ide_task_file {
-    uint8_t features[2];
-    uint8_t count[2];
-    uint8_t lba_low[2];
-    uint8_t lba_middle[2];
-    uint8_t lba_high[2];
-    uint8_t device;
-    uint8_t control;
-};
+/*
+ * A DVD drive lets a medium go that was put into it: the guest or the owner has ejected it, and no request for
+ * it is under way any more. Called once for each medium. Must not call back, nor close the disk there and
+ * then, since it may be called from within a request's `done`.
+ */
+typedef void ide_medium_released_fn(void *machine, struct disk *disk);
 
 enum ide_phase {
     IDE_PHASE_IDLE,    /* no command in progress */
@@ -53,6 +49,11 @@ enum ide_phase {
     IDE_PHASE_DMA,     /* BSY: the drive waits for the bus master */
 };
 
+/*
+ * Between disk and host, by way of the buffer (PIO) or not (DMA); or between buffer and host: SEND_DMA tells
+ * the host what the buffer holds, and fills it again from the disk while sectors remain; RECEIVE asks the host
+ * for as many bytes as `filled` says.
+ */
 enum ide_transfer_kind {
     IDE_TRANSFER_PIO_IN,
     IDE_TRANSFER_PIO_OUT,
@@ -60,24 +61,46 @@ enum ide_transfer_kind {
     IDE_TRANSFER_DMA_OUT,
     IDE_TRANSFER_VERIFY,
     IDE_TRANSFER_FLUSH,
+    IDE_TRANSFER_SEND_DMA,
+    IDE_TRANSFER_RECEIVE_PIO,
+    IDE_TRANSFER_RECEIVE_DMA,
 };
 
 enum ide_addressing { IDE_ADDRESSING_CHS, IDE_ADDRESSING_LBA28, IDE_ADDRESSING_LBA48 };
 
+struct ide_channel;
+
+/* What the commands of a kind of drive have to say about a transfer. All but `done` and `failed` may be NULL. */
+struct ide_protocol {
+    /* A DRQ block of `length` bytes is about to be presented. */
+    void (*block)(struct ide_channel *channel, struct ide_drive *drive, uint32_t length, bool to_host);
+    /* `sectors` have come into the buffer: makes of them what the host gets; returns its length in bytes. */
+    uint32_t (*fetched)(struct ide_channel *channel, struct ide_drive *drive, uint32_t sectors);
+    /* RECEIVE: the buffer holds what was asked for. */
+    void (*received)(struct ide_channel *channel, struct ide_drive *drive);
+    /* Everything has been moved: ends the command. */
+    void (*done)(struct ide_channel *channel, struct ide_drive *drive);
+    /* An errno of the disk, ENOMEDIUM (it was ejected) or EFAULT (of the bus master): ends the command. */
+    void (*failed)(struct ide_channel *channel, struct ide_drive *drive, int error);
+};
+
 /* The command in progress. */
 struct ide_transfer {
+    const struct ide_protocol *protocol;
     enum ide_transfer_kind kind;
     enum ide_addressing addressing; /* how the guest named the sector, and hears of a bad one */
     uint64_t sector;                /* of the next disk request */
     uint32_t remaining;             /* sectors from there to the command's end */
-    uint32_t block;                 /* sectors a DRQ block */
-    uint32_t filled;    /* bytes of buffer that hold data: read from the disk, or written by the host */
-    uint32_t position;  /* PIO: next byte of buffer */
-    uint32_t block_end; /* PIO: end of the present DRQ block in buffer */
+    uint32_t batch;                 /* sectors a request into the buffer at most; they end where it ends */
+    uint32_t block;                 /* bytes a DRQ block at most */
+    uint32_t filled;                /* bytes of buffer that hold data, from the disk, the drive, or the host */
+    uint32_t position;              /* next byte of buffer that the host reads or writes */
+    uint32_t block_end;             /* PIO: end of the present DRQ block in buffer */
+    bool medium_lost;               /* the medium was ejected: no more requests */
 };
 
 struct ide_channel {
-    struct ide_task_file registers;
+    uint8_t control;
     struct ide_drive drives[2];
     struct ide_bus_master master;
     enum ide_phase phase;
@@ -85,16 +108,19 @@ struct ide_channel {
 
     struct disk_request request;
     struct iovec vector[IDE_VECTORS];
-    bool in_flight;    /* the disk has the request */
-    bool request_done; /* it is back, and its result waits to be looked at */
-    bool abandoned;    /* a reset came while it was in flight */
-    bool no_space;     /* it found no space and waits for ide_channel_resume */
-    bool running;      /* ide_transfer_run is on the stack */
+    struct disk *requested; /* whose request it is */
+    struct disk *leaving;   /* a medium that was ejected while its request is under way */
+    bool in_flight;         /* the disk has the request */
+    bool request_done;      /* it is back, and its result waits to be looked at */
+    bool abandoned;         /* a reset came while it was in flight */
+    bool no_space;          /* it found no space and waits for ide_channel_resume */
+    bool running;           /* ide_transfer_run is on the stack */
 
     const struct guest_memory *memory;
     struct interrupt_line line;
     bool level; /* of INTRQ on the wire */
     ide_no_space_fn *no_space_hook;
+    ide_medium_released_fn *medium_released_hook; /* may be NULL if there is no DVD drive */
     void *machine;
     bool (*may_master)(void *owner); /* PCI bus master enable */
     void *owner;
@@ -122,11 +148,17 @@ void ide_channel_master_write(struct ide_channel *channel, unsigned offset, uint
 /* PCI bus mastering was switched on: a transfer may be waiting for it. */
 void ide_channel_master_enabled(struct ide_channel *channel);
 
+/*
+ * Takes the medium out of a DVD drive and lets its owner know by the medium_released hook, at once or when the
+ * request for it is back. A command that still needs it fails.
+ */
+void ide_channel_release_medium(struct ide_channel *channel, struct ide_drive *drive);
+
 /* There is space again: issues the request that found none. */
 void ide_channel_resume(struct ide_channel *channel);
 
 /*
- * For ide_command.c and ide_transfer.c.
+ * For the commands (ide_command.c, atapi*.c) and ide_transfer.c.
  */
 
 /*
@@ -135,6 +167,9 @@ void ide_channel_resume(struct ide_channel *channel);
  */
 void ide_channel_complete(struct ide_channel *channel, struct ide_drive *drive);
 void ide_channel_fail(struct ide_channel *channel, struct ide_drive *drive, uint8_t status, uint8_t error);
+
+/* Ends it as a read by PIO ends: the host has the last block, and is not interrupted. */
+void ide_channel_complete_quietly(struct ide_channel *channel, struct ide_drive *drive);
 
 /* The request that a reset left with the disk is back: the reset is over. */
 void ide_channel_request_abandoned(struct ide_channel *channel);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#define STATUS_BUSY  (IDE_STATUS_DRDY | IDE_STATUS_DSC | IDE_STATUS_BSY)
 #define STATUS_BLOCK (IDE_STATUS_DRDY | IDE_STATUS_DSC | IDE_STATUS_DRQ)
 
 /* A command in progress belongs to the selected drive: nobody can select another one meanwhile. */
@@ -17,66 +18,38 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Tells the guest which sector failed, in the form in which it named the first one. */
-static void store_address(struct ide_channel *channel, uint64_t sector, uint32_t count)
+static void end(struct ide_channel *channel)
 {
-    struct ide_task_file *registers = &channel->registers;
-    const struct disk_geometry *geometry = &busy_drive(channel)->geometry;
-    uint64_t address = sector;
-    uint8_t head = sector >> 24 & 0x0f;
-
-    if (channel->transfer.addressing == IDE_ADDRESSING_CHS) {
-        uint64_t track = sector / geometry->sectors_per_track;
-
-        head = (uint8_t)(track % geometry->heads);
-        address = (sector % geometry->sectors_per_track + 1) | track / geometry->heads << 8;
-    }
-    registers->lba_low[0] = address & 0xff;
-    registers->lba_middle[0] = address >> 8 & 0xff;
-    registers->lba_high[0] = address >> 16 & 0xff;
-    registers->count[0] = count & 0xff;
-    if (channel->transfer.addressing == IDE_ADDRESSING_LBA48) {
-        registers->lba_low[1] = address >> 24 & 0xff;
-        registers->lba_middle[1] = address >> 32 & 0xff;
-        registers->lba_high[1] = address >> 40 & 0xff;
-        registers->count[1] = count >> 8 & 0xff;
-    } else {
-        registers->device = (uint8_t)((registers->device & ~IDE_DEVICE_HEADS) | head);
-    }
+    channel->transfer.protocol->done(channel, busy_drive(channel));
 }
 
-static bool writes(const struct ide_transfer *transfer)
+static void fail(struct ide_channel *channel, int error)
 {
-    return transfer->kind == IDE_TRANSFER_PIO_OUT || transfer->kind == IDE_TRANSFER_DMA_OUT;
+    channel->transfer.protocol->failed(channel, busy_drive(channel), error);
+}
+
+static void received(struct ide_channel *channel)
+{
+    channel->transfer.protocol->received(channel, busy_drive(channel));
 }
 
 static bool needs_space(const struct ide_transfer *transfer)
 {
-    return writes(transfer) || transfer->kind == IDE_TRANSFER_FLUSH;
+    return transfer->kind == IDE_TRANSFER_PIO_OUT || transfer->kind == IDE_TRANSFER_DMA_OUT ||
+           transfer->kind == IDE_TRANSFER_FLUSH;
 }
 
-static void fail_request(struct ide_channel *channel, int error)
-{
-    const struct ide_transfer *transfer = &channel->transfer;
-
-    if (transfer->kind == IDE_TRANSFER_FLUSH) {
-        ide_channel_fail(channel, busy_drive(channel), IDE_STATUS_ERR | IDE_STATUS_DF, IDE_ERROR_ABRT);
-        return;
-    }
-    store_address(channel, transfer->sector, transfer->remaining);
-    if (error == EINVAL)
-        ide_channel_fail(channel, busy_drive(channel), IDE_STATUS_ERR, IDE_ERROR_IDNF);
-    else if (writes(transfer))
-        ide_channel_fail(channel, busy_drive(channel), IDE_STATUS_ERR | IDE_STATUS_DF, IDE_ERROR_ABRT);
-    else
-        ide_channel_fail(channel, busy_drive(channel), IDE_STATUS_ERR, IDE_ERROR_UNC);
-}
+/* ---- Requests ---- */
 
 static void request_done(struct disk_request *request)
 {
     struct ide_channel *channel = request->device;
+    struct disk *leaving = channel->leaving;
 
     channel->in_flight = false;
+    channel->leaving = NULL;
+    if (leaving)
+        channel->medium_released_hook(channel->machine, leaving);
     if (channel->abandoned) {
         ide_channel_request_abandoned(channel);
         return;
@@ -89,11 +62,11 @@ static void submit(struct ide_channel *channel)
 {
     channel->request.error = 0;
     channel->in_flight = true;
-    disk_submit(busy_drive(channel)->disk, &channel->request);
+    channel->requested = busy_drive(channel)->disk;
+    disk_submit(channel->requested, &channel->request);
 }
 
-static void request(struct ide_channel *channel, enum disk_operation operation, uint32_t sectors,
-                    unsigned vectors)
+static void request(struct ide_channel *channel, enum disk_operation operation, uint32_t sectors, unsigned vectors)
 {
     channel->request = (struct disk_request){
         .operation = operation,
@@ -107,91 +80,118 @@ static void request(struct ide_channel *channel, enum disk_operation operation, 
     submit(channel);
 }
 
+uint8_t *ide_transfer_sectors(struct ide_channel *channel)
+{
+    return channel->buffer + (IDE_BUFFER_SECTORS - channel->transfer.batch) * DISK_SECTOR_SIZE;
+}
+
 static void request_buffer(struct ide_channel *channel, enum disk_operation operation, uint32_t sectors)
 {
-    channel->vector[0] = (struct iovec){channel->buffer, sectors * DISK_SECTOR_SIZE};
+    channel->vector[0] = (struct iovec){ide_transfer_sectors(channel), sectors * DISK_SECTOR_SIZE};
     request(channel, operation, sectors, 1);
 }
 
-/* The bus master could not do its part: its Error bit tells, and the drive gives the command up. */
+static void fetch(struct ide_channel *channel)
+{
+    request_buffer(channel, DISK_READ, least(channel->transfer.remaining, channel->transfer.batch));
+}
+
+/* ---- The bus master ---- */
+
+/* It could not do its part: its Error bit tells, and the drive gives the command up. */
 static void fail_bus_master(struct ide_channel *channel)
 {
     channel->master.status &= (uint8_t)~IDE_BUS_MASTER_ACTIVE;
     channel->master.status |= IDE_BUS_MASTER_ERROR;
-    store_address(channel, channel->transfer.sector, channel->transfer.remaining);
-    ide_channel_fail(channel, busy_drive(channel), IDE_STATUS_ERR, IDE_ERROR_ABRT);
+    fail(channel, EFAULT);
+}
+
+/* Whether the engine is there to move data. If it is not, the drive waits for it, or has given up. */
+static bool engine_ready(struct ide_channel *channel, bool to_memory)
+{
+    if (!(channel->master.status & IDE_BUS_MASTER_ACTIVE) || !channel->may_master(channel->owner)) {
+        channel->phase = IDE_PHASE_DMA;
+        return false;
+    }
+    if (to_memory != !!(channel->master.command & IDE_BUS_MASTER_TO_MEMORY)) {
+        fail_bus_master(channel);
+        return false;
+    }
+    return true;
+}
+
+/* The walk along the table has come to its end, or to something that is no memory. */
+static void engine_stopped(struct ide_channel *channel, enum ide_gather_result result)
+{
+    if (result == IDE_GATHER_FAULT) {
+        fail_bus_master(channel);
+        return;
+    }
+    /* The table was too short: the engine is idle without an interrupt, and the drive goes on waiting. */
+    channel->master.status &= (uint8_t)~IDE_BUS_MASTER_ACTIVE;
+    channel->phase = IDE_PHASE_DMA;
 }
 
 static void request_memory(struct ide_channel *channel, enum disk_operation operation)
 {
-    bool to_memory = channel->master.command & IDE_BUS_MASTER_TO_MEMORY;
+    enum ide_gather_result result;
     unsigned vectors;
     uint32_t sectors;
 
-    if (!(channel->master.status & IDE_BUS_MASTER_ACTIVE) || !channel->may_master(channel->owner)) {
-        channel->phase = IDE_PHASE_DMA;
+    if (!engine_ready(channel, operation == DISK_READ))
         return;
-    }
-    if (to_memory != (operation == DISK_READ)) {
-        fail_bus_master(channel);
-        return;
-    }
-    switch (ide_bus_master_gather(&channel->master, channel->memory, channel->transfer.remaining,
-                                  channel->vector, IDE_VECTORS, &vectors, &sectors)) {
-    case IDE_GATHER_OK:
+    result = ide_bus_master_gather(&channel->master, channel->memory, channel->transfer.remaining, channel->vector,
+                                   IDE_VECTORS, &vectors, &sectors);
+    if (result == IDE_GATHER_OK)
         request(channel, operation, sectors, vectors);
-        return;
-    case IDE_GATHER_EXHAUSTED:
-        /* The table was too short: the engine is idle without an interrupt, and the drive goes on waiting. */
-        channel->master.status &= (uint8_t)~IDE_BUS_MASTER_ACTIVE;
-        channel->phase = IDE_PHASE_DMA;
-        return;
-    case IDE_GATHER_FAULT:
-        fail_bus_master(channel);
-        return;
-    }
+    else
+        engine_stopped(channel, result);
 }
 
-static void begin_flush(struct ide_channel *channel)
-{
-    channel->transfer.kind = IDE_TRANSFER_FLUSH;
-    channel->transfer.remaining = 0;
-}
-
-/* The next request of the command in progress. */
-static void start_request(struct ide_channel *channel)
+/* The buffer has been copied as far as it is filled. */
+static void buffer_copied(struct ide_channel *channel)
 {
     const struct ide_transfer *transfer = &channel->transfer;
 
-    switch (transfer->kind) {
-    case IDE_TRANSFER_PIO_IN:
-    case IDE_TRANSFER_VERIFY:
-        request_buffer(channel, DISK_READ, least(transfer->remaining, IDE_BUFFER_SECTORS));
-        break;
-    case IDE_TRANSFER_PIO_OUT:
-        request_buffer(channel, DISK_WRITE, transfer->filled / DISK_SECTOR_SIZE);
-        break;
-    case IDE_TRANSFER_DMA_IN:
-        request_memory(channel, DISK_READ);
-        break;
-    case IDE_TRANSFER_DMA_OUT:
-        request_memory(channel, DISK_WRITE);
-        break;
-    case IDE_TRANSFER_FLUSH:
-        request(channel, DISK_FLUSH, 0, 0);
-        break;
-    }
+    if (transfer->kind == IDE_TRANSFER_SEND_DMA && transfer->remaining > 0)
+        return;
+    ide_bus_master_finish(&channel->master);
+    if (transfer->kind == IDE_TRANSFER_SEND_DMA)
+        end(channel);
+    else
+        received(channel);
 }
 
+static void copy_buffer(struct ide_channel *channel, bool to_memory)
+{
+    struct ide_transfer *transfer = &channel->transfer;
+    enum ide_gather_result result;
+    uint32_t copied;
+
+    if (!engine_ready(channel, to_memory))
+        return;
+    result = ide_bus_master_copy(&channel->master, channel->memory, channel->buffer + transfer->position,
+                                 transfer->filled - transfer->position, to_memory, &copied);
+    transfer->position += copied;
+    if (result == IDE_GATHER_OK)
+        buffer_copied(channel);
+    else
+        engine_stopped(channel, result);
+}
+
+/* ---- DRQ blocks ---- */
+
 /* Asks the host for the next block, or offers it one. */
-static void present_block(struct ide_channel *channel, enum ide_phase phase, uint32_t sectors, bool interrupt)
+static void present_block(struct ide_channel *channel, enum ide_phase phase, uint32_t length, bool interrupt)
 {
     struct ide_drive *drive = busy_drive(channel);
     struct ide_transfer *transfer = &channel->transfer;
 
     channel->phase = phase;
-    transfer->block_end = transfer->position + sectors * DISK_SECTOR_SIZE;
+    transfer->block_end = transfer->position + length;
     drive->status = STATUS_BLOCK;
+    if (transfer->protocol->block)
+        transfer->protocol->block(channel, drive, length, phase == IDE_PHASE_PIO_IN);
     if (interrupt) {
         drive->interrupt = true;
         ide_channel_update_interrupt(channel);
@@ -201,151 +201,40 @@ static void present_block(struct ide_channel *channel, enum ide_phase phase, uin
 static void offer_block(struct ide_channel *channel)
 {
     const struct ide_transfer *transfer = &channel->transfer;
-    uint32_t buffered = (transfer->filled - transfer->position) / DISK_SECTOR_SIZE;
 
-    present_block(channel, IDE_PHASE_PIO_IN, least(transfer->block, buffered), true);
+    present_block(channel, IDE_PHASE_PIO_IN, least(transfer->block, transfer->filled - transfer->position), true);
 }
 
 /* `interrupt`: for every block but a command's first (ATA-6, clause 9). */
 static void ask_block(struct ide_channel *channel, bool interrupt)
 {
     const struct ide_transfer *transfer = &channel->transfer;
-    uint32_t missing = transfer->remaining - transfer->position / DISK_SECTOR_SIZE;
+    uint32_t wanted =
+        transfer->kind == IDE_TRANSFER_RECEIVE_PIO ? transfer->filled : transfer->remaining * DISK_SECTOR_SIZE;
 
-    present_block(channel, IDE_PHASE_PIO_OUT, least(transfer->block, missing), interrupt);
+    present_block(channel, IDE_PHASE_PIO_OUT, least(transfer->block, wanted - transfer->position), interrupt);
 }
 
-/* All data has been written: at once durable if the guest has no write cache. */
-static void end_write(struct ide_channel *channel)
+static void set_busy(struct ide_channel *channel)
 {
-    if (busy_drive(channel)->write_cache)
-        ide_channel_complete(channel, busy_drive(channel));
-    else
-        begin_flush(channel);
-}
-
-static void end_dma(struct ide_channel *channel)
-{
-    ide_bus_master_finish(&channel->master);
-    if (channel->transfer.kind == IDE_TRANSFER_DMA_OUT)
-        end_write(channel);
-    else
-        ide_channel_complete(channel, busy_drive(channel));
-}
-
-/* A request has succeeded. */
-static void finish_request(struct ide_channel *channel)
-{
-    struct ide_transfer *transfer = &channel->transfer;
-
-    transfer->sector += channel->request.sectors;
-    transfer->remaining -= channel->request.sectors;
-    transfer->position = 0;
-    switch (transfer->kind) {
-    case IDE_TRANSFER_PIO_IN:
-        transfer->filled = channel->request.sectors * DISK_SECTOR_SIZE;
-        offer_block(channel);
-        break;
-    case IDE_TRANSFER_PIO_OUT:
-        if (transfer->remaining > 0)
-            ask_block(channel, true);
-        else
-            end_write(channel);
-        break;
-    case IDE_TRANSFER_DMA_IN:
-    case IDE_TRANSFER_DMA_OUT:
-        if (transfer->remaining == 0)
-            end_dma(channel);
-        break;
-    case IDE_TRANSFER_VERIFY:
-        if (transfer->remaining == 0)
-            ide_channel_complete(channel, busy_drive(channel));
-        break;
-    case IDE_TRANSFER_FLUSH:
-        ide_channel_complete(channel, busy_drive(channel));
-        break;
-    }
-}
-
-/* Looks at the result of the request that is back. */
-static void take_result(struct ide_channel *channel)
-{
-    channel->request_done = false;
-    if (channel->request.error == ENOSPC && needs_space(&channel->transfer)) {
-        channel->no_space = true;
-        channel->no_space_hook(channel->machine, busy_drive(channel)->disk);
-    } else if (channel->request.error) {
-        fail_request(channel, channel->request.error);
-    } else {
-        finish_request(channel);
-    }
-}
-
-void ide_transfer_run(struct ide_channel *channel)
-{
-    if (channel->running)
-        return;
-    channel->running = true;
-    while (channel->phase == IDE_PHASE_DISK && !channel->in_flight && !channel->no_space) {
-        if (channel->request_done)
-            take_result(channel);
-        else
-            start_request(channel);
-    }
-    channel->running = false;
-}
-
-void ide_transfer_retry(struct ide_channel *channel)
-{
-    if (!channel->no_space)
-        return;
-    channel->no_space = false;
-    channel->running = true;
-    submit(channel);
-    channel->running = false;
-    ide_transfer_run(channel);
-}
-
-void ide_transfer_begin(struct ide_channel *channel)
-{
-    struct ide_transfer *transfer = &channel->transfer;
-
-    transfer->filled = 0;
-    transfer->position = 0;
-    busy_drive(channel)->status = IDE_STATUS_BSY | IDE_STATUS_DRDY | IDE_STATUS_DSC;
-    if (transfer->kind == IDE_TRANSFER_PIO_OUT) {
-        ask_block(channel, false);
-        return;
-    }
+    busy_drive(channel)->status = STATUS_BUSY;
     channel->phase = IDE_PHASE_DISK;
-    ide_transfer_run(channel);
-}
-
-void ide_transfer_begin_internal(struct ide_channel *channel)
-{
-    struct ide_transfer *transfer = &channel->transfer;
-
-    *transfer = (struct ide_transfer){.kind = IDE_TRANSFER_PIO_IN, .block = 1, .filled = DISK_SECTOR_SIZE};
-    offer_block(channel);
 }
 
 /* The host has read a whole block. */
 static void block_read(struct ide_channel *channel)
 {
-    struct ide_drive *drive = busy_drive(channel);
-    struct ide_transfer *transfer = &channel->transfer;
+    const struct ide_transfer *transfer = &channel->transfer;
 
     if (transfer->position < transfer->filled) {
         offer_block(channel);
         return;
     }
     if (transfer->remaining == 0) {
-        channel->phase = IDE_PHASE_IDLE;
-        drive->status = IDE_STATUS_DRDY | IDE_STATUS_DSC;
+        end(channel);
         return;
     }
-    drive->status = IDE_STATUS_BSY | IDE_STATUS_DRDY | IDE_STATUS_DSC;
-    channel->phase = IDE_PHASE_DISK;
+    set_busy(channel);
     ide_transfer_run(channel);
 }
 
@@ -356,15 +245,19 @@ static void block_read(struct ide_channel *channel)
 static void block_written(struct ide_channel *channel)
 {
     struct ide_transfer *transfer = &channel->transfer;
-    uint32_t gathered = transfer->position / DISK_SECTOR_SIZE;
+    bool receives = transfer->kind == IDE_TRANSFER_RECEIVE_PIO;
+    uint32_t wanted = receives ? transfer->filled : transfer->remaining * DISK_SECTOR_SIZE;
 
-    if (gathered < transfer->remaining && gathered + transfer->block <= IDE_BUFFER_SECTORS) {
+    if (transfer->position < wanted && (receives || transfer->position + transfer->block <= sizeof channel->buffer)) {
         ask_block(channel, true);
         return;
     }
+    set_busy(channel);
+    if (receives) {
+        received(channel);
+        return;
+    }
     transfer->filled = transfer->position;
-    busy_drive(channel)->status = IDE_STATUS_BSY | IDE_STATUS_DRDY | IDE_STATUS_DSC;
-    channel->phase = IDE_PHASE_DISK;
     ide_transfer_run(channel);
 }
 
@@ -400,6 +293,167 @@ size_t ide_transfer_data_out(struct ide_channel *channel, const uint8_t *data, s
     if (transfer->position == transfer->block_end)
         block_written(channel);
     return moved;
+}
+
+/* ---- The command in progress ---- */
+
+static void begin_flush(struct ide_channel *channel)
+{
+    channel->transfer.kind = IDE_TRANSFER_FLUSH;
+    channel->transfer.remaining = 0;
+}
+
+/* The next step of the command in progress: a request, or a copy of what the buffer holds. */
+static void start_request(struct ide_channel *channel)
+{
+    const struct ide_transfer *transfer = &channel->transfer;
+
+    if (transfer->kind == IDE_TRANSFER_RECEIVE_DMA) {
+        copy_buffer(channel, false);
+        return;
+    }
+    if (transfer->kind == IDE_TRANSFER_SEND_DMA && transfer->position < transfer->filled) {
+        copy_buffer(channel, true);
+        return;
+    }
+    if (transfer->medium_lost) {
+        fail(channel, ENOMEDIUM);
+        return;
+    }
+    switch (transfer->kind) {
+    case IDE_TRANSFER_PIO_OUT:
+        request_buffer(channel, DISK_WRITE, transfer->filled / DISK_SECTOR_SIZE);
+        break;
+    case IDE_TRANSFER_DMA_IN:
+        request_memory(channel, DISK_READ);
+        break;
+    case IDE_TRANSFER_DMA_OUT:
+        request_memory(channel, DISK_WRITE);
+        break;
+    case IDE_TRANSFER_FLUSH:
+        request(channel, DISK_FLUSH, 0, 0);
+        break;
+    default:
+        fetch(channel);
+        break;
+    }
+}
+
+/* All data has been written: at once durable if the guest has no write cache. */
+static void end_write(struct ide_channel *channel)
+{
+    if (busy_drive(channel)->write_cache)
+        end(channel);
+    else
+        begin_flush(channel);
+}
+
+static void end_dma(struct ide_channel *channel)
+{
+    ide_bus_master_finish(&channel->master);
+    if (channel->transfer.kind == IDE_TRANSFER_DMA_OUT)
+        end_write(channel);
+    else
+        end(channel);
+}
+
+/* Sectors have come into the buffer. */
+static void take_sectors(struct ide_channel *channel)
+{
+    struct ide_transfer *transfer = &channel->transfer;
+    uint32_t sectors = channel->request.sectors;
+
+    transfer->filled = transfer->protocol->fetched ? transfer->protocol->fetched(channel, busy_drive(channel), sectors)
+                                                   : sectors * DISK_SECTOR_SIZE;
+}
+
+/* A request has succeeded. */
+static void finish_request(struct ide_channel *channel)
+{
+    struct ide_transfer *transfer = &channel->transfer;
+
+    transfer->sector += channel->request.sectors;
+    transfer->remaining -= channel->request.sectors;
+    transfer->position = 0;
+    switch (transfer->kind) {
+    case IDE_TRANSFER_PIO_IN:
+        take_sectors(channel);
+        offer_block(channel);
+        break;
+    case IDE_TRANSFER_SEND_DMA:
+        take_sectors(channel);
+        break;
+    case IDE_TRANSFER_PIO_OUT:
+        if (transfer->remaining > 0)
+            ask_block(channel, true);
+        else
+            end_write(channel);
+        break;
+    case IDE_TRANSFER_DMA_IN:
+    case IDE_TRANSFER_DMA_OUT:
+        if (transfer->remaining == 0)
+            end_dma(channel);
+        break;
+    default:
+        if (transfer->remaining == 0)
+            end(channel);
+        break;
+    }
+}
+
+/* Looks at the result of the request that is back. */
+static void take_result(struct ide_channel *channel)
+{
+    int error = channel->transfer.medium_lost ? ENOMEDIUM : channel->request.error;
+
+    channel->request_done = false;
+    if (error == ENOSPC && needs_space(&channel->transfer)) {
+        channel->no_space = true;
+        channel->no_space_hook(channel->machine, busy_drive(channel)->disk);
+    } else if (error) {
+        fail(channel, error);
+    } else {
+        finish_request(channel);
+    }
+}
+
+void ide_transfer_run(struct ide_channel *channel)
+{
+    if (channel->running)
+        return;
+    channel->running = true;
+    while (channel->phase == IDE_PHASE_DISK && !channel->in_flight && !channel->no_space) {
+        if (channel->request_done)
+            take_result(channel);
+        else
+            start_request(channel);
+    }
+    channel->running = false;
+}
+
+void ide_transfer_retry(struct ide_channel *channel)
+{
+    if (!channel->no_space)
+        return;
+    channel->no_space = false;
+    channel->running = true;
+    submit(channel);
+    channel->running = false;
+    ide_transfer_run(channel);
+}
+
+void ide_transfer_begin(struct ide_channel *channel)
+{
+    struct ide_transfer *transfer = &channel->transfer;
+
+    transfer->position = 0;
+    set_busy(channel);
+    if (transfer->kind == IDE_TRANSFER_PIO_OUT || transfer->kind == IDE_TRANSFER_RECEIVE_PIO)
+        ask_block(channel, false);
+    else if (transfer->kind == IDE_TRANSFER_PIO_IN && transfer->filled > 0)
+        offer_block(channel);
+    else
+        ide_transfer_run(channel);
 }
 
 void ide_transfer_bus_master(struct ide_channel *channel)

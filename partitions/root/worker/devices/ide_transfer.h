@@ -9,11 +9,15 @@
 #include <stddef.h>
 #include "partitions/root/worker/devices/ide_channel.h"
 
-/* Starts the command described by channel->transfer (kind, addressing, sector, remaining, block). */
+/*
+ * Starts the command described by channel->transfer (all but `position` and `block_end`). With PIO_IN and
+ * SEND_DMA the buffer may hold data already, `filled` bytes. A first block that the host is to write is asked
+ * for without an interrupt (ATA-6, clause 9).
+ */
 void ide_transfer_begin(struct ide_channel *channel);
 
-/* Starts PIO in of what channel->buffer holds: one sector that comes from the drive itself. */
-void ide_transfer_begin_internal(struct ide_channel *channel);
+/* Where in the buffer the sectors are that `fetched` is told of. */
+uint8_t *ide_transfer_sectors(struct ide_channel *channel);
 
 /* The data port: moves up to `length` bytes of the present DRQ block, returns how many. */
 size_t ide_transfer_data_in(struct ide_channel *channel, uint8_t *data, size_t length);
