@@ -7,6 +7,7 @@
 #include "partitions/root/disk/file.h"
 #include "partitions/root/disk/format.h"
 #include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/iso.h"
 #include "partitions/root/disk/linear.h"
 #include "partitions/root/disk/vhd_dynamic.h"
 #include "partitions/root/disk/vhd_metadata.h"
@@ -42,7 +43,17 @@ static struct disk *open_linear(struct disk_file *file, uint64_t size, enum disk
     return disk;
 }
 
-static struct disk *open_raw(struct disk_file *file, bool read_only, struct disk_error *error)
+static bool check_raw(struct disk_file *file, uint64_t size, struct disk_error *error)
+{
+    if (size > 0 && size % DISK_SECTOR_SIZE == 0)
+        return true;
+    disk_error_set(error, EINVAL, file->name,
+                   "no raw image: its size of %llu bytes is not a multiple of 512 (mend it with truncate -s %%512)",
+                   (unsigned long long)size);
+    return false;
+}
+
+static struct disk *open_raw(struct disk_file *file, unsigned flags, struct disk_error *error)
 {
     uint64_t size;
     int result = disk_file_size(file, &size);
@@ -50,14 +61,11 @@ static struct disk *open_raw(struct disk_file *file, bool read_only, struct disk
         disk_error_set(error, result, file->name, "its size cannot be found out: %s", strerror(result));
         return NULL;
     }
-    if (size == 0 || size % DISK_SECTOR_SIZE != 0) {
-        disk_error_set(
-            error, EINVAL, file->name,
-            "no raw image: its size of %llu bytes is not a multiple of 512 (mend it with truncate -s %%512)",
-            (unsigned long long)size);
+    bool iso = (flags & DISK_OPEN_ISO) == DISK_OPEN_ISO;
+    if (!(iso ? iso_check(file, size, error) : check_raw(file, size, error)))
         return NULL;
-    }
-    return open_linear(file, size, DISK_FORMAT_RAW, vhd_geometry(size / DISK_SECTOR_SIZE), read_only, error);
+    return open_linear(file, size, DISK_FORMAT_RAW, vhd_geometry(size / DISK_SECTOR_SIZE),
+                       flags & DISK_OPEN_READ_ONLY, error);
 }
 
 static struct disk *open_vhd(struct disk_file *file, bool read_only, struct disk_error *error)
@@ -77,8 +85,9 @@ static struct disk *open_vhd(struct disk_file *file, bool read_only, struct disk
 
 struct disk *disk_open_file(struct disk_file *file, unsigned flags, struct disk_error *error)
 {
-    bool read_only = flags & DISK_OPEN_READ_ONLY;
-    return flags & DISK_OPEN_RAW ? open_raw(file, read_only, error) : open_vhd(file, read_only, error);
+    if (flags & DISK_OPEN_RAW)
+        return open_raw(file, flags, error);
+    return open_vhd(file, flags & DISK_OPEN_READ_ONLY, error);
 }
 
 static struct disk *open_image(struct disk_file *file, unsigned flags, struct disk_error *error)

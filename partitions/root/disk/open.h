@@ -23,6 +23,8 @@ enum {
      * say so.
      */
     DISK_OPEN_RAW = 1u << 1,
+    /* The image of an optical disc: raw, for reading only, and refused if it is not whole (iso.h). */
+    DISK_OPEN_ISO = 1u << 3 | DISK_OPEN_RAW | DISK_OPEN_READ_ONLY,
     /* For a glance at an image that may be in use: no lock. */
     DISK_OPEN_UNLOCKED = 1u << 2 | DISK_OPEN_READ_ONLY,
 };
