@@ -8,6 +8,7 @@ DATA_DEVICE_SOURCES := tests/unit/device_fixture.c \
     $(addprefix partitions/root/worker/,bus.c timer.c guest_memory.c) $(WORKER_DEVICES)/pci.c
 IDE_TEST_SOURCES := $(DATA_DEVICE_SOURCES) tests/unit/fake_disk.c tests/unit/ide_fixture.c \
     $(sort $(wildcard $(WORKER_DEVICES)/ide*.c $(WORKER_DEVICES)/atapi*.c)) $(WORKER_DEVICES)/cd_sector.c
+ATAPI_TEST_SOURCES := $(IDE_TEST_SOURCES) tests/unit/atapi_fixture.c
 DEC21140_TEST_SOURCES := $(DATA_DEVICE_SOURCES) tests/unit/dec21140_fixture.c \
     $(sort $(wildcard $(WORKER_DEVICES)/dec21140*.c)) $(WORKER_DEVICES)/ethernet_crc.c
 
@@ -17,6 +18,9 @@ data_device_test = $(call unit_test,$(strip $(1))_test,tests/unit/$(strip $(1))_
 $(call data_device_test,ide,$(IDE_TEST_SOURCES))
 $(call data_device_test,ide_data,$(IDE_TEST_SOURCES))
 $(call data_device_test,ide_dma,$(IDE_TEST_SOURCES))
+$(call data_device_test,atapi,$(ATAPI_TEST_SOURCES))
+$(call data_device_test,atapi_command,$(ATAPI_TEST_SOURCES))
+$(call data_device_test,atapi_medium,$(ATAPI_TEST_SOURCES))
 $(call data_device_test,dec21140,$(DEC21140_TEST_SOURCES))
 $(call data_device_test,dec21140_transmit,$(DEC21140_TEST_SOURCES))
 $(call data_device_test,dec21140_receive,$(DEC21140_TEST_SOURCES))

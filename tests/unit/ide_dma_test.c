@@ -238,8 +238,7 @@ static void test_dma_faults(void **state)
         set_prd(machine, 0, bad[i], 0x1000 | LAST);
         command28(machine, 0xc8, 100, 8);
         start_master(machine, true);
-        assert_int_equal(master_bits(machine) & (IDE_BUS_MASTER_ERROR | IDE_BUS_MASTER_ACTIVE),
-                         IDE_BUS_MASTER_ERROR);
+        assert_int_equal(master_bits(machine) & (IDE_BUS_MASTER_ERROR | IDE_BUS_MASTER_ACTIVE), IDE_BUS_MASTER_ERROR);
         assert_error(machine, IDE_STATUS_ERR, IDE_ERROR_ABRT);
         out(machine, MASTER_STATUS, 0x06);
         assert_int_equal(master_bits(machine), 0);

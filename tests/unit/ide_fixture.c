@@ -15,6 +15,15 @@ static void no_space(void *context, struct disk *disk)
     machine->no_space_calls++;
 }
 
+static void medium_released(void *context, struct disk *disk)
+{
+    struct machine *machine = context;
+
+    assert_null(disk->pending);
+    machine->released = disk;
+    machine->released_calls++;
+}
+
 static void no_interrupt(void *context, unsigned slot, unsigned pin, bool level)
 {
     (void)context;
@@ -55,6 +64,7 @@ int ide_set_up(void **state)
         .memory = &machine->memory,
         .lines = {fixture_line(&machine->fixture, IRQ), fixture_line(&machine->fixture, IRQ + 1)},
         .no_space = no_space,
+        .medium_released = medium_released,
         .machine = machine,
     };
     assert_true(ide_initialize(&machine->ide, &machine->pci, SLOT, FUNCTION, &configuration));

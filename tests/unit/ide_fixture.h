@@ -54,6 +54,8 @@ struct machine {
     struct disk disks[3];
     struct disk *no_space;
     unsigned no_space_calls;
+    struct disk *released; /* the last medium that a DVD drive let go */
+    unsigned released_calls;
 };
 
 /* Writes a register of the function's configuration space. */
