@@ -181,6 +181,7 @@ static void start(void)
     static const struct platform_configuration configuration = {
         .unix_time = 1796219150000000000,
         .memory_below_4g = 256 << 20,
+        .memory = &world.memory,
         .com = {{transmit, ignore, NULL}, {transmit, NULL, NULL}},
     };
 

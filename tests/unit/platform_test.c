@@ -71,9 +71,12 @@ static const struct platform_outputs outputs = {
     .context = &fixture,
 };
 
+static const struct guest_memory no_memory;
+
 static const struct platform_configuration configuration = {
     .unix_time = 1796219150 * SECOND,
     .memory_below_4g = 128 << 20,
+    .memory = &no_memory,
     .com = {{.transmit = transmit}, {.transmit = transmit}},
 };
 
@@ -361,6 +364,21 @@ static void event_timers_reach_both_controllers(void **state)
     assert_true(timer_queue_wait(&fixture.timers) == TIMER_NEVER);
 }
 
+static void firmware_cascades_the_dma_controllers(void **state)
+{
+    uint8_t byte = 0;
+    bool terminal_count;
+
+    (void)state;
+    out8(&fixture, 0x0a, 0x02);
+    assert_int_equal(i8237_transfer(&platform.dma, 2, &byte, 1, I8237_FROM_MEMORY, &terminal_count), 0);
+    assert_true(firmware_setup(&platform));
+    assert_int_equal(i8237_transfer(&platform.dma, 2, &byte, 1, I8237_FROM_MEMORY, &terminal_count), 1);
+    assert_int_equal(byte, 0xff);
+    platform_reset(&platform);
+    assert_int_equal(in8(&fixture, 0x0f), 0x0f);
+}
+
 static void memory_size_is_in_cmos(void **state)
 {
     (void)state;
@@ -415,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup(the_firmwares_keyboard_translates, setup),
         cmocka_unit_test_setup(the_firmware_leaves_a_mouse_that_works, setup),
         cmocka_unit_test_setup(event_timers_reach_both_controllers, setup),
+        cmocka_unit_test_setup(firmware_cascades_the_dma_controllers, setup),
         cmocka_unit_test_setup(memory_size_is_in_cmos, setup),
         cmocka_unit_test_setup(reset_and_firmware_again, setup),
         cmocka_unit_test_setup(an_idle_board_has_no_timers, setup),

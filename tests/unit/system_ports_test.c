@@ -36,15 +36,6 @@ static int setup(void **state)
     return 0;
 }
 
-static void diagnostic_code(void **state)
-{
-    (void)state;
-    out8(&fixture, 0x80, 0x42);
-    assert_int_equal(in8(&fixture, 0x80), 0x42);
-    assert_int_equal(ports.diagnostic_code, 0x42);
-    assert_int_equal(in8(&fixture, 0x81), 0xff);
-}
-
 static void port_92(void **state)
 {
     (void)state;
@@ -75,17 +66,14 @@ static void coprocessor_error(void **state)
 static void reset_forgets(void **state)
 {
     (void)state;
-    out8(&fixture, 0x80, 0x42);
     out8(&fixture, 0x92, 0x02);
     system_ports_reset(&ports);
-    assert_int_equal(in8(&fixture, 0x80), 0);
     assert_int_equal(in8(&fixture, 0x92), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(diagnostic_code, setup),
         cmocka_unit_test_setup(port_92, setup),
         cmocka_unit_test_setup(coprocessor_error, setup),
         cmocka_unit_test_setup(reset_forgets, setup),

@@ -253,6 +253,7 @@ static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE]
     struct platform_configuration configuration = {
         .memory_below_4g = machine->ram.below_4g,
         .memory_above_4g = machine->ram.above_4g,
+        .memory = &machine->ram.memory,
         .com = {console_backend(&machine->console), {.transmit = discard}},
     };
     struct timespec now;

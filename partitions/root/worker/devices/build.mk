@@ -4,7 +4,7 @@
 
 include partitions/root/worker/devices/sources.mk
 
-PLATFORM_SOURCES := firmware_setup.c host_bridge.c hpet.c i8042.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
+PLATFORM_SOURCES := firmware_setup.c host_bridge.c hpet.c i8042.c i8237.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
     piix4_isa.c piix4_pm.c platform.c ps2_keyboard.c ps2_mouse.c system_ports.c uart16550.c
 
 # $(call device_test,NAME,DEVICE SOURCES,OTHER SOURCES): build/unit/NAME_test
@@ -19,6 +19,7 @@ $(call device_test,host_bridge,host_bridge.c pci.c,tests/unit/config_space.c)
 $(call device_test,piix4,piix4_isa.c piix4_pm.c pci.c,tests/unit/config_space.c)
 $(call device_test,hpet,hpet.c)
 $(call device_test,i8259,i8259.c)
+$(call device_test,i8237,i8237.c,partitions/root/worker/guest_memory.c)
 $(call device_test,i8254,i8254.c)
 $(call device_test,ioapic,ioapic.c)
 $(call device_test,irq_router,irq_router.c i8259.c ioapic.c)
@@ -29,7 +30,7 @@ $(call device_test,ps2_mouse,i8042.c ps2_keyboard.c ps2_mouse.c)
 $(call device_test,system_ports,system_ports.c)
 $(call device_test,debug_port,debug_port.c)
 $(call device_test,fw_cfg,fw_cfg.c,partitions/root/worker/guest_memory.c)
-$(call device_test,platform,$(PLATFORM_SOURCES))
+$(call device_test,platform,$(PLATFORM_SOURCES),partitions/root/worker/guest_memory.c)
 $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES)/acpi_tables.c \
     $(BUILD)/generated/dsdt.c)
 $(call unit_test,smbios_tables_test,tests/unit/smbios_tables_test.c $(WORKER_DEVICES)/smbios_tables.c)

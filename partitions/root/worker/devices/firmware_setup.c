@@ -29,6 +29,8 @@ static const struct {
     {0xa1,  0xff             },
     {0x4d0, LEVEL_IRQS & 0xff},
     {0x4d1, LEVEL_IRQS >> 8  },
+    {0xd6,  0xc0             }, /* DMA: channel 4 cascades */
+    {0xd4,  0x00             },
     {0x64,  0x60             }, /* keyboard and mouse: both interrupts, system flag, translation */
     {0x60,  0x47             },
 };

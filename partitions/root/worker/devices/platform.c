@@ -121,7 +121,7 @@ static bool initialize_isa_devices(struct platform *platform, const struct platf
                                   platform->timers, irq_router_isa_line(router, com_ports[i].irq),
                                   &configuration->com[i]))
             return false;
-    if (!initialize_hpet(platform) ||
+    if (!initialize_hpet(platform) || !i8237_initialize(&platform->dma, platform->bus, configuration->memory) ||
         !i8254_initialize(&platform->pit, platform->bus, platform->timers,
                           hpet_legacy_line(&platform->hpet, HPET_IRQ0)) ||
         !mc146818_initialize(&platform->rtc, platform->bus, platform->timers,
@@ -166,6 +166,7 @@ void platform_reset(struct platform *platform)
     ioapic_reset(&platform->ioapic);
     irq_router_reset(&platform->router);
     hpet_reset(&platform->hpet);
+    i8237_reset(&platform->dma);
     i8254_reset(&platform->pit);
     mc146818_reset(&platform->rtc);
     i8042_reset(&platform->keyboard);

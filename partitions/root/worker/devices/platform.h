@@ -19,6 +19,7 @@
 #include "partitions/root/worker/devices/host_bridge.h"
 #include "partitions/root/worker/devices/hpet.h"
 #include "partitions/root/worker/devices/i8042.h"
+#include "partitions/root/worker/devices/i8237.h"
 #include "partitions/root/worker/devices/i8254.h"
 #include "partitions/root/worker/devices/i8259.h"
 #include "partitions/root/worker/devices/ioapic.h"
@@ -62,6 +63,7 @@ struct platform {
     struct i8259_pair pic;
     struct ioapic ioapic;
     struct hpet hpet;
+    struct i8237 dma;
     struct i8254 pit;
     struct mc146818 rtc;
     struct i8042 keyboard;
@@ -79,6 +81,7 @@ struct platform_configuration {
     uint64_t unix_time;       /* nanoseconds since 1970 at virtual time zero */
     uint64_t memory_below_4g; /* bytes */
     uint64_t memory_above_4g;
+    const struct guest_memory *memory; /* for DMA; the caller's, as long as the board lives */
     struct uart16550_backend com[PLATFORM_COM_PORTS];
 };
 

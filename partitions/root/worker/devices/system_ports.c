@@ -6,24 +6,6 @@
 #define PORT92_RESET 0x01
 #define PORT92_A20   0x02
 
-static uint64_t diagnostic_read(void *device, uint64_t offset, unsigned size)
-{
-    const struct system_ports *ports = device;
-
-    (void)offset;
-    (void)size;
-    return ports->diagnostic_code;
-}
-
-static void diagnostic_write(void *device, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct system_ports *ports = device;
-
-    (void)offset;
-    (void)size;
-    ports->diagnostic_code = (uint8_t)value;
-}
-
 static uint64_t port92_read(void *device, uint64_t offset, unsigned size)
 {
     const struct system_ports *ports = device;
@@ -67,8 +49,6 @@ static uint64_t coprocessor_read(void *device, uint64_t offset, unsigned size)
     return UINT64_MAX;
 }
 
-static const struct bus_operations diagnostic_operations = {
-    .read = diagnostic_read, .write = diagnostic_write, .widest = 1};
 static const struct bus_operations port92_operations = {
     .read = port92_read, .write = port92_write, .widest = 1};
 static const struct bus_operations coprocessor_operations = {
@@ -82,13 +62,11 @@ bool system_ports_initialize(struct system_ports *ports, struct bus *bus, void (
     ports->reset = reset;
     ports->context = context;
     system_ports_reset(ports);
-    return bus_add(bus, BUS_PORTS, 0x80, 1, &diagnostic_operations, ports, "diagnostic code") &&
-           bus_add(bus, BUS_PORTS, 0x92, 1, &port92_operations, ports, "A20 gate and fast reset") &&
+    return bus_add(bus, BUS_PORTS, 0x92, 1, &port92_operations, ports, "A20 gate and fast reset") &&
            bus_add(bus, BUS_PORTS, 0xf0, 1, &coprocessor_operations, ports, "coprocessor error");
 }
 
 void system_ports_reset(struct system_ports *ports)
 {
-    ports->diagnostic_code = 0;
     ports->port92 = 0;
 }

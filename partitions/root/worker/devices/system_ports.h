@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Single ports of a PC's chipset: 80h (diagnostic code; Linux writes it to wait a moment), 92h (A20 gate and
- * fast reset) and F0h (coprocessor error clear).
+ * Single ports of a PC's chipset: 92h (A20 gate and fast reset) and F0h (coprocessor error clear).
  */
 #ifndef WORKER_DEVICES_SYSTEM_PORTS_H
 #define WORKER_DEVICES_SYSTEM_PORTS_H
@@ -11,7 +10,6 @@
 #include "partitions/root/worker/bus.h"
 
 struct system_ports {
-    uint8_t diagnostic_code; /* written last to port 80h */
     uint8_t port92;
     void (*a20)(void *context, bool enabled);
     void (*reset)(void *context); /* of the processor */
