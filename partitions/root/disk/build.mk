@@ -2,8 +2,8 @@
 #
 # The disk engine has no program of its own: what uses it links DISK_SOURCES.
 
-DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c create.c disk.c error.c file.c image_file.c \
-                  info.c iso.c linear.c lock.c new_file.c open.c vhd.c vhd_create.c vhd_dynamic.c vhd_metadata.c \
+DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c create.c disk.c error.c file.c floppy_image.c \
+                  image_file.c info.c iso.c linear.c lock.c new_file.c open.c vhd.c vhd_create.c vhd_dynamic.c vhd_metadata.c \
                   vhd_table.c)
 
 $(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))
@@ -11,6 +11,8 @@ $(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_
 $(call unit_test,disk_crash_test,tests/unit/disk_crash_test.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $(DISK_SOURCES))
+$(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \
+    $(DISK_SOURCES))
 $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
 
 # Against QEMU and libvhdi: $(PYTHON) tests/unit/disk_interop.py $(DISK_TOOL)
