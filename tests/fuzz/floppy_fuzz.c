@@ -71,7 +71,9 @@ static void check(const struct machine *machine)
     const struct floppy *floppy = &machine->floppy;
 
     require(floppy->count < FLOPPY_FIFO_SIZE && floppy->wanted < FLOPPY_FIFO_SIZE, "the FIFO is bounded");
-    require(floppy->transfer.position <= DISK_SECTOR_SIZE, "the buffer is bounded");
+    require(floppy->transfer.position <= DISK_SECTOR_SIZE &&
+                floppy->transfer.taken + floppy->transfer.buffered <= FLOPPY_TRACK_SECTORS,
+            "the buffer is bounded");
     for (unsigned i = 0; i < FLOPPY_DRIVES; i++)
         require(floppy->drives[i].cylinder <= 83, "heads stop at the end");
 }

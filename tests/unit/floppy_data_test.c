@@ -204,18 +204,41 @@ static void verify(void **state)
 
     transfer(machine, VERIFY, 0, 0, 1, 18);
     ASSERT_RESULTS(machine, 0x00, 0, 0, 1, 0, 1, 2);
-    assert_int_equal(machine->disks[0].requests, 18);
+    assert_int_equal(machine->disks[0].requests, 1);
+    assert_int_equal(machine->disks[0].log[0].sectors, 18);
     COMMAND(machine, VERIFY | MULTI_TRACK, 0x80, 0, 0, 18, 2, 18, 0x1b, 4); /* four sectors */
     wait_interrupt(machine);
     ASSERT_RESULTS(machine, 0x04, 0, 0, 0, 1, 4, 2);
-    assert_int_equal(machine->disks[0].requests, 22);
+    assert_int_equal(machine->disks[0].requests, 3);
+    assert_int_equal(machine->disks[0].log[1].sectors, 1);
+    assert_int_equal(machine->disks[0].log[2].sectors, 3);
     COMMAND(machine, VERIFY, 0x80, 0, 0, 18, 2, 18, 0x1b, 4); /* there are not so many */
     wait_interrupt(machine);
     ASSERT_RESULTS(machine, ABNORMAL, 0x80, 0, 1, 0, 1, 2);
-    machine->disks[0].errors = 1;
+}
+
+/* What of a track failed together is read again, sector by sector, up to the bad one. */
+static void a_bad_sector(void **state)
+{
+    struct machine *machine = *state;
+
+    machine->disks[0].asynchronous = true;
+    program_dma(machine, TO_MEMORY, 18 * 512);
+    COMMAND(machine, READ_DATA, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff);
+    fixture_advance(&machine->fixture, SECOND);
     machine->disks[0].error = EIO;
-    transfer(machine, VERIFY, 0, 0, 1, 18);
-    ASSERT_RESULTS(machine, ABNORMAL, 0x20, 0x20, 0, 0, 1, 2);
+    machine->disks[0].errors = 1;
+    fake_disk_complete(&machine->disks[0]);
+    fake_disk_complete(&machine->disks[0]);
+    fake_disk_complete(&machine->disks[0]);
+    machine->disks[0].errors = 1;
+    fake_disk_complete(&machine->disks[0]);
+    ASSERT_RESULTS(machine, ABNORMAL, 0x20, 0x20, 0, 0, 3, 2);
+    assert_sectors(machine, BUFFER, 0, 2);
+    assert_int_equal(machine->ram[BUFFER + 1024 + 3], 0);
+    assert_int_equal(machine->disks[0].requests, 4);
+    assert_int_equal(machine->disks[0].log[0].sectors, 18);
+    assert_int_equal(machine->disks[0].log[3].sector, 2);
 }
 
 /* As old firmware verifies: READ DATA, and the 8237A moves nothing. */
@@ -291,7 +314,7 @@ static void disk_errors(void **state)
     struct machine *machine = *state;
 
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        machine->disks[0].errors = 1;
+        machine->disks[0].errors = cases[i].code == READ_DATA ? 2 : 1;
         machine->disks[0].error = cases[i].error;
         program_dma(machine, cases[i].code == READ_DATA ? TO_MEMORY : FROM_MEMORY, 512);
         transfer(machine, cases[i].code, 0, 0, 1, 18);
@@ -610,7 +633,6 @@ static void a_slow_disk(void **state)
     fixture_advance(&machine->fixture, SECOND);
     assert_int_equal(in(machine, STATUS), 0x10);
     assert_false(floppy_is_quiet(&machine->floppy));
-    fake_disk_complete(&machine->disks[0]);
     assert_false(irq(machine));
     fake_disk_complete(&machine->disks[0]);
     assert_true(irq(machine));
@@ -679,7 +701,22 @@ static void ejected_meanwhile(void **state)
     assert_true(floppy_is_quiet(&machine->floppy));
     transfer(machine, READ_DATA, 0, 0, 1, 18);
     ASSERT_RESULTS(machine, 0x00, 0, 0, 0, 0, 3, 2);
-    assert_int_equal(machine->disks[1].requests, 2);
+    assert_int_equal(machine->disks[1].requests, 1);
+}
+
+/* What was read ahead is not given out any more. */
+static void ejected_between_sectors(void **state)
+{
+    struct machine *machine = *state;
+
+    COMMAND(machine, 0x03, 0xaf, 0x03);
+    transfer(machine, READ_DATA, 0, 0, 1, 18);
+    for (unsigned i = 0; i < 512; i++) {
+        if (i == 200)
+            floppy_eject(&machine->floppy, 0);
+        in(machine, FIFO);
+    }
+    ASSERT_RESULTS(machine, ABNORMAL, 0x01, 0, 0, 0, 2, 2);
 }
 
 /* While the guest is writing a sector bytewise. */
@@ -711,6 +748,7 @@ int main(void)
         floppy_case(deleted_data),
         floppy_case(read_track),
         floppy_case(verify),
+        floppy_case(a_bad_sector),
         floppy_case(verify_by_dma),
         floppy_case(write_sectors),
         floppy_case(the_rest_of_a_sector_is_zero),
@@ -734,6 +772,7 @@ int main(void)
         floppy_case(a_reset_meanwhile),
         floppy_case(other_resets_meanwhile),
         floppy_case(ejected_meanwhile),
+        floppy_case(ejected_between_sectors),
         floppy_case(ejected_before_a_write),
     };
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "partitions/root/worker/devices/floppy_command.h"
+#include "partitions/root/worker/devices/floppy_host.h"
 #include "partitions/root/worker/devices/floppy_transfer.h"
 
 /* Registers, from port 3F0h. Status registers A and B, 0 and 1, are not there in AT mode. */
@@ -152,8 +153,8 @@ static uint8_t main_status(const struct floppy *floppy)
         break;
     }
     return STATUS_BUSY | seeking | (floppy_without_dma(floppy) ? STATUS_NO_DMA : 0) |
-           (floppy_transfer_has_byte(floppy) ? STATUS_REQUEST | STATUS_TO_HOST : 0) |
-           (floppy_transfer_wants_byte(floppy) ? STATUS_REQUEST : 0);
+           (floppy_host_has_byte(floppy) ? STATUS_REQUEST | STATUS_TO_HOST : 0) |
+           (floppy_host_wants_byte(floppy) ? STATUS_REQUEST : 0);
 }
 
 void floppy_results(struct floppy *floppy, unsigned count)
@@ -189,15 +190,15 @@ static uint8_t read_fifo(struct floppy *floppy)
 {
     if (floppy->phase == FLOPPY_PHASE_RESULT)
         return read_result(floppy);
-    return floppy_transfer_has_byte(floppy) ? floppy_transfer_byte_in(floppy) : 0xff;
+    return floppy_host_has_byte(floppy) ? floppy_host_byte_in(floppy) : 0xff;
 }
 
 static void write_fifo(struct floppy *floppy, uint8_t value)
 {
     if (floppy->phase == FLOPPY_PHASE_COMMAND)
         write_command(floppy, value);
-    else if (floppy_transfer_wants_byte(floppy))
-        floppy_transfer_byte_out(floppy, value);
+    else if (floppy_host_wants_byte(floppy))
+        floppy_host_byte_out(floppy, value);
 }
 
 static uint64_t lower_read(void *device, uint64_t offset, unsigned size)

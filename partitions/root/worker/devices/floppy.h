@@ -79,8 +79,11 @@ struct floppy_transfer {
     uint8_t first;         /* READ TRACK: R of the command */
     uint8_t fill;          /* FORMAT TRACK */
     unsigned sectors_left; /* FORMAT TRACK; VERIFY if counted */
-    uint16_t position;     /* in the buffer */
-    uint16_t length;       /* that the host moves of a sector */
+    unsigned buffered;     /* sectors in the buffer that were not taken up */
+    unsigned taken;        /* sectors in the buffer that were; the last is at work */
+    bool one_by_one;       /* sectors are read: together they failed */
+    uint16_t position;     /* in the sector */
+    uint16_t length;       /* that the host moves of it */
     bool terminal_count;
     bool control_mark; /* a sector had the other kind of data mark */
     uint64_t overrun;  /* virtual time at which DMA that is not ready is given up; TIMER_NEVER: it is */
@@ -128,10 +131,10 @@ struct floppy {
     struct floppy_transfer transfer;
     struct disk_request request;
     struct iovec vector;
-    uint8_t buffer[DISK_SECTOR_SIZE];
-    bool in_flight; /* the request is with a disk */
-    bool abandoned; /* by a reset; nothing begins before it is back */
-    bool running;   /* floppy_transfer_run is */
+    uint8_t buffer[FLOPPY_TRACK_SECTORS * DISK_SECTOR_SIZE]; /* the rest of a track, or a sector to be written */
+    bool in_flight;                                          /* the request is with a disk */
+    bool abandoned;                                          /* by a reset; nothing begins before it is back */
+    bool running;                                            /* floppy_transfer_run is */
 };
 
 struct floppy_configuration {

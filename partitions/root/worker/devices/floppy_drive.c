@@ -120,3 +120,8 @@ enum floppy_find_result floppy_drive_find(const struct floppy_drive *drive, unsi
     *sector = ((uint64_t)id.c * geometry.heads + head) * geometry.sectors_per_track + id.r - 1;
     return *sector < disk_sectors(drive->disk) ? FLOPPY_FOUND : FLOPPY_NOT_FOUND;
 }
+
+unsigned floppy_drive_sectors_from(const struct floppy_drive *drive, uint8_t r)
+{
+    return disk_geometry(drive->disk).sectors_per_track - r + 1u;
+}

@@ -22,7 +22,8 @@ enum floppy_drive_type {
 /* As in bits 1-0 of the data rate registers. */
 enum floppy_rate { FLOPPY_RATE_500K, FLOPPY_RATE_300K, FLOPPY_RATE_250K, FLOPPY_RATE_1M };
 
-#define FLOPPY_SECTOR_CODE 2 /* N, the size code of 512 bytes */
+#define FLOPPY_SECTOR_CODE   2  /* N, the size code of 512 bytes */
+#define FLOPPY_TRACK_SECTORS 36 /* at most */
 
 struct floppy_drive {
     enum floppy_drive_type type;
@@ -68,5 +69,8 @@ struct floppy_id floppy_drive_id(const struct floppy_drive *drive, unsigned head
 /* Looks on this track for a sector; its place on the disk is in *sector. */
 enum floppy_find_result floppy_drive_find(const struct floppy_drive *drive, unsigned head, struct floppy_id id,
                                           uint64_t *sector);
+
+/* How many sectors, in a row on the disk, a track of the medium has from number `r` on, which is one of them. */
+unsigned floppy_drive_sectors_from(const struct floppy_drive *drive, uint8_t r);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include "partitions/root/worker/devices/floppy_command.h"
+#include "partitions/root/worker/devices/floppy_host.h"
 
 /* Status register 1. */
 #define ST1_END_OF_CYLINDER 0x80
@@ -18,19 +19,15 @@
 #define ST2_DATA_ERROR     0x20
 #define ST2_WRONG_CYLINDER 0x10
 
-/* DOR bit 3 lets DRQ and DACK through. */
-#define DOR_DMA_GATE 0x08
-
 #define RESULTS   7
-#define ID_LENGTH 4       /* C, H, R, N, as FORMAT TRACK gets them for each sector */
-#define DMA_RETRY 1000000 /* nanoseconds */
+#define ID_LENGTH 4 /* C, H, R, N, as FORMAT TRACK gets them for each sector */
 
 static struct floppy_drive *drive_of(struct floppy *floppy)
 {
     return &floppy->drives[floppy->transfer.unit % FLOPPY_UNITS];
 }
 
-static bool writes(const struct floppy_transfer *transfer)
+bool floppy_transfer_writes(const struct floppy_transfer *transfer)
 {
     return transfer->kind == FLOPPY_TRANSFER_WRITE || transfer->kind == FLOPPY_TRANSFER_FORMAT;
 }
@@ -43,7 +40,7 @@ static void end(struct floppy *floppy, uint8_t st0, uint8_t st1, uint8_t st2)
     uint8_t *bytes = floppy->bytes;
 
     timer_disarm(&floppy->timer);
-    i8237_request(floppy->dma, I8237_FLOPPY_CHANNEL, false);
+    floppy_host_end(floppy);
     bytes[0] =
         st0 | (transfer->sought ? FLOPPY_ST0_SEEK_END : 0) | (transfer->head ? FLOPPY_ST0_HEAD : 0) | transfer->unit;
     bytes[1] = st1;
@@ -72,7 +69,7 @@ static void fail_request(struct floppy *floppy, int error)
 {
     if (error == EROFS)
         fail(floppy, ST1_NOT_WRITABLE, 0);
-    else if (writes(&floppy->transfer))
+    else if (floppy_transfer_writes(&floppy->transfer))
         end(floppy, FLOPPY_ST0_ABNORMAL | FLOPPY_ST0_EQUIPMENT, 0, 0);
     else
         fail(floppy, ST1_DATA_ERROR, ST2_DATA_ERROR);
@@ -143,16 +140,33 @@ static bool find(struct floppy *floppy, uint64_t *sector)
     return false;
 }
 
+/* How many sectors to read at once, the next one included: not more than the command can come to. */
+static unsigned sectors_at_once(struct floppy *floppy)
+{
+    const struct floppy_transfer *transfer = &floppy->transfer;
+    unsigned sectors = floppy_drive_sectors_from(drive_of(floppy), transfer->id.r);
+
+    if (transfer->deleted || transfer->one_by_one || transfer->end_of_track < transfer->id.r)
+        return 1;
+    if (sectors > transfer->end_of_track - transfer->id.r + 1u)
+        sectors = transfer->end_of_track - transfer->id.r + 1u;
+    if (transfer->counted && sectors > transfer->sectors_left)
+        sectors = transfer->sectors_left;
+    return sectors > FLOPPY_TRACK_SECTORS ? FLOPPY_TRACK_SECTORS : sectors;
+}
+
 static void submit(struct floppy *floppy)
 {
+    unsigned sectors;
     uint64_t sector;
 
     if (!find(floppy, &sector))
         return;
-    floppy->vector = (struct iovec){floppy->buffer, sizeof floppy->buffer};
-    floppy->request.operation = writes(&floppy->transfer) ? DISK_WRITE : DISK_READ;
+    sectors = floppy_transfer_writes(&floppy->transfer) ? 1 : sectors_at_once(floppy);
+    floppy->vector = (struct iovec){floppy->buffer, sectors * DISK_SECTOR_SIZE};
+    floppy->request.operation = floppy_transfer_writes(&floppy->transfer) ? DISK_WRITE : DISK_READ;
     floppy->request.sector = sector;
-    floppy->request.sectors = 1;
+    floppy->request.sectors = sectors;
     floppy->request.vector = &floppy->vector;
     floppy->request.vector_count = 1;
     floppy->request.error = 0;
@@ -160,17 +174,6 @@ static void submit(struct floppy *floppy)
     floppy->transfer.disk = drive_of(floppy)->disk;
     floppy->in_flight = true;
     disk_submit(floppy->transfer.disk, &floppy->request);
-}
-
-static void ask_host(struct floppy *floppy, uint16_t length)
-{
-    struct floppy_transfer *transfer = &floppy->transfer;
-
-    transfer->step = FLOPPY_STEP_HOST;
-    transfer->position = 0;
-    transfer->length = length;
-    transfer->overrun = TIMER_NEVER;
-    i8237_request(floppy->dma, I8237_FLOPPY_CHANNEL, !floppy_without_dma(floppy));
 }
 
 /* The sector is done with; what comes then? */
@@ -192,6 +195,21 @@ static void finish_sector(struct floppy *floppy)
         fail(floppy, ST1_END_OF_CYLINDER, 0);
 }
 
+/* One that has been read. */
+static void take_sector(struct floppy *floppy)
+{
+    struct floppy_transfer *transfer = &floppy->transfer;
+
+    transfer->buffered--;
+    transfer->taken++;
+    if (drive_of(floppy)->disk != transfer->disk)
+        fail(floppy, ST1_MISSING_ADDRESS, 0); /* it was ejected */
+    else if (transfer->kind == FLOPPY_TRANSFER_VERIFY)
+        finish_sector(floppy);
+    else
+        floppy_host_ask(floppy, DISK_SECTOR_SIZE);
+}
+
 /* ---- Steps: true if there is more to do now ---- */
 
 /* READ DELETED DATA, on a sector that is not deleted: passes over it, or makes it the last. */
@@ -207,11 +225,29 @@ static bool begin_sector(struct floppy *floppy)
         return true;
     }
     transfer->control_mark = transfer->deleted;
-    if (writes(transfer))
-        ask_host(floppy, transfer->kind == FLOPPY_TRANSFER_FORMAT ? ID_LENGTH : DISK_SECTOR_SIZE);
-    else
+    if (floppy_transfer_writes(transfer))
+        floppy_host_ask(floppy, transfer->kind == FLOPPY_TRANSFER_FORMAT ? ID_LENGTH : DISK_SECTOR_SIZE);
+    else if (transfer->buffered == 0)
         submit(floppy);
+    else
+        take_sector(floppy);
     return true;
+}
+
+/* The bad sector has to be known by its number, and those before it are good. */
+static void read_one_by_one(struct floppy_transfer *transfer)
+{
+    transfer->one_by_one = true;
+    transfer->step = FLOPPY_STEP_SECTOR;
+}
+
+static void finish_read(struct floppy *floppy)
+{
+    struct floppy_transfer *transfer = &floppy->transfer;
+
+    transfer->buffered = floppy->request.sectors;
+    transfer->taken = 0;
+    transfer->step = FLOPPY_STEP_SECTOR;
 }
 
 static bool finish_request(struct floppy *floppy)
@@ -222,12 +258,14 @@ static bool finish_request(struct floppy *floppy)
         return false;
     if (drive_of(floppy)->disk != transfer->disk)
         fail(floppy, ST1_MISSING_ADDRESS, 0); /* it was ejected */
+    else if (floppy->request.error && floppy->request.sectors > 1)
+        read_one_by_one(transfer);
     else if (floppy->request.error)
         fail_request(floppy, floppy->request.error);
-    else if (writes(transfer) || transfer->kind == FLOPPY_TRANSFER_VERIFY)
+    else if (floppy_transfer_writes(transfer))
         finish_sector(floppy);
     else
-        ask_host(floppy, DISK_SECTOR_SIZE);
+        finish_read(floppy);
     return true;
 }
 
@@ -236,10 +274,10 @@ static void finish_host(struct floppy *floppy)
 {
     struct floppy_transfer *transfer = &floppy->transfer;
 
-    i8237_request(floppy->dma, I8237_FLOPPY_CHANNEL, false);
+    floppy_host_end(floppy);
     switch (transfer->kind) {
     case FLOPPY_TRANSFER_WRITE:
-        memset(floppy->buffer + transfer->position, 0, sizeof floppy->buffer - transfer->position);
+        memset(floppy->buffer + transfer->position, 0, DISK_SECTOR_SIZE - transfer->position);
         submit(floppy);
         break;
     case FLOPPY_TRANSFER_FORMAT:
@@ -248,7 +286,7 @@ static void finish_host(struct floppy *floppy)
             break;
         }
         memcpy(&transfer->id, floppy->buffer, ID_LENGTH);
-        memset(floppy->buffer, transfer->fill, sizeof floppy->buffer);
+        memset(floppy->buffer, transfer->fill, DISK_SECTOR_SIZE);
         submit(floppy);
         break;
     default:
@@ -257,42 +295,18 @@ static void finish_host(struct floppy *floppy)
     }
 }
 
-/* DMA moves what it can. While it cannot, it is looked after again, for some time. */
-static bool serve_dma(struct floppy *floppy)
+static bool serve_host(struct floppy *floppy)
 {
-    struct floppy_transfer *transfer = &floppy->transfer;
-    uint64_t now = timer_now(floppy->timer.queue);
-
-    if (floppy->dor & DOR_DMA_GATE)
-        transfer->position +=
-            (uint16_t)i8237_transfer(floppy->dma, I8237_FLOPPY_CHANNEL, floppy->buffer + transfer->position,
-                                     (size_t)(transfer->length - transfer->position),
-                                     writes(transfer) ? I8237_FROM_MEMORY : I8237_TO_MEMORY, &transfer->terminal_count);
-    if (transfer->terminal_count || transfer->position == transfer->length) {
+    switch (floppy_host_serve(floppy)) {
+    case FLOPPY_HOST_WAITS:
+        return false;
+    case FLOPPY_HOST_DONE:
         finish_host(floppy);
         return true;
-    }
-    if (transfer->overrun == TIMER_NEVER)
-        transfer->overrun = now + FLOPPY_OVERRUN;
-    if (now >= transfer->overrun) {
+    case FLOPPY_HOST_OVERRUN:
         fail(floppy, ST1_OVERRUN, 0);
         return false;
     }
-    timer_arm(&floppy->timer, now + DMA_RETRY);
-    return false;
-}
-
-/* The host moves the bytes; an interrupt asks for as many as the FIFO's threshold. */
-static bool serve_pio(struct floppy *floppy)
-{
-    const struct floppy_transfer *transfer = &floppy->transfer;
-
-    if (transfer->position == transfer->length) {
-        finish_host(floppy);
-        return true;
-    }
-    if (transfer->position % floppy_threshold(floppy) == 0)
-        floppy_raise(floppy);
     return false;
 }
 
@@ -306,7 +320,7 @@ static bool go_on(struct floppy *floppy)
     case FLOPPY_STEP_DISK:
         return finish_request(floppy);
     case FLOPPY_STEP_HOST:
-        return floppy_without_dma(floppy) ? serve_pio(floppy) : serve_dma(floppy);
+        return serve_host(floppy);
     }
     return false;
 }
@@ -360,7 +374,7 @@ static void begin(struct floppy *floppy)
     seek_implied(floppy);
     if (!formatted(floppy))
         fail(floppy, ST1_MISSING_ADDRESS, 0);
-    else if (writes(transfer) && floppy_drive_write_protected(drive))
+    else if (floppy_transfer_writes(transfer) && floppy_drive_write_protected(drive))
         fail(floppy, ST1_NOT_WRITABLE, 0);
     else if (transfer->kind == FLOPPY_TRANSFER_FORMAT && transfer->sectors_left == 0)
         succeed(floppy);
@@ -384,46 +398,8 @@ void floppy_transfer_timer(struct floppy *floppy)
     floppy_transfer_run(floppy);
 }
 
-/* ---- The host's side without DMA ---- */
-
-static bool moves_bytes(const struct floppy *floppy)
-{
-    return floppy->phase == FLOPPY_PHASE_EXECUTION && floppy->transfer.step == FLOPPY_STEP_HOST &&
-           floppy_without_dma(floppy);
-}
-
-bool floppy_transfer_has_byte(const struct floppy *floppy)
-{
-    return moves_bytes(floppy) && !writes(&floppy->transfer);
-}
-
-bool floppy_transfer_wants_byte(const struct floppy *floppy)
-{
-    return moves_bytes(floppy) && writes(&floppy->transfer);
-}
-
-static uint8_t *next_byte(struct floppy *floppy)
-{
-    floppy_lower(floppy);
-    return &floppy->buffer[floppy->transfer.position++ % sizeof floppy->buffer];
-}
-
-uint8_t floppy_transfer_byte_in(struct floppy *floppy)
-{
-    uint8_t value = *next_byte(floppy);
-
-    floppy_transfer_run(floppy);
-    return value;
-}
-
-void floppy_transfer_byte_out(struct floppy *floppy, uint8_t value)
-{
-    *next_byte(floppy) = value;
-    floppy_transfer_run(floppy);
-}
-
 void floppy_transfer_abandon(struct floppy *floppy)
 {
-    i8237_request(floppy->dma, I8237_FLOPPY_CHANNEL, false);
+    floppy_host_end(floppy);
     floppy->abandoned = floppy->in_flight;
 }
