@@ -69,7 +69,12 @@ static void test_signatures(void **state)
     assert_true(ide_attach_dvd(&machine->ide, 1, 0, ""));
     out(machine, SECONDARY + 6, 0xb0);
     assert_int_equal(in(machine, SECONDARY + 7), 0);
-    assert_int_equal(in(machine, SECONDARY + 5), 0xeb);
+    assert_int_equal(in(machine, SECONDARY + 5), 0); /* not its own signature for the absent drive 1 */
+    assert_int_equal(in(machine, SECONDARY + 6), 0xb0);
+    out(machine, SECONDARY + 2, 0x55);
+    assert_int_equal(in(machine, SECONDARY + 2), 0);
+    out(machine, SECONDARY + 7, 0xa1);
+    assert_int_equal(in(machine, SECONDARY + 7), 0);
     out(machine, SECONDARY + 7, 0x90);
     assert_int_equal(in(machine, SECONDARY + 6), 0xa0);
     assert_int_equal(in(machine, SECONDARY + 7), 0);

@@ -168,6 +168,115 @@ static void test_chs(void **state)
     assert_error(machine, IDE_STATUS_ERR, IDE_ERROR_ABRT);
 }
 
+/* Every read by every way to name a sector. */
+static void test_read_commands(void **state)
+{
+    static const struct {
+        uint8_t code;
+        bool extended;
+    } commands[] = {
+        {0x20, false},
+        {0x21, false},
+        {0xc4, false},
+        {0x24, true },
+        {0x29, true }
+    };
+    struct machine *machine = *state;
+    uint8_t data[2 * DISK_SECTOR_SIZE];
+
+    command28(machine, 0xc6, 0, 2);
+    for (unsigned i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (commands[i].extended)
+            command48(machine, commands[i].code, 1000, 2);
+        else
+            command28(machine, commands[i].code, 1000, 2);
+        read_words(machine, data, 512);
+        in(machine, STATUS);
+        assert_idle(machine);
+        assert_sector(machine, 1000, data);
+        assert_sector(machine, 1001, data + DISK_SECTOR_SIZE);
+    }
+}
+
+static void test_write_commands(void **state)
+{
+    static const struct {
+        uint8_t code;
+        bool extended;
+    } commands[] = {
+        {0x30, false},
+        {0x31, false},
+        {0x3c, false},
+        {0xc5, false},
+        {0x34, true },
+        {0x39, true }
+    };
+    struct machine *machine = *state;
+    uint8_t data[2 * DISK_SECTOR_SIZE];
+
+    command28(machine, 0xc6, 0, 2);
+    for (unsigned i = 0; i < sizeof commands / sizeof *commands; i++) {
+        pattern(data, sizeof data, i);
+        if (commands[i].extended)
+            command48(machine, commands[i].code, 1000, 2);
+        else
+            command28(machine, commands[i].code, 1000, 2);
+        write_words(machine, data, 512);
+        assert_true(irq(machine));
+        assert_idle(machine);
+        assert_sector(machine, 1000, data);
+        assert_sector(machine, 1001, data + DISK_SECTOR_SIZE);
+    }
+}
+
+/* In the end the registers name the last sector, and count none; those of 48-bit commands stay. */
+static void test_registers_after_success(void **state)
+{
+    struct machine *machine = *state;
+    uint8_t data[3 * DISK_SECTOR_SIZE];
+
+    command28(machine, 0x20, 0x12345, 3);
+    assert_int_equal(in(machine, COUNT), 3);
+    read_words(machine, data, 3 * 256);
+    assert_int_equal(in(machine, COUNT), 0);
+    assert_int_equal(in(machine, LOW), 0x47);
+    assert_int_equal(in(machine, MIDDLE), 0x23);
+    assert_int_equal(in(machine, HIGH), 0x01);
+    assert_int_equal(in(machine, DEVICE), 0xe0);
+    /* Cylinder 2, head 15, sector 63 and the two that follow. */
+    out(machine, DEVICE, 0xaf);
+    out(machine, COUNT, 3);
+    out(machine, LOW, 63);
+    out(machine, MIDDLE, 2);
+    out(machine, HIGH, 0);
+    out(machine, COMMAND, 0x40);
+    assert_int_equal(in(machine, COUNT), 0);
+    assert_int_equal(in(machine, DEVICE), 0xa0);
+    assert_int_equal(in(machine, MIDDLE), 3);
+    assert_int_equal(in(machine, LOW), 2);
+    command48(machine, 0x42, 100, 3);
+    assert_int_equal(in(machine, COUNT), 3);
+    assert_int_equal(in(machine, LOW), 100);
+}
+
+/* A 28-bit command does not reach beyond what words 60 and 61 say, whatever the disk has. */
+static void test_range_28_bits(void **state)
+{
+    struct machine *machine = *state;
+
+    machine->disks[0].sectors = 1ull << 32;
+    command28(machine, 0x40, 0x0ffffffe, 1);
+    assert_true(irq(machine));
+    assert_idle(machine);
+    command28(machine, 0x40, 0x0ffffffe, 2);
+    assert_error(machine, IDE_STATUS_ERR, IDE_ERROR_IDNF);
+    command28(machine, 0x40, 0x0fffffff, 1);
+    assert_error(machine, IDE_STATUS_ERR, IDE_ERROR_IDNF);
+    command48(machine, 0x42, 0x0fffffff, 2);
+    assert_true(irq(machine));
+    assert_idle(machine);
+}
+
 static void test_lba48_and_hob(void **state)
 {
     struct machine *machine = *state;
@@ -457,15 +566,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, ide_set_up, ide_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_pio_read),           TEST(test_pio_read_256),
-        TEST(test_read_multiple),      TEST(test_pio_write),
-        TEST(test_write_multiple_256), TEST(test_chs),
-        TEST(test_lba48_and_hob),      TEST(test_range),
-        TEST(test_read_error),         TEST(test_error_address_chs),
-        TEST(test_write_error),        TEST(test_read_only),
-        TEST(test_write_through),      TEST(test_registers_locked_while_busy),
-        TEST(test_asynchronous_pio),   TEST(test_reset_in_flight),
-        TEST(test_no_space),           TEST(test_verify),
+        TEST(test_pio_read),         TEST(test_pio_read_256),       TEST(test_read_multiple),
+        TEST(test_pio_write),        TEST(test_write_multiple_256), TEST(test_chs),
+        TEST(test_read_commands),    TEST(test_write_commands),     TEST(test_registers_after_success),
+        TEST(test_range_28_bits),    TEST(test_lba48_and_hob),      TEST(test_range),
+        TEST(test_read_error),       TEST(test_error_address_chs),  TEST(test_write_error),
+        TEST(test_read_only),        TEST(test_write_through),      TEST(test_registers_locked_while_busy),
+        TEST(test_asynchronous_pio), TEST(test_reset_in_flight),    TEST(test_no_space),
+        TEST(test_verify),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,7 @@ static void test_identify(void **state)
     }
     assert_string_equal(model, "Loam Virtual Disk                       ");
     assert_int_equal(words[0], 0x0040);
+    assert_int_equal(words[2], 0xc837);
     assert_int_equal(words[1], 100);
     assert_int_equal(words[3], 16);
     assert_int_equal(words[6], 63);
@@ -165,7 +166,16 @@ static void test_identify(void **state)
     assert_int_equal(words[49] & 0x0300, 0x0300);
     assert_int_equal(words[60] | words[61] << 16, 0x0fffffff);
     assert_int_equal(words[63], 0x0007);
+    assert_int_equal(words[64], 0x0003);
+    for (unsigned i = 65; i <= 68; i++)
+        assert_int_equal(words[i], 120);
+    assert_int_equal(words[80], 0x0070);
+    assert_int_equal(words[82], 0x4068); /* neither SMART nor SECURITY nor SET MAX */
     assert_int_equal(words[83], 0x7400);
+    assert_int_equal(words[84], 0x4000);
+    assert_int_equal(words[85], 0x4068);
+    assert_int_equal(words[86], 0x3400);
+    assert_int_equal(words[87], 0x4000);
     assert_int_equal(words[88], 0x0407);
     assert_int_equal(words[93], 0x404b);
     assert_int_equal(words[100], 0x89ab);
@@ -220,7 +230,9 @@ static void test_identify_by_word_and_by_dword(void **state)
 
 static void test_unknown_commands_abort(void **state)
 {
-    static const uint8_t codes[] = {0x00, 0x08, 0xa0, 0xa1, 0x50, 0x92, 0xb0, 0xf5, 0xff};
+    /* Among them SMART, SECURITY, SET MAX, media locks, and what is for DVD drives. */
+    static const uint8_t codes[] = {0x00, 0x08, 0xa0, 0xa1, 0xa2, 0x22, 0x32, 0x37, 0x50, 0x92, 0xb0, 0xb1, 0xda,
+                                    0xde, 0xdf, 0xe4, 0xe8, 0xed, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf9, 0xff};
     struct machine *machine = *state;
 
     for (unsigned i = 0; i < sizeof codes; i++) {
@@ -294,6 +306,13 @@ static void test_read_native_maximum(void **state)
     assert_int_equal(in(machine, LOW), 0x45);
     assert_int_equal(in(machine, MIDDLE), 0x23);
     assert_int_equal(in(machine, HIGH), 0x01);
+    /* By cylinder, head and sector: the last one of the translation. */
+    out(machine, DEVICE, 0xa0);
+    out(machine, COMMAND, 0xf8);
+    assert_int_equal(in(machine, LOW), 63);
+    assert_int_equal(in(machine, MIDDLE), 99);
+    assert_int_equal(in(machine, HIGH), 0);
+    assert_int_equal(in(machine, DEVICE), 0xaf);
 }
 
 static void test_set_features(void **state)

@@ -171,7 +171,10 @@ static uint8_t current_status(struct ide_channel *channel)
 static uint8_t read_register(struct ide_channel *channel, unsigned offset)
 {
     struct ide_drive *drive = ide_channel_selected(channel);
-    /* Drive 0 answers for an absent drive 1. */
+    /*
+     * Drive 0 answers for an absent drive 1. A DVD drive shows zeros then: by its own signature there would seem to
+     * be another one, which nothing but a command that never ends would disprove.
+     */
     const struct ide_drive *answering = drive ? drive : &channel->drives[0];
     const struct ide_task_file *registers = &answering->registers;
     unsigned level = channel->control & CONTROL_HOB && answering->kind == IDE_DRIVE_DISK ? 1 : 0;
@@ -185,6 +188,8 @@ static uint8_t read_register(struct ide_channel *channel, unsigned offset)
     }
     if (channel_empty(channel))
         return FLOATING_BYTE;
+    if (!drive && answering->kind == IDE_DRIVE_DVD && offset != REGISTER_DEVICE)
+        return 0;
     switch (offset) {
     case REGISTER_ERROR:
         return answering->error;

@@ -362,6 +362,7 @@ static const struct command commands[256] = {
     [0x34] = TRANSFER(PIO_OUT, EXTENDED),            /* WRITE SECTOR(S) EXT */
     [0x35] = TRANSFER(DMA_OUT, EXTENDED),            /* WRITE DMA EXT */
     [0x39] = TRANSFER(PIO_OUT, EXTENDED | MULTIPLE), /* WRITE MULTIPLE EXT */
+    [0x3c] = TRANSFER(PIO_OUT, 0),                   /* WRITE VERIFY, of before ATA-4 */
     [0x40] = TRANSFER(VERIFY, 0),                    /* READ VERIFY SECTOR(S) */
     [0x41] = TRANSFER(VERIFY, 0),                    /* without retries */
     [0x42] = TRANSFER(VERIFY, EXTENDED),             /* READ VERIFY SECTOR(S) EXT */
