@@ -7,9 +7,9 @@ include partitions/root/worker/devices/sources.mk
 PLATFORM_SOURCES := firmware_setup.c host_bridge.c hpet.c i8042.c i8237.c i8254.c i8259.c ioapic.c irq_router.c mc146818.c pci.c \
     piix4_isa.c piix4_pm.c platform.c ps2_keyboard.c ps2_mouse.c system_ports.c uart16550.c
 
-# $(call device_test,NAME,DEVICE SOURCES,OTHER SOURCES): build/unit/NAME_test
+# $(call device_test,NAME,DEVICE SOURCES,OTHER SOURCES,LIBRARIES): build/unit/NAME_test
 device_test = $(call unit_test,$(strip $(1))_test,tests/unit/$(strip $(1))_test.c tests/unit/device_fixture.c \
-    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(2)) $(3))
+    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(2)) $(3),$(4))
 
 $(call unit_test,bus_test,tests/unit/bus_test.c partitions/root/worker/bus.c)
 $(call unit_test,timer_test,tests/unit/timer_test.c partitions/root/worker/timer.c)
@@ -35,6 +35,10 @@ $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES
     $(BUILD)/generated/dsdt.c)
 $(call unit_test,smbios_tables_test,tests/unit/smbios_tables_test.c $(WORKER_DEVICES)/smbios_tables.c)
 
-# The whole board.
+# The whole board; WORKER_FIRMWARE_SOURCES: partitions/root/worker/build.mk
+$(call device_test,seabios,$(PLATFORM_SOURCES) acpi_tables.c debug_port.c fw_cfg.c smbios_tables.c \
+        $(notdir $(sort $(wildcard $(WORKER_DEVICES)/ide*.c))), \
+    tests/unit/fake_disk.c partitions/root/worker/guest_memory.c $(WORKER_FIRMWARE_SOURCES) \
+    $(BUILD)/generated/dsdt.c,-lunicorn)
 $(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c guest_memory.c timer.c) \
     $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES) debug_port.c fw_cfg.c))
