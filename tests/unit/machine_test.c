@@ -378,7 +378,7 @@ static void test_pci_devices_are_ready(void **state)
     assert_in_range(pci_in(8, 0, 0x10) & ~3u, PLATFORM_PCI_PORTS, 0xFFFF);
     assert_in_range(pci_in(8, 0, 0x14), PLATFORM_PCI_WINDOW, PLATFORM_PCI_WINDOW_END - 1);
     assert_true((pci_in(8, 0, 0x10) & ~3u) != (pci_in(7, 1, 0x20) & ~3u));
-    assert_int_equal(pci_in(8, 0, 0x3C) & 0xFF, 10); /* slot 8, INTA# */
+    assert_int_equal(pci_in(8, 0, 0x3C) & 0xFF, 11); /* slot 8, INTA#: PIRQ D */
     assert_int_equal(port_in(0x1F7, 1), 0x50);       /* an idle drive */
     assert_int_equal(pci_in(9, 0, 0), 0xFFFFFFFF);
 }

@@ -41,6 +41,7 @@
 static struct device_fixture fixture;
 static struct platform platform;
 static struct ide ide;
+static struct pci_device adapters[4]; /* in slots 8 to 11: pins A to D */
 static struct disk disk;
 static struct guest_memory memory;
 static struct fw_cfg fw_cfg;
@@ -142,6 +143,18 @@ static void shadow_changed(void *context, const struct host_bridge_segment *segm
     show_segment(segment);
 }
 
+static void add_adapters(void)
+{
+    memset(adapters, 0, sizeof adapters);
+    for (uint8_t i = 0; i < 4; i++) {
+        const struct pci_identity identity = {
+            .vendor = 0x1011, .device = 0x0009, .class_code = 0x020000, .interrupt_pin = (uint8_t)(1 + i)};
+
+        pci_device_initialize(&adapters[i], &identity, NULL);
+        assert_true(pci_bus_add(&platform.pci, &adapters[i], 8u + i, 0));
+    }
+}
+
 static void create_board(void)
 {
     static const struct platform_outputs outputs = {
@@ -168,6 +181,7 @@ static void create_board(void)
     ide_configuration.lines[0] = irq_router_isa_line(&platform.router, 14);
     ide_configuration.lines[1] = irq_router_isa_line(&platform.router, 15);
     assert_true(ide_initialize(&ide, &platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &ide_configuration));
+    add_adapters();
     assert_true(fw_cfg_initialize(&fw_cfg, &fixture.bus, &memory));
     assert_true(debug_port_initialize(&debug_port, &fixture.bus, log_write, NULL));
 }
@@ -404,7 +418,7 @@ static void it_finds_the_board(void **state)
     assert_logged("Running on QEMU (i440fx)");
     assert_logged("QEMU fw_cfg DMA interface supported");
     assert_logged("addr 0x0000000000000000 len 0x0000000002000000 [RAM]");
-    assert_logged("Found 4 PCI devices");
+    assert_logged("Found 8 PCI devices");
     assert_logged("PIIX3/PIIX4 init");
     assert_logged("Using pmtimer, ioport 0x608");
     assert_logged("Copying MPTABLE");
@@ -417,6 +431,25 @@ static void it_finds_the_board(void **state)
     assert_null(strstr(log_text, "WARNING"));
     assert_in_range(accesses, 500, 4000);
     assert_in_range(timer_now(&fixture.timers), 0, 250 * MILLISECOND);
+}
+
+/* The interrupt line registers say where the 8259As see each pin. */
+static void it_routes_interrupts_as_the_board_does(void **state)
+{
+    (void)state;
+    configure((struct firmware_configuration){0});
+    run_until("No bootable device");
+    for (uint8_t i = 0; i < 4; i++) {
+        uint8_t irq = adapters[i].config[PCI_INTERRUPT_LINE];
+
+        assert_true(irq == 10 || irq == 11);
+        pci_set_interrupt(&adapters[i], true);
+        assert_int_equal(platform.pic.chips[1].lines, 1u << (irq - 8));
+        assert_int_equal(platform.ioapic.lines & 0xfff8, 1u << irq);
+        pci_set_interrupt(&adapters[i], false);
+        assert_int_equal(platform.pic.chips[1].lines, 0);
+    }
+    assert_int_equal(platform.power.pci.config[PCI_INTERRUPT_LINE], 9);
 }
 
 /* A boot sector that says what it was started with: DL, and what INT 13h reads from the second sector. */
@@ -541,7 +574,7 @@ static void it_starts_again(void **state)
     create_processor();
     clear_log();
     run_until("No bootable device");
-    assert_logged("Found 4 PCI devices");
+    assert_logged("Found 8 PCI devices");
     assert_logged("PS2 keyboard initialized");
 }
 
@@ -549,6 +582,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_finds_the_board, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_routes_interrupts_as_the_board_does, setup, teardown),
         cmocka_unit_test_setup_teardown(it_boots_from_a_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(it_boots_from_the_network, setup, teardown),
         cmocka_unit_test_setup_teardown(it_offers_a_menu, setup, teardown),

@@ -218,22 +218,23 @@ static void handles_are_unique(void **state)
 
 static void limits(void **state)
 {
+    static const char too_long[] = "0123456789012345678901234567890123456789012345678901234567890123+";
     static const struct {
         unsigned processors;
         uint64_t below, above;
         const char *serial;
     } table[] = {
-        {0,   MIB,           0,                             NULL                                                               },
-        {256, MIB,           0,                             NULL                                                               },
-        {1,   0,             0,                             NULL                                                               },
-        {1,   MIB + 1,       0,                             NULL                                                               },
-        {1,   MIB,           4096,                          NULL                                                               },
-        {1,   4 * GIB + MIB, 0,                             NULL                                                               },
-        {1,   0xe0000000,    1024 * GIB - 0xe0000000 + MIB, NULL                                                               },
-        {1,   0xe0000000,    UINT64_MAX & ~(MIB - 1),       NULL                                                               },
-        {1,   MIB,           0,                             "a\nb"                                                             },
-        {1,   MIB,           0,                             "\x80"                                                             },
-        {1,   MIB,           0,                             "0123456789012345678901234567890123456789012345678901234567890123+"},
+        {0,   MIB,           0,                             NULL    },
+        {256, MIB,           0,                             NULL    },
+        {1,   0,             0,                             NULL    },
+        {1,   MIB + 1,       0,                             NULL    },
+        {1,   MIB,           4096,                          NULL    },
+        {1,   4 * GIB + MIB, 0,                             NULL    },
+        {1,   0xe0000000,    1024 * GIB - 0xe0000000 + MIB, NULL    },
+        {1,   0xe0000000,    UINT64_MAX & ~(MIB - 1),       NULL    },
+        {1,   MIB,           0,                             "a\nb"  },
+        {1,   MIB,           0,                             "\x80"  },
+        {1,   MIB,           0,                             too_long},
     };
 
     (void)state;

@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BIOS_PATH      "/usr/share/seabios/bios-256k.bin"
-#define VGA_PATH       "/usr/share/seabios/vgabios-stdvga.bin"
-#define NETWORK_PATH   "/boot/ipxe.lkrn"
-#define NETWORK_PATH_2 "/usr/lib/ipxe/ipxe.lkrn"
+#define BIOS_PATH   "/usr/share/seabios/bios-256k.bin"
+#define VGA_PATH    "/usr/share/seabios/vgabios-stdvga.bin"
+#define IPXE_PATH   "/boot/ipxe.lkrn"
+#define IPXE_PATH_2 "/usr/lib/ipxe/ipxe.lkrn"
 
 #define KIB          1024u
 #define MIB          (1024u * KIB)
@@ -77,9 +77,9 @@ static const struct {
     size_t largest;
     bool (*check)(const uint8_t *data, size_t length); /* of a file that is not empty */
 } files[FIRMWARE_FILES] = {
-    [FIRMWARE_BIOS] = {{BIOS_PATH},                    "seabios", "a BIOS of 64 KiB to 1 MiB, in steps of 64 KiB", MIB,      is_bios      },
-    [FIRMWARE_VGA] = {{VGA_PATH},                     "seabios", "a video BIOS",                                  64 * KIB, is_video_bios},
-    [FIRMWARE_NETWORK] = {{NETWORK_PATH, NETWORK_PATH_2}, "ipxe",    "a Linux kernel image",                          16 * MIB, is_kernel    },
+    [FIRMWARE_BIOS] = {{BIOS_PATH},              "seabios", "a BIOS (64 KiB to 1 MiB)", MIB,      is_bios      },
+    [FIRMWARE_VGA] = {{VGA_PATH},               "seabios", "a video BIOS",             64 * KIB, is_video_bios},
+    [FIRMWARE_NETWORK] = {{IPXE_PATH, IPXE_PATH_2}, "ipxe",    "a Linux kernel image",     16 * MIB, is_kernel    },
 };
 
 /* Reads what the descriptor has, up to one byte more than is allowed. */
