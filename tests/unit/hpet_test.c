@@ -297,6 +297,8 @@ static void shared_inputs(void **state)
     ticks(10);
     assert_int_equal(fixture.rising[INPUT(20)], 2);
     ticks(10);
+    put(TIMER(0), ENABLE | ROUTE(23)); /* no edge goes along */
+    assert_int_equal(fixture.rising[INPUT(23)], 0);
     put(TIMER(0), 0);
     put(TIMER(1), 0);
     assert_true(fixture.level[INPUT(20)]);

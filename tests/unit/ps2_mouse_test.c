@@ -201,6 +201,10 @@ static void packets(void **state)
 static void wheels(void **state)
 {
     (void)state;
+    assert_answers(0xf4, 0xfa);
+    i8042_move(&controller, 0, 0, 20, 0); /* of which a plain mouse knows nothing */
+    assert_says(0x08, 0, 0);
+    assert_true(silent());
     set_rates(200, 100, 80);
     assert_answers(0xf4, 0xfa);
     i8042_move(&controller, 1, 2, 3, PS2_MOUSE_FIFTH);

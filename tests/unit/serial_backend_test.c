@@ -338,6 +338,24 @@ static void others_come_to_a_fifo(void **state)
     destroy();
 }
 
+/* Many small pieces, of which one round of the loop takes only some. */
+static void small_pieces(void **state)
+{
+    struct serial_backend_configuration configuration = {.kind = SERIAL_BACKEND_PIPE, .listener = -1};
+    const char *text = "0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    configuration.input = configuration.output = ends[0];
+    assert_int_equal(create(&configuration), 0);
+    for (const char *at = text; *at; at++)
+        assert_int_equal(write(ends[1], at, 1), 1);
+    assert_port_reads(text);
+    destroy();
+    close(ends[1]);
+}
+
 /* One descriptor for both directions; and two that do one each. */
 static void one_descriptor(void **state)
 {
@@ -496,6 +514,7 @@ static void a_port_that_waits_for_a_client(void **state)
     assert_in_range(sent, SERIAL_BACKEND_OUTPUT + 1, SERIAL_BACKEND_OUTPUT + 16);
     for (unsigned i = 0; i < 3; i++) {
         descriptor = client();
+        sent = print_pattern(sent, sent + 10 * MUCH); /* until it does not read any more */
         for (unsigned n = 0; n < 1000; n++) {
             uint8_t byte;
 
@@ -505,7 +524,6 @@ static void a_port_that_waits_for_a_client(void **state)
         }
         close(descriptor);
         settle();
-        sent = print_pattern(sent, sent + MUCH);
     }
     assert_false(port_ready());
     assert_int_equal(serial_backend_lost(&test.backend), 0);
@@ -554,6 +572,7 @@ int main(void)
         cmocka_unit_test(a_slow_guest_is_waited_for),
         cmocka_unit_test(a_pipe_without_a_reader_loses),
         scratch_test(others_come_to_a_fifo),
+        cmocka_unit_test(small_pieces),
         cmocka_unit_test(one_descriptor),
         scratch_test(one_client_at_a_time),
         scratch_test(a_client_that_has_gone_is_heard),

@@ -240,7 +240,7 @@ static uint64_t read_register(struct hpet *hpet, unsigned offset)
     case GENERAL_STATUS:
         return hpet->status;
     case MAIN_COUNTER:
-        return counter_at(hpet, hpet->checked);
+        return counter_at(hpet, tick_now(hpet));
     default:
         return comparator ? read_comparator(comparator, offset % COMPARATOR_LENGTH) : 0;
     }
@@ -327,7 +327,8 @@ static uint64_t hpet_read(void *device, uint64_t offset, unsigned size)
 
     if (!inside(offset, size))
         return UINT64_MAX;
-    update(hpet);
+    if (offset < MAIN_COUNTER || offset >= COMPARATORS) /* the counter is what is read all the time */
+        update(hpet);
     return read_register(hpet, (unsigned)offset & ~7u) >> (8 * (offset % 8));
 }
 

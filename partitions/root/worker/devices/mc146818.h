@@ -6,9 +6,8 @@
  * real time given at power-on; what the guest sets stays until the machine is created anew. Nothing ticks while nobody
  * waits for an interrupt: flags are computed when they are read.
  *
- * Register B's daylight savings bit is kept and changes nothing: it stands for the rules that the United States had
- * until 1986, which chips of PIIX4's time follow at the wrong dates or not at all, so that systems leave it clear and
- * hold the clock in local or universal time themselves.
+ * Register B's daylight savings bit is kept and changes nothing: the dates that the datasheets give are those of a law
+ * long repealed, so that systems leave it clear and know themselves what time it is.
  */
 #ifndef WORKER_DEVICES_MC146818_H
 #define WORKER_DEVICES_MC146818_H
