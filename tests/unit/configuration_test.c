@@ -57,7 +57,7 @@ static void test_firmware_machine(void **state)
     char error[CONFIGURATION_ERROR_SIZE];
     struct configuration *configuration = configuration_parse(
         "{\"version\":1, \"name\":\"pc\", \"memory\":4194304, \"uuid\":\"00112233-4455-6677-8899-aAbBcCdDeEfF\","
-        " \"firmware\":{\"path\":\"/b\"}, \"graphics_firmware\":{\"fd\":4}, \"boot\":[\"floppy\",\"network\"],"
+        " \"firmware\":\"/b\", \"graphics_firmware\":\"/v\", \"boot\":[\"floppy\",\"network\"],"
         " \"boot_menu\":true, \"disks\":[{\"path\":\"a.vhd\"}],"
         " \"dvds\":[{}, {\"path\":\"x.iso\"}], \"floppies\":[{\"path\":\"a.vfd\", \"read_only\":true}],"
         " \"serial\":[{\"kind\":\"none\"}, {\"kind\":\"pipe\", \"fd\":5}], \"debug_exit\":244}",
@@ -67,9 +67,9 @@ static void test_firmware_machine(void **state)
     assert_non_null(configuration);
     assert_false(configuration_file_given(&configuration->kernel));
     assert_memory_equal(configuration->uuid, "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xAA\xBB\xCC\xDD\xEE\xFF", 16);
-    assert_string_equal(configuration->firmware.path, "/b");
-    assert_int_equal(configuration->graphics_firmware.descriptor, 4);
-    assert_null(configuration->graphics_firmware.path);
+    assert_string_equal(configuration->firmware, "/b");
+    assert_string_equal(configuration->graphics_firmware, "/v");
+    assert_null(configuration->network_firmware);
     assert_int_equal(configuration->boot_count, 2);
     assert_int_equal(configuration->boot[0], CONFIGURATION_BOOT_FLOPPY);
     assert_int_equal(configuration->boot[1], CONFIGURATION_BOOT_NETWORK);
@@ -104,7 +104,7 @@ static void test_defaults(void **state)
     assert_false(configuration_file_given(&configuration->previous_log));
     assert_string_equal(configuration_file_name(&configuration->kernel), "descriptor 0");
     assert_false(configuration->graphics); /* not for a kernel that is started directly */
-    assert_string_equal(configuration->firmware.path, "/usr/share/seabios/bios-256k.bin");
+    assert_null(configuration->firmware);
     assert_int_equal(configuration->boot_count, CONFIGURATION_BOOT_DEVICES);
     assert_int_equal(configuration->boot[0], CONFIGURATION_BOOT_DVD);
     assert_int_equal(configuration->serial[0].kind, CONFIGURATION_SERIAL_CONSOLE);

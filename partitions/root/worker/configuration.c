@@ -12,10 +12,6 @@
 #include "partitions/root/worker/configuration_reader.h"
 #include "partitions/root/worker/guest_ram.h"
 
-#define DEFAULT_FIRMWARE          "/usr/share/seabios/bios-256k.bin"
-#define DEFAULT_GRAPHICS_FIRMWARE "/usr/share/seabios/vgabios-stdvga.bin"
-#define DEFAULT_NETWORK_FIRMWARE  "/usr/lib/ipxe/ipxe.lkrn"
-
 static bool read_version(struct reader *reader, const json_t *value, void *target)
 {
     uint64_t version;
@@ -282,6 +278,30 @@ static bool read_boot(struct reader *reader, const json_t *value, void *target)
     return true;
 }
 
+static bool read_password(struct reader *reader, const json_t *value, void *target)
+{
+    if (!read_path(reader, value, target))
+        return false;
+    return strlen(*(char **)target) <= CONFIGURATION_PASSWORD ||
+           reader_complain(reader, "must have at most %d characters: VNC looks at no more", CONFIGURATION_PASSWORD);
+}
+
+static bool read_screen(struct reader *reader, const json_t *value, void *target)
+{
+    struct configuration_screen *screen = target;
+    const struct key keys[] = {
+        {"path",     read_path,       &screen->local.path,       false},
+        {"fd",       read_descriptor, &screen->local.descriptor, false},
+        {"address",  read_path,       &screen->address,          false},
+        {"password", read_password,   &screen->password,         false},
+    };
+
+    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+        return false;
+    return !screen->password || screen->address ||
+           reader_complain(reader, "\"password\" is for \"address\", which is missing");
+}
+
 static bool read_configuration(struct reader *reader, const json_t *root, struct configuration *configuration)
 {
     const struct key keys[] = {
@@ -293,9 +313,9 @@ static bool read_configuration(struct reader *reader, const json_t *root, struct
         {"kernel",            read_file,       &configuration->kernel,            false},
         {"initrd",            read_file,       &configuration->initrd,            false},
         {"command_line",      reader_string,   &configuration->command_line,      false},
-        {"firmware",          read_file,       &configuration->firmware,          false},
-        {"graphics_firmware", read_file,       &configuration->graphics_firmware, false},
-        {"network_firmware",  read_file,       &configuration->network_firmware,  false},
+        {"firmware",          read_path,       &configuration->firmware,          false},
+        {"graphics_firmware", read_path,       &configuration->graphics_firmware, false},
+        {"network_firmware",  read_path,       &configuration->network_firmware,  false},
         {"boot",              read_boot,       configuration,                     false},
         {"boot_menu",         reader_boolean,  &configuration->boot_menu,         false},
         {"graphics",          reader_boolean,  &configuration->graphics,          false},
@@ -308,6 +328,7 @@ static bool read_configuration(struct reader *reader, const json_t *root, struct
         {"control",           read_file,       &configuration->control,           false},
         {"log",               read_file,       &configuration->log,               false},
         {"previous_log",      read_file,       &configuration->previous_log,      false},
+        {"screen",            read_screen,     &configuration->screen,            false},
         {"reboot",            reader_boolean,  &configuration->reboot,            false},
     };
 
@@ -319,11 +340,6 @@ static bool set_default(struct reader *reader, char **string, const char *value)
 {
     *string = strdup(value);
     return *string || reader_complain(reader, "no memory");
-}
-
-static bool set_default_file(struct reader *reader, struct configuration_file *file, const char *path)
-{
-    return configuration_file_given(file) || set_default(reader, &file->path, path);
 }
 
 static bool drives_fit(struct reader *reader, const struct configuration *configuration)
@@ -347,10 +363,7 @@ static bool complete(struct reader *reader, struct configuration *configuration)
 
     if (!configuration->command_line && !set_default(reader, &configuration->command_line, ""))
         return false;
-    if (!set_default_file(reader, &configuration->firmware, DEFAULT_FIRMWARE) ||
-        !set_default_file(reader, &configuration->graphics_firmware, DEFAULT_GRAPHICS_FIRMWARE) ||
-        !set_default_file(reader, &configuration->network_firmware, DEFAULT_NETWORK_FIRMWARE) ||
-        !drives_fit(reader, configuration) || !serial_is_sound(reader, configuration))
+    if (!drives_fit(reader, configuration) || !serial_is_sound(reader, configuration))
         return false;
     if (configuration_file_given(&configuration->initrd) && !configuration_file_given(&configuration->kernel))
         return reader_complain(reader, "\"initrd\" needs \"kernel\"");
@@ -370,14 +383,8 @@ static bool complete(struct reader *reader, struct configuration *configuration)
 static struct configuration_file *single_file(struct configuration *configuration, unsigned index)
 {
     struct configuration_file *const files[] = {
-        &configuration->kernel,
-        &configuration->initrd,
-        &configuration->firmware,
-        &configuration->graphics_firmware,
-        &configuration->network_firmware,
-        &configuration->control,
-        &configuration->log,
-        &configuration->previous_log,
+        &configuration->kernel, &configuration->initrd,       &configuration->control,
+        &configuration->log,    &configuration->previous_log, &configuration->screen.local,
     };
 
     return index < sizeof files / sizeof files[0] ? files[index] : NULL;
@@ -451,6 +458,9 @@ void configuration_free(struct configuration *configuration)
     for (unsigned i = 0; single_file(configuration, i); i++)
         free(single_file(configuration, i)->path);
     free(configuration->command_line);
+    free(configuration->firmware);
+    free(configuration->graphics_firmware);
+    free(configuration->network_firmware);
     for (unsigned i = 0; i < configuration->disk_count; i++)
         free(configuration->disks[i].file.path);
     for (unsigned i = 0; i < configuration->nic_count; i++)
@@ -461,6 +471,8 @@ void configuration_free(struct configuration *configuration)
         free(configuration->floppies[i].file.path);
     for (unsigned i = 0; i < CONFIGURATION_SERIAL; i++)
         free(configuration->serial[i].file.path);
+    free(configuration->screen.address);
+    free(configuration->screen.password);
     free(configuration);
 }
 

@@ -20,6 +20,7 @@
     1 /* that a virtual machine may have; VPs are threads, so this is all that limits it                               \
        */
 #define CONFIGURATION_NAME_SIZE    64
+#define CONFIGURATION_PASSWORD     8 /* characters; VNC looks at no more */
 #define CONFIGURATION_ERROR_SIZE   512
 #define CONFIGURATION_MAXIMUM_SIZE (1u << 20) /* bytes of JSON */
 
@@ -79,6 +80,13 @@ struct configuration_nic {
     struct configuration_file network; /* socket of the switch, or a connected descriptor; neither: no cable */
 };
 
+/* Where viewers of the screen may connect, beside the control socket. */
+struct configuration_screen {
+    struct configuration_file local; /* a Unix socket; optional */
+    char *address;                   /* of a TCP port, "127.0.0.1:5901" or "[::1]:5901"; NULL: none */
+    char *password;                  /* of those who come by TCP; NULL: none */
+};
+
 struct configuration {
     char name[CONFIGURATION_NAME_SIZE];
     uint64_t memory; /* bytes */
@@ -87,7 +95,7 @@ struct configuration {
     struct configuration_file kernel; /* neither: the machine starts by its firmware */
     struct configuration_file initrd; /* optional */
     char *command_line;
-    struct configuration_file firmware, graphics_firmware, network_firmware;
+    char *firmware, *graphics_firmware, *network_firmware; /* paths; NULL: as the packages install them */
     unsigned boot_count;
     enum configuration_boot boot[CONFIGURATION_BOOT_DEVICES]; /* each at most once */
     bool boot_menu;
@@ -105,7 +113,8 @@ struct configuration {
     struct configuration_file control;      /* listening socket; optional */
     struct configuration_file log;          /* of the console; optional */
     struct configuration_file previous_log; /* takes the log when it is full; the log's path with ".1" by default */
-    bool reboot;                            /* a reset by the guest starts it again; false: it turns the machine off */
+    struct configuration_screen screen;
+    bool reboot; /* a reset by the guest starts it again; false: it turns the machine off */
 };
 
 /*

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "partitions/root/worker/control_answer.h"
+
 #define BACKLOG 8
 
 /* ---- Connections ---- */
@@ -141,14 +143,7 @@ static uint64_t uptime(struct machine *machine)
     return now;
 }
 
-/* A request that is neither done nor refused with words has run out of memory. */
-struct answer {
-    json_t *result;
-    const char *code; /* of an error */
-    char message[LIFE_CYCLE_TEXT];
-};
-
-static void refuse(struct answer *answer, const char *code, const char *message)
+void control_refuse(struct answer *answer, const char *code, const char *message)
 {
     answer->code = code;
     snprintf(answer->message, sizeof answer->message, "%s", message);
@@ -235,7 +230,7 @@ static void answer_counters(struct control_connection *connection, const json_t 
 static void change(struct answer *answer, const char *problem)
 {
     if (problem)
-        refuse(answer, "wrong-state", problem);
+        control_refuse(answer, "wrong-state", problem);
     else
         answer->result = json_object();
 }
@@ -278,6 +273,16 @@ static void answer_events(struct control_connection *connection, const json_t *r
     answer->result = state_value(connection->control->life_cycle);
 }
 
+static void take_console(struct control *control, int descriptor, pid_t peer, const json_t *request)
+{
+    const char *user = json_string_value(json_object_get(request, "user"));
+    struct console_holder holder = {.pid = peer};
+
+    snprintf(holder.user, sizeof holder.user, "%s", user && user[0] ? user : "somebody");
+    if (!console_attach(&control->machine->console, descriptor, &holder))
+        close(descriptor);
+}
+
 /* Only says whether the console is to be had; serve() hands the connection over when the answer is on its
  * way. */
 static void answer_console(struct control_connection *connection, const json_t *request,
@@ -292,6 +297,7 @@ static void answer_console(struct control_connection *connection, const json_t *
                  console->holder.user, (int)console->holder.pid);
         return;
     }
+    answer->take = take_console;
     answer->result = json_pack("{s:I}", "replay", (json_int_t)console_replay_length(console));
 }
 
@@ -299,15 +305,19 @@ static const struct {
     const char *name;
     void (*answer)(struct control_connection *connection, const json_t *request, struct answer *answer);
 } requests[] = {
-    {"status",   answer_status  },
-    {"counters", answer_counters},
-    {"stop",     answer_stop    },
-    {"turn-off", answer_turn_off},
-    {"reset",    answer_reset   },
-    {"pause",    answer_pause   },
-    {"resume",   answer_resume  },
-    {"events",   answer_events  },
-    {"console",  answer_console },
+    {"status",      answer_status             },
+    {"counters",    answer_counters           },
+    {"stop",        answer_stop               },
+    {"turn-off",    answer_turn_off           },
+    {"reset",       answer_reset              },
+    {"pause",       answer_pause              },
+    {"resume",      answer_resume             },
+    {"events",      answer_events             },
+    {"console",     answer_console            },
+    {"screen",      control_answer_screen     },
+    {"screenshot",  control_answer_screenshot },
+    {"screen-text", control_answer_screen_text},
+    {"keys",        control_answer_keys       },
 };
 
 static void send_answer(struct control_connection *connection, json_t *id, struct answer *answer)
@@ -324,14 +334,11 @@ static void send_answer(struct control_connection *connection, json_t *id, struc
     send_value(connection, value);
 }
 
-/* The connection becomes the console's. */
-static void hand_over(struct control_connection *connection, const json_t *request)
+/* The connection becomes that of what was asked for. */
+static void hand_over(struct control_connection *connection, const struct answer *answer, const json_t *request)
 {
-    const char *user = json_string_value(json_object_get(request, "user"));
-    struct console_holder holder = {.pid = connection->peer};
     int descriptor = connection->descriptor;
 
-    snprintf(holder.user, sizeof holder.user, "%s", user && user[0] ? user : "somebody");
     if (connection->descriptor < 0 || connection->output_length) {
         disconnect(connection);
         return;
@@ -340,8 +347,7 @@ static void hand_over(struct control_connection *connection, const json_t *reque
     free(connection->output);
     connection->output = NULL;
     connection->descriptor = -1;
-    if (!console_attach(&connection->control->machine->console, descriptor, &holder))
-        close(descriptor);
+    answer->take(connection->control, descriptor, connection->peer, request);
 }
 
 static void serve(struct control_connection *connection, const char *line, size_t length)
@@ -350,27 +356,24 @@ static void serve(struct control_connection *connection, const char *line, size_
     json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
     const char *name = json_string_value(json_object_get(request, "request"));
     struct answer answer = {0};
-    bool console = false;
 
     if (!request || !name)
-        refuse(&answer, "bad-request", request ? "\"request\" is missing" : error.text);
+        control_refuse(&answer, "bad-request", request ? "\"request\" is missing" : error.text);
     else if (!connection->control->machine)
-        refuse(&answer, "wrong-state", "the virtual machine is not there yet");
+        control_refuse(&answer, "wrong-state", "the virtual machine is not there yet");
     else {
         size_t i = 0;
 
         while (i < sizeof requests / sizeof requests[0] && strcmp(requests[i].name, name))
             i++;
         if (i == sizeof requests / sizeof requests[0])
-            refuse(&answer, "unknown-request", "there is no such request");
+            control_refuse(&answer, "unknown-request", "there is no such request");
         else
             requests[i].answer(connection, request, &answer);
-        console =
-            i < sizeof requests / sizeof requests[0] && requests[i].answer == answer_console && answer.result;
     }
     send_answer(connection, json_object_get(request, "id"), &answer);
-    if (console)
-        hand_over(connection, request);
+    if (answer.take && answer.result)
+        hand_over(connection, &answer, request);
     json_decref(request);
 }
 
@@ -392,7 +395,7 @@ static void serve_lines(struct control_connection *connection)
     if (connection->descriptor >= 0 && connection->input_length == CONTROL_LINE) {
         struct answer answer = {0};
 
-        refuse(&answer, "bad-request", "the request is too long");
+        control_refuse(&answer, "bad-request", "the request is too long");
         send_answer(connection, NULL, &answer);
         disconnect(connection);
     }
@@ -550,6 +553,11 @@ void control_set_machine(struct control *control, struct life_cycle *life_cycle,
 {
     control->life_cycle = life_cycle;
     control->machine = machine;
+}
+
+void control_set_screen(struct control *control, struct screen *screen)
+{
+    control->screen = screen;
 }
 
 void control_announce(struct control *control)

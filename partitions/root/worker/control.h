@@ -21,6 +21,7 @@
 #define CONTROL_USERS          4
 
 struct control;
+struct screen;
 
 struct control_connection {
     struct control *control;
@@ -38,6 +39,7 @@ struct control {
     struct event_loop *loop;
     struct life_cycle *life_cycle;
     struct machine *machine;
+    struct screen *screen; /* NULL: the machine has none */
     int listener; /* -1: none */
     struct event_source source;
     uid_t users[CONTROL_USERS]; /* who may connect, beside root */
@@ -57,6 +59,9 @@ void control_allow(struct control *control, uid_t user);
 
 /* From now on requests are served. */
 void control_set_machine(struct control *control, struct life_cycle *life_cycle, struct machine *machine);
+
+/* Serves requests about the screen too. NULL: there is none, or none any more. */
+void control_set_screen(struct control *control, struct screen *screen);
 
 /* Tells everybody who wants to know the machine's state. */
 void control_announce(struct control *control);

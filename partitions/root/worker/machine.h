@@ -22,6 +22,7 @@
 #include "partitions/root/worker/interrupts.h"
 #include "partitions/root/worker/network.h"
 #include "partitions/root/worker/partition.h"
+#include "partitions/root/worker/screen.h"
 #include "partitions/root/worker/timer.h"
 #include "partitions/root/worker/vp.h"
 #include "partitions/root/worker/vp_state.h"
@@ -70,6 +71,7 @@ struct machine {
     struct machine_disk disks[CONFIGURATION_DISKS];
     struct network network;
     struct dec21140 *cards[CONFIGURATION_NICS];
+    const struct machine_screen *screen; /* NULL: no graphics adapter */
     int kernel;             /* file descriptors */
     int initrd;             /* -1: none */
     uint64_t memory_errors; /* changes of what is mapped that the hypervisor refused */

@@ -18,6 +18,7 @@
 #include "partitions/root/worker/machine.h"
 #include "partitions/root/worker/mshv.h"
 #include "partitions/root/worker/sandbox.h"
+#include "partitions/root/worker/screen.h"
 
 #define DEFAULT_DEVICE "/dev/mshv"
 
@@ -94,6 +95,7 @@ struct worker {
     struct mshv mshv;
     struct life_cycle life_cycle;
     struct control control;
+    struct screen *screen; /* NULL: none */
 };
 
 /* Whoever started the worker reads the last line of standard output to learn how it ended. */
@@ -197,6 +199,21 @@ static bool memory_is_available(uint64_t needed, char error[MACHINE_ERROR_SIZE])
     return false;
 }
 
+/* A machine without a graphics adapter has nothing to be looked at. */
+static bool serve_screen(struct worker *worker, const struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    const struct configuration *configuration = machine->configuration;
+    struct screen_listeners listeners;
+
+    if (!screen_listen(&configuration->screen, &listeners, error))
+        return false;
+    if (machine->screen)
+        worker->screen = screen_start(machine->screen, configuration->name, &listeners, error);
+    if (!worker->screen)
+        screen_close_listeners(&listeners);
+    return worker->screen || !machine->screen;
+}
+
 /* Everything up to the moment at which the guest runs. NULL: `error` is one line. */
 static struct machine *start(struct worker *worker, const struct arguments *arguments,
                              const struct configuration *configuration, char error[MACHINE_ERROR_SIZE])
@@ -216,8 +233,10 @@ static struct machine *start(struct worker *worker, const struct arguments *argu
     machine = machine_create(configuration, &worker->mshv.hypervisor, &worker->loop, &events, error);
     if (!machine)
         return NULL;
-    if (machine_start_threads(machine, error) && sandbox_enter(&arguments->user, error))
+    if (machine_start_threads(machine, error) && serve_screen(worker, machine, error) &&
+        sandbox_enter(&arguments->user, error))
         return machine;
+    screen_end(worker->screen);
     machine_destroy(machine, ignored);
     return NULL;
 }
@@ -236,12 +255,14 @@ static int run(struct worker *worker, const struct arguments *arguments,
         return OFF_START_FAILED;
     }
     control_set_machine(&worker->control, &worker->life_cycle, machine);
+    control_set_screen(&worker->control, worker->screen);
     life_cycle_start(&worker->life_cycle, machine);
     while (worker->life_cycle.state != MACHINE_OFF) {
         event_loop_wait(&worker->loop, -1);
         event_loop_dispatch(&worker->loop);
     }
     control_close(&worker->control);
+    screen_end(worker->screen);
     if (!machine_destroy(machine, error))
         life_cycle_fail(&worker->life_cycle, error);
     status = worker->life_cycle.off_reason;

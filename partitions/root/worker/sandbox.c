@@ -130,9 +130,13 @@ static const int allowed_calls[] = {
     SCMP_SYS(connect),
     SCMP_SYS(setsockopt),
     SCMP_SYS(getsockopt),
+    SCMP_SYS(getpeername),
     SCMP_SYS(shutdown),
     SCMP_SYS(close),
     SCMP_SYS(fcntl),
+    /* What libvncserver waits with, should it ever */
+    SCMP_SYS(select),
+    SCMP_SYS(pselect6),
     /* Memory */
     SCMP_SYS(munmap),
     SCMP_SYS(mremap),
@@ -170,6 +174,9 @@ static int add_rules(scmp_filter_ctx filter)
     /* A switch that comes back is connected to again. */
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    /* Between a viewer and libvncserver. */
+    if (!error)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
     return error;
 }
 
