@@ -13,10 +13,10 @@ WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $
 WORKER_SCREEN_SOURCES := $(addprefix $(WORKER)/,control_screen.c key_name.c key_queue.c keysym.c pointer.c screen.c \
     screen_listen.c screen_text.c screenshot.c vnc_client.c vnc_message.c vnc_server.c)
 # All of a machine, without the program around it.
+# All of a machine, without the program around it.
 WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
     $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
-WORKER_SCREEN_LIBRARIES := -lvncserver -lspng
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread $(WORKER_SCREEN_LIBRARIES)
 
 # The option ROM as a C array. Its last byte makes all of them sum to zero.
@@ -60,6 +60,8 @@ $(call unit_test,input_test,tests/unit/input_test.c tests/unit/device_fixture.c 
     $(addprefix $(WORKER)/,bus.c input.c timer.c) $(addprefix $(WORKER_DEVICES)/,i8042.c ps2_keyboard.c ps2_mouse.c))
 $(call unit_test,serial_backend_test,tests/unit/serial_backend_test.c tests/unit/scratch.c $(WORKER)/serial_backend.c \
     $(WORKER)/bus.c $(WORKER)/timer.c $(WORKER_DEVICES)/uart16550.c partitions/root/net/event_loop.c)
+WORKER_KEYS_SOURCES := $(addprefix $(WORKER)/,key_name.c key_queue.c keysym.c pointer.c)
+$(call unit_test,keysym_test,tests/unit/keysym_test.c $(WORKER_KEYS_SOURCES))
 $(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)
 $(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
     $(DISK_SOURCES),$(WORKER_LIBRARIES))
