@@ -13,8 +13,11 @@
 
 #define GREETING   "RFB 003.008\n"
 #define PIXEL_SIZE 4u
-#define PAIR_ROOM  (2 * VNC_CLIENT_SLICE) /* the kernel counts its own overhead too, and doubles what it is asked for  \
-                                           */
+#define PAIR_ROOM                                                                                                      \
+    (2 * VNC_CLIENT_SLICE) /* the kernel counts its own overhead too, and doubles what it is asked for                 \
+                            */
+
+_Static_assert(VNC_CLIENT_SLICE / PIXEL_SIZE >= DISPLAY_MAXIMUM_WIDTH, "a slice has at least a row");
 
 static enum vnc_phase phase(const struct vnc_client *client)
 {
@@ -122,32 +125,42 @@ bool vnc_client_wants_picture(const struct vnc_client *client)
            !sraRgnEmpty(client->rfb->requestedRegion);
 }
 
+/* The part of a region from the client's next row on, or else from the region's first row. */
+static sraRegionPtr cut(struct vnc_client *client, sraRegionPtr region, const sraRect *bounds, int rows)
+{
+    sraRegionPtr slice;
+
+    /* Round and round, so that a part that changes all the time does not hide the others. */
+    if (client->next_row < bounds->y1 || client->next_row >= bounds->y2)
+        client->next_row = bounds->y1;
+    slice = sraRgnCreateRect(bounds->x1, client->next_row, bounds->x2, client->next_row + rows);
+    sraRgnAnd(slice, region);
+    if (sraRgnEmpty(slice)) {
+        sraRgnDestroy(slice);
+        client->next_row = bounds->y1;
+        slice = sraRgnCreateRect(bounds->x1, bounds->y1, bounds->x2, bounds->y1 + rows);
+        sraRgnAnd(slice, region);
+    }
+    client->next_row += rows;
+    return slice;
+}
+
 /* What has changed, is wanted, and is no more than a slice; the caller's. */
 static sraRegionPtr next_slice(struct vnc_client *client)
 {
-    rfbClientPtr rfb = client->rfb;
-    const int width = rfb->screen->width;
-    const int rows = (int)(VNC_CLIENT_SLICE / (PIXEL_SIZE * (unsigned)width));
-    sraRegionPtr wanted = sraRgnCreateRgn(rfb->modifiedRegion), box, slice;
+    sraRegionPtr wanted = sraRgnCreateRgn(client->rfb->modifiedRegion), box, slice;
     sraRect bounds;
+    int rows;
 
-    sraRgnAnd(wanted, rfb->requestedRegion);
+    sraRgnAnd(wanted, client->rfb->requestedRegion);
     box = sraRgnBBox(wanted);
     if (sraRgnPopRect(box, &bounds, 0)) {
-        /* Round and round, so that a part that changes all the time does not hide the others. */
-        if (client->next_row < bounds.y1 || client->next_row >= bounds.y2)
-            client->next_row = bounds.y1;
-        slice = sraRgnCreateRect(0, client->next_row, width, client->next_row + rows);
-        sraRgnAnd(slice, wanted);
-        if (sraRgnEmpty(slice)) {
-            sraRgnDestroy(slice);
-            client->next_row = bounds.y1;
-            slice = sraRgnCreateRect(0, bounds.y1, width, bounds.y1 + rows);
-            sraRgnAnd(slice, wanted);
+        rows = (int)(VNC_CLIENT_SLICE / PIXEL_SIZE) / (bounds.x2 - bounds.x1);
+        if (bounds.y2 - bounds.y1 > rows) {
+            slice = cut(client, wanted, &bounds, rows);
+            sraRgnDestroy(wanted);
+            wanted = slice;
         }
-        client->next_row += rows;
-        sraRgnDestroy(wanted);
-        wanted = slice;
     }
     sraRgnDestroy(box);
     return wanted;
