@@ -20,14 +20,18 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <netinet/in.h>
 #include <unistd.h>
+#include <rfb/rfb.h>
 #include <cmocka.h>
 
 #include "partitions/root/worker/control.h"
 #include "partitions/root/worker/life_cycle.h"
 #include "partitions/root/worker/machine.h"
 #include "partitions/root/worker/sandbox.h"
+#include "partitions/root/worker/screen.h"
 #include "tests/unit/fake_hypervisor.h"
+#include "tests/unit/rfb_client.h"
 #include "tests/unit/worker_loop.h"
 
 /* The sanitizer's own system calls at a thread's end are not the worker's. */
@@ -285,6 +289,103 @@ static void talk(int client)
     worker_loop_settle(&day.loop);
 }
 
+/* ---- And its screen ---- */
+
+static uint32_t pixels[640 * 400];
+
+static unsigned update(void *context, struct display *display, struct display_area areas[DISPLAY_AREAS])
+{
+    (void)context;
+    if (!display->pixels) {
+        display->pixels = malloc(sizeof pixels);
+        display->width = 640;
+        display->height = 400;
+    }
+    memcpy(display->pixels, pixels, sizeof pixels);
+    areas[0] = (struct display_area){.width = 640, .height = 400};
+    return 1;
+}
+
+static bool take_key(void *context, uint16_t key, bool pressed)
+{
+    (void)context;
+    (void)key;
+    (void)pressed;
+    return true;
+}
+
+static const struct machine_screen machine_screen = {.display = {.update = update}, .input = {.key = take_key}};
+
+static struct {
+    struct screen *screen;
+    struct sockaddr_in address;
+    int viewer;
+} screen;
+
+static void start_screen(void)
+{
+    struct screen_listeners listeners = {.local = -1, .password = "secret"};
+    char error[SCREEN_ERROR_SIZE];
+    socklen_t length = sizeof screen.address;
+
+    for (unsigned i = 0; i < sizeof pixels / sizeof pixels[0]; i++)
+        pixels[i] = i * 77 & 0xFFFFFF;
+    screen.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    listeners.network = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (bind(listeners.network, (struct sockaddr *)&screen.address, length) != 0 ||
+        listen(listeners.network, 1) != 0 ||
+        getsockname(listeners.network, (struct sockaddr *)&screen.address, &length) != 0)
+        leave(60);
+    screen.screen = screen_start(&machine_screen, "day", &listeners, error);
+    screen.viewer = socket(AF_INET, SOCK_STREAM, 0);
+    if (!screen.screen)
+        leave(61);
+}
+
+static void turn(void)
+{
+    usleep(1000);
+}
+
+/* A password, pictures in the encodings that viewers ask for, keys, a screenshot. */
+static void use_screen(void)
+{
+    const int32_t encodings[][4] = {
+        {7, -26, -250, -223},
+        {16},
+        {6},
+        {5}
+    };
+    struct rfb_client client = {.descriptor = screen.viewer, .turn = turn};
+    uint8_t bytes[1000];
+    int ends[2];
+
+    if (connect(screen.viewer, (const struct sockaddr *)&screen.address, sizeof screen.address) != 0)
+        leave(62);
+    rfb_client_choose(&client, "RFB 003.008\n", 2);
+    rfb_client_receive(&client, bytes, 16);
+    rfbEncryptBytes(bytes, (char[]){"secret"});
+    rfb_client_send(&client, bytes, 16);
+    if (rfb_client_result(&client) != 0)
+        leave(63);
+    rfb_client_initialize(&client);
+    rfb_client_look(&client, 640, 400, pixels);
+    rfb_client_key(&client, 'A', true);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
+        leave(64);
+    screen_attach(screen.screen, ends[0], SCREEN_PICTURE);
+    while (recv(ends[1], bytes, sizeof bytes, MSG_DONTWAIT) != 0)
+        turn();
+    for (unsigned i = 0; i < 4; i++) {
+        rfb_client_set_encodings(&client, encodings[i], i ? 1 : 4);
+        rfb_client_request(&client, false);
+        rfb_client_receive(&client, bytes, 100);
+        while (recv(client.descriptor, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+            turn();
+    }
+    screen_end(screen.screen);
+}
+
 static void run_until(enum machine_state state)
 {
     while (day.life_cycle.state != state) {
@@ -313,6 +414,7 @@ static void live(int client)
     pthread_mutex_unlock(&day.fake.lock);
     fake_port(&day.fake, 0, true, PLATFORM_PM_BASE + PIIX4_PM1_CONTROL, 2);
     run_until(MACHINE_OFF);
+    use_screen();
     control_close(&day.control);
     if (!machine_destroy(day.machine, error))
         leave(82);
@@ -377,6 +479,7 @@ static void spend_a_day(void)
     if (connect(client, (const struct sockaddr *)&address, sizeof address) != 0 ||
         !machine_start_threads(day.machine, error))
         leave(72);
+    start_screen();
     wait_for_threads();
     if (!sandbox_enter(&nobody, error))
         leave(73);
