@@ -16,7 +16,11 @@ What it does beside that stands in the virtual machine's command line, as words:
   mute            it answers no requests
   no-space        it is Paused for want of space until it is resumed
   output=BYTES    it writes so many bytes to its console
-Its console echoes what is typed in upper case, and begins with a line of what it was given.
+  headless        it has no graphics adapter
+  cut             its screenshots end in the middle
+  typing          it is still typing what it was asked to
+Its console echoes what is typed in upper case, and begins with a line of what it was given; keys that are sent to it
+become a line there. Its screen echoes what viewers send, behind the greeting of VNC.
 """
 
 import argparse
@@ -32,6 +36,7 @@ import sys
 import time
 
 REPLAY = 65536
+PICTURE = (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4000 + b"\0\0\0\0IEND\xaeB`\x82")
 POWER_OFF, START_FAILED, TURNED_OFF = 0, 1, 3
 
 
@@ -192,6 +197,21 @@ class Worker:
             if self.console:
                 return "busy", f"{self.holder} has the console"
             return {"replay": len(self.output)}
+        if name in ("screen", "screenshot", "screen-text", "keys") and "headless" in self.words:
+            return "wrong-state", "the virtual machine has no graphics adapter"
+        if name == "screen":
+            return {}
+        if name == "screenshot":
+            return {"type": "image/png"}
+        if name == "screen-text":
+            return {"columns": 80, "rows": 2, "lines": ["GNU GRUB  \u2554\u2557", ""]}
+        if name == "keys":
+            if "typing" in self.words:
+                return "busy", "the keys before these are still being typed"
+            if "ctlr-c" in request.get("keys", []):
+                return "bad-request", "there is no key \"ctlr\""
+            self.write(f"keys {request.get('keys')} text {request.get('text')!r}\r\n".encode())
+            return {"waiting": 2 * len(request.get("keys", []))}
         return "unknown-request", "there is no such request"
 
     def serve(self, client, line):
@@ -208,6 +228,13 @@ class Worker:
             self.console, self.holder = client, request.get("user", "somebody")
             client.sendall(self.output)
             self.selector.modify(client, selectors.EVENT_READ, self.on_console)
+        if request.get("request") == "screen" and client in self.clients:
+            del self.clients[client]
+            client.sendall(b"RFB 003.008\n")
+            self.selector.modify(client, selectors.EVENT_READ, self.on_viewer)
+        if request.get("request") == "screenshot" and client in self.clients:
+            client.sendall(PICTURE[:500000] if "cut" in self.words else PICTURE)
+            self.forget(client)
 
     def on_client(self, client):
         try:
@@ -233,6 +260,17 @@ class Worker:
         self.selector.unregister(client)
         client.close()
         self.console = None
+
+    def on_viewer(self, client):
+        try:
+            data = client.recv(4096)
+            if data:
+                client.sendall(data)
+                return
+        except OSError:
+            pass
+        self.selector.unregister(client)
+        client.close()
 
     def on_listener(self, listener):
         client = listener.accept()[0]

@@ -1689,6 +1689,163 @@ def output_that_cannot_be_written_is_a_failure(host):
               (1, "loam: standard output cannot be written: No space left on device\n"), f"{arguments}")
 
 
+# Screen ---------------------------------------------------------------------------------------------------------------
+
+class Forwarder:
+    """loam vm screen, which goes on until it is ended."""
+
+    def __init__(self, host, *arguments):
+        self.process = subprocess.Popen([LOAM, "vm", "screen", "--socket", host.path("run/loamd.sock"), "--json",
+                                         *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        text = ""
+        while not text.endswith("}\n"):
+            line = self.process.stdout.readline()
+            check(line, f"loam vm screen has ended: {self.process.stderr.read()}")
+            text += line
+        self.place = json.loads(text)["listen"]
+
+    def view(self):
+        if "/" in self.place:
+            viewer = socket.socket(socket.AF_UNIX)
+            viewer.connect(self.place)
+        else:
+            address, port = self.place.rsplit(":", 1)
+            viewer = socket.create_connection((address.strip("[]"), int(port)))
+        viewer.settimeout(LIMIT)
+        return viewer
+
+    def end(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, err
+
+
+def receive(viewer, length):
+    data = b""
+    while len(data) < length:
+        part = viewer.recv(length - len(data))
+        check(part, f"the connection has ended after {data!r}")
+        data += part
+    return data
+
+
+@case
+def screen_for_viewers(host):
+    host.create("a")
+    host.refuse("a is Off, so it has no screen: loam vm start a", "vm", "screen", "a")
+    host.do("vm", "start", "a")
+    forwarder = Forwarder(host, "a")
+    check(re.fullmatch(r"127\.0\.0\.1:59\d\d", forwarder.place), forwarder.place)
+    other = Forwarder(host, "a")
+    check(other.place != forwarder.place, f"both are at {other.place}")
+    viewers = [forwarder.view() for _ in range(3)] + [other.view()]
+    for viewer in viewers:
+        equal(receive(viewer, 12), b"RFB 003.008\n")
+    data = random.randbytes(1 << 18)
+    threading.Thread(target=viewers[0].sendall, args=[data]).start()
+    check(receive(viewers[0], len(data)) == data, "what was sent comes back")
+    viewers[1].close()
+    viewers[2].sendall(b"x")
+    equal(receive(viewers[2], 1), b"x")
+    host.restart(signal.SIGKILL)  # what is connected stays so
+    viewers[2].sendall(b"y")
+    equal(receive(viewers[2], 1), b"y")
+    equal(forwarder.end(), (0, ""), "end by Ctrl-C")
+    equal(viewers[2].recv(1), b"")
+    equal(other.end(signal.SIGTERM), (128 + signal.SIGTERM, ""), "end by SIGTERM")
+
+
+@case
+def screen_at_a_place(host):
+    host.create("a")
+    host.do("vm", "start", "a")
+    path = host.path("screen")
+    forwarder = Forwarder(host, "a", "--listen", path)
+    equal((forwarder.place, stat.S_IMODE(os.stat(path).st_mode)), (path, 0o600))
+    with forwarder.view() as viewer:
+        equal(receive(viewer, 12), b"RFB 003.008\n")
+    host.refuse("screen: cannot be listened on: Address already in use", "vm", "screen", "a", "--listen", path)
+    equal(forwarder.end(), (0, ""))
+    check(not os.path.exists(path), "the socket is left behind")
+    port = free_port()
+    forwarder = Forwarder(host, "a", f"--listen=127.0.0.1:{port}")
+    with forwarder.view() as viewer:
+        equal(receive(viewer, 12), b"RFB 003.008\n")
+        host.do("vm", "stop", "a", "--turn-off")
+        equal(viewer.recv(1), b"")
+    equal(forwarder.end()[0], 0)
+    host.do("vm", "start", "a")
+    for place, pattern in (("0.0.0.0:5901", "others could look at the screen at 0.0.0.0:5901"),
+                           ("[::]:5901", "others could look at the screen"),
+                           ("localhost:5901", "is neither an address with a port"),
+                           ("127.0.0.1", "is neither an address with a port"),
+                           ("/", "cannot be listened on")):
+        host.refuse(pattern, "vm", "screen", "a", "--listen", place)
+
+
+@case
+def screen_text_and_pictures(host):
+    host.create("a")
+    host.do("vm", "start", "a")
+    equal(host.do("vm", "screen", "--text", "a").out, "GNU GRUB  \u2554\u2557\n\n")
+    equal(host.do("vm", "screen", "--text", "a", "--json").json()["rows"], 2)
+    picture = host.path("shot.png")
+    host.do("vm", "screenshot", "a", picture)
+    with open(picture, "rb") as file:
+        content = file.read()
+    check(content.startswith(b"\x89PNG") and len(content) == 8 + 256 * 4000 + 12, f"{len(content)} bytes")
+    equal(stat.S_IMODE(os.stat(picture).st_mode), 0o644)
+    done = subprocess.run([LOAM, "vm", "screenshot", "--socket", host.path("run/loamd.sock"), "a", "-"],
+                          capture_output=True, timeout=LIMIT)
+    equal((done.returncode, done.stderr, done.stdout == content), (0, b"", True))
+    terminal = Terminal(host, "vm", "screenshot", "a", "-").expect(rb"a picture is not for a terminal")
+    equal(terminal.end(), 1)
+    host.refuse("no/shot.png: No such file or directory", "vm", "screenshot", "a", host.path("no/shot.png"))
+    # One that is not whole leaves what was there.
+    host.create("b", "cut")
+    host.do("vm", "start", "b")
+    host.refuse("shot.png: the picture has not come to its end", "vm", "screenshot", "b", picture)
+    with open(picture, "rb") as file:
+        equal(file.read() == content, True, "the picture that was there")
+    equal([name for name in os.listdir(host.root) if name.startswith("shot.png.")], [], "what is left")
+
+
+@case
+def keys_are_sent(host):
+    host.create("a")
+    host.refuse("a is Off", "vm", "send-keys", "a", "enter")
+    host.do("vm", "start", "a")
+    equal(host.do("vm", "send-keys", "a", "ctrl-alt-delete", "enter", "--json").json(), {"waiting": 4})
+    host.do("vm", "send-keys", "a", "--text", r"ro\\ot\n\q\e", **BOBS)
+    terminal = Terminal(host, "vm", "console", "a")
+    terminal.expect(re.escape(rb"keys ['ctrl-alt-delete', 'enter'] text None"))
+    terminal.expect(re.escape(rb"text 'ro\\ot\n\\q\x1b'"))
+    terminal.type(b"\x1d")
+    equal(terminal.end(), 0)
+    host.refuse('a: there is no key "ctlr"', "vm", "send-keys", "a", "ctlr-c")
+    host.refuse("a: that is too much to type at a time", "vm", "send-keys", "a", "--text", "x" * 5000)
+    host.refuse("keys: must have at most 64", "vm", "send-keys", "a", *["a"] * 65)
+    equal(host.loam("vm", "send-keys", "a").status, 2, "status without keys")
+    host.create("b", "typing")
+    host.do("vm", "start", "b")
+    host.refuse("b: the keys before these are still being typed", "vm", "send-keys", "b", "a")
+    answer = host.raw(json.dumps({"version": 1, "request": "vm-keys",
+                                  "arguments": {"name": "b", "keys": ["a"]}}).encode())
+    equal(answer[0]["error"]["code"], "busy")
+
+
+@case
+def machines_without_a_screen_say_so(host):
+    host.create("a", "headless")
+    host.do("vm", "start", "a")
+    for arguments in (["screen", "a"], ["screen", "--text", "a"], ["screenshot", "a", host.path("x.png")],
+                      ["send-keys", "a", "enter"]):
+        host.refuse("the virtual machine has no graphics adapter", "vm", *arguments)
+    for request in ("vm-screen", "vm-screenshot", "vm-screen-text", "vm-keys"):
+        answer = host.raw(json.dumps({"version": 1, "request": request, "arguments": {"name": "a"}}).encode())
+        equal(answer[0]["error"]["code"], "wrong-state", request)
+
+
 # Completion -----------------------------------------------------------------------------------------------------------
 
 @case
@@ -1724,7 +1881,7 @@ def completion(host):
         done = subprocess.run([LOAM, *arguments], capture_output=True, text=True, timeout=LIMIT)
         equal(done.returncode, 0, f"status of {arguments}")
         return re.findall(pattern, done.stdout, re.M)
-    verbs = words(r"^  loam (\w+) (\w+) ", "--help")
+    verbs = words(r"^  loam (\w+) ([\w-]+) ", "--help")
     check(len(verbs) > 20, verbs)
     for noun, verb in verbs:
         check(verb in complete(noun, ""), f"completion of {noun} has no {verb}")

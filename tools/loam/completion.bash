@@ -11,6 +11,8 @@ _loam_options()
     "vm set") echo "--no-kernel --no-initrd --no-disks --no-nics" ;;
     "vm start") echo "--console --boot-menu" ;;
     "vm stop") echo "--timeout --turn-off" ;;
+    "vm screen") echo "--text --listen" ;;
+    "vm send-keys") echo "--text" ;;
     "vm wait") echo "--state --timeout" ;;
     "vm list" | "switch list") echo "--names" ;;
     "disk create") echo "--size --format --block-size --sparse --replace" ;;
@@ -32,7 +34,8 @@ _loam_option_value()
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
     --boot) mapfile -t COMPREPLY < <(compgen -W "dvd disk network floppy dvd,disk,network,floppy" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | -m | --cpus | -c | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid)
+    --memory | -m | --cpus | -c | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid | \
+        --listen)
         COMPREPLY=()
         ;;
     *) return 1 ;;
@@ -42,6 +45,18 @@ _loam_option_value()
 _loam_argument()
 {
     case $1 in
+    "vm screenshot")
+        if [[ $COMP_CWORD -gt 3 ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$2")
+            return
+        fi
+        ;;&
+    "vm send-keys")
+        if [[ $COMP_CWORD -gt 3 ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "ctrl-alt-delete enter esc tab space f1 f2 f8 f10 f12 up down" -- "$2")
+            return
+        fi
+        ;;&
     "vm create" | "vm list" | "switch create" | "switch list" | host*) COMPREPLY=() ;;
     vm*) mapfile -t COMPREPLY < <(compgen -W "$(loam vm list --names 2>/dev/null)" -- "$2") ;;
     switch*) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
@@ -61,7 +76,7 @@ _loam()
     fi
     local -A verbs=(
         [host]="info log stats"
-        [vm]="create list show start stop reset pause resume wait set console remove"
+        [vm]="create list show start stop reset pause resume wait set console screen screenshot send-keys remove"
         [disk]="create info check convert"
         [switch]="create list show forward remove"
     )

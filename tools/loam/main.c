@@ -42,6 +42,9 @@ static const struct noun {
       {"wait", vm_wait, "wait until one is in a state"},
       {"set", vm_set, "change one that is Off"},
       {"console", vm_console, "its first serial port, on this terminal"},
+      {"screen", vm_screen, "its screen, for VNC viewers or as text"},
+      {"screenshot", vm_screenshot, "a picture of its screen"},
+      {"send-keys", vm_send_keys, "press keys, or type a text"},
       {"remove", vm_remove, "forget one that is Off; its disks stay"}}},
     {"disk",
      "Disk images: VHD and raw",
@@ -130,7 +133,7 @@ static int help_noun(const struct noun *noun, FILE *stream)
 {
     fprintf(stream, "%s. Verbs:\n", noun->summary);
     for (const struct verb *verb = noun->verbs; verb->name; verb++)
-        fprintf(stream, "  loam %s %-9s %s\n", noun->name, verb->name, verb->summary);
+        fprintf(stream, "  loam %s %-10s %s\n", noun->name, verb->name, verb->summary);
     fprintf(stream, "loam %s VERB --help explains one.\n", noun->name);
     return stream == stdout ? CLI_DONE : CLI_USAGE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Getting somebody the console: a connection to the worker is made and asked to become the console, and then
- * handed to the client, so that no byte of it passes through loamd and it outlives loamd.
+ * Getting somebody the console, the screen, or a picture of that: a connection to the worker is made and asked
+ * to become it, and then handed to the client, so that no byte of it passes through loamd and it outlives loamd.
  */
 #include "partitions/root/manager/vm_requests.h"
 
@@ -21,7 +21,19 @@
 #define LONGEST_LINE 4096u
 #define USER_SIZE    64 /* a worker keeps names of up to 63 bytes */
 
-struct console_attempt {
+/* What a connection can become. */
+struct purpose {
+    const char *request; /* the worker's */
+    const char *what;    /* for people */
+    const char *lacking; /* why there is none while it is Off, and how to have one */
+};
+
+static const struct purpose console = {"console", "the console", "it has no console: loam vm start --console"};
+static const struct purpose screen = {"screen", "the screen", "it has no screen: loam vm start"};
+static const struct purpose screenshot = {"screenshot", "the screen", "it has no screen: loam vm start"};
+
+struct attempt {
+    const struct purpose *purpose;
     struct request *request;
     char name[NAME_SIZE];
     char user[USER_SIZE]; /* what others are told */
@@ -33,7 +45,7 @@ struct console_attempt {
 };
 
 /* Ends the attempt and gives its descriptor back. */
-static int end(struct console_attempt *attempt, struct request **request)
+static int end(struct attempt *attempt, struct request **request)
 {
     struct manager *manager = attempt->request->manager;
     int descriptor = attempt->source.descriptor;
@@ -44,13 +56,14 @@ static int end(struct console_attempt *attempt, struct request **request)
     return descriptor;
 }
 
-static void give_up(struct console_attempt *attempt, const char *code, const char *reason)
+static void give_up(struct attempt *attempt, const char *code, const char *reason)
 {
+    const char *what = attempt->purpose->what;
     struct request *request;
     char name[NAME_SIZE];
     strcpy(name, attempt->name);
     close(end(attempt, &request));
-    request_refuse(request, code, "the console of %s: %s", name, reason);
+    request_refuse(request, code, "%s of %s: %s", what, name, reason);
 }
 
 static void patience_ended(void *owner)
@@ -73,7 +86,7 @@ static int ask(int descriptor, json_t *request)
     return error;
 }
 
-static void tell_holder(struct console_attempt *attempt, const json_t *status)
+static void tell_holder(struct attempt *attempt, const json_t *status)
 {
     const char *user = json_string_value(json_object_get(json_object_get(status, "console"), "user"));
     char text[256];
@@ -81,7 +94,7 @@ static void tell_holder(struct console_attempt *attempt, const json_t *status)
     give_up(attempt, REFUSED_BUSY, text);
 }
 
-static void was_answered(struct console_attempt *attempt, json_t *answer)
+static void was_answered(struct attempt *attempt, json_t *answer)
 {
     const char *code = json_string_value(json_object_get(json_object_get(answer, "error"), "code"));
     json_t *result = json_object_get(answer, "result");
@@ -91,19 +104,19 @@ static void was_answered(struct console_attempt *attempt, json_t *answer)
     } else if (result) {
         int descriptor = end(attempt, &request);
         request_answer_with(request, json_incref(result), descriptor);
-    } else if (code && strcmp(code, "busy") == 0) {
+    } else if (code && strcmp(code, "busy") == 0 && attempt->purpose == &console) {
         attempt->busy = true;
         if (ask(attempt->source.descriptor, json_pack("{s:s}", "request", "status")) != 0)
             tell_holder(attempt, NULL);
     } else {
-        give_up(attempt, REFUSED_FAILED, vm_worker_problem(answer));
+        give_up(attempt, vm_worker_refusal(answer), vm_worker_problem(answer));
     }
 }
 
-/* What comes behind the answer is the console's, so bytes are taken one by one. */
+/* What comes behind the answer is the console's or the screen's, so bytes are taken one by one. */
 static void on_input(void *owner, uint32_t events)
 {
-    struct console_attempt *attempt = owner;
+    struct attempt *attempt = owner;
     (void)events;
     for (;;) {
         char *byte = &attempt->line[attempt->length];
@@ -127,7 +140,7 @@ static void on_input(void *owner, uint32_t events)
     }
 }
 
-static int begin(struct console_attempt *attempt, const struct vm *vm)
+static int begin(struct attempt *attempt, const struct vm *vm)
 {
     struct manager *manager = vm->manager;
     char file_name[VM_FILE_SIZE], user[IDENTITY_NAME_SIZE];
@@ -139,7 +152,8 @@ static int begin(struct console_attempt *attempt, const struct vm *vm)
     int descriptor = channel_connect(manager->vm_records, file_name);
     if (descriptor < 0)
         return -descriptor;
-    int error = ask(descriptor, json_pack("{s:s, s:s}", "request", "console", "user", attempt->user));
+    int error = ask(descriptor, json_pack("{s:s, s:s}", "request", attempt->purpose->request, "user",
+                                            attempt->user));
     if (!error)
         error = event_loop_add(&manager->loop, &attempt->source, descriptor, EPOLLIN, on_input, attempt);
     if (error)
@@ -149,26 +163,41 @@ static int begin(struct console_attempt *attempt, const struct vm *vm)
     return error;
 }
 
-void vm_console_request(struct request *request)
+static void hand_out(struct request *request, const struct purpose *purpose)
 {
     struct vm *vm = vm_request_find_named(request);
     if (!vm)
         return;
     if (vm->state == VM_OFF || !vm->worker.pid) {
-        request_refuse(request, REFUSED_WRONG_STATE,
-                       "%s is %s, so it has no console: loam vm start --console %s", vm->definition.name,
-                       vm_state_name(vm->state), vm->definition.name);
+        request_refuse(request, REFUSED_WRONG_STATE, "%s is %s, so %s %s", vm->definition.name,
+                       vm_state_name(vm->state), purpose->lacking, vm->definition.name);
         return;
     }
-    struct console_attempt *attempt = calloc(1, sizeof(*attempt));
+    struct attempt *attempt = calloc(1, sizeof(*attempt));
     int error = ENOMEM;
     if (attempt) {
+        attempt->purpose = purpose;
         attempt->request = request;
         error = begin(attempt, vm);
     }
     if (!error)
         return;
     free(attempt);
-    request_refuse(request, REFUSED_FAILED, "the console of %s cannot be reached: %s", vm->definition.name,
+    request_refuse(request, REFUSED_FAILED, "%s of %s cannot be reached: %s", purpose->what, vm->definition.name,
                    strerror(error));
+}
+
+void vm_console_request(struct request *request)
+{
+    hand_out(request, &console);
+}
+
+void vm_screen_request(struct request *request)
+{
+    hand_out(request, &screen);
+}
+
+void vm_screenshot_request(struct request *request)
+{
+    hand_out(request, &screenshot);
 }

@@ -56,6 +56,22 @@ const char *vm_worker_problem(const json_t *answer)
     return text;
 }
 
+const char *vm_worker_refusal(const json_t *answer)
+{
+    static const struct {
+        const char *worker, *code;
+    } codes[] = {
+        {"busy",        REFUSED_BUSY       },
+        {"wrong-state", REFUSED_WRONG_STATE},
+        {"bad-request", REFUSED_VALUE      },
+    };
+    const char *code = json_string_value(json_object_get(json_object_get(answer, "error"), "code"));
+    for (size_t i = 0; code && i < COUNT(codes); i++)
+        if (strcmp(codes[i].worker, code) == 0)
+            return codes[i].code;
+    return REFUSED_FAILED;
+}
+
 /* ---- Waiting ---- */
 
 static json_t *state_json(const struct vm *vm)

@@ -26,8 +26,14 @@ void vm_pause_request(struct request *request);
 void vm_resume_request(struct request *request);
 void vm_wait_request(struct request *request);
 
-/* The console (vm_console.c) */
+/* What the asker gets a connection to (vm_console.c) */
 void vm_console_request(struct request *request);
+void vm_screen_request(struct request *request);
+void vm_screenshot_request(struct request *request);
+
+/* Reading the screen, and typing (vm_screen.c) */
+void vm_screen_text_request(struct request *request);
+void vm_keys_request(struct request *request);
 
 /* The virtual machine of this name; NULL: the request has been refused, with one that may have been meant. */
 struct vm *vm_request_find(struct request *request, const char *name);
@@ -36,6 +42,9 @@ struct vm *vm_request_find_named(struct request *request);
 
 /* What is wrong according to a worker's answer, in a static buffer; NULL: nothing. */
 const char *vm_worker_problem(const json_t *answer);
+
+/* The code of a refusal that passes a worker's on. NULL: it has not answered. */
+const char *vm_worker_refusal(const json_t *answer);
 
 /* Answers the requests that wait for the state that it is in now. */
 void vm_answer_waiters(struct vm *vm);
