@@ -85,7 +85,7 @@ static bool raise_init(struct vp *vp)
 {
     bool news = !vp->init_pending;
     vp->init_pending = true;
-    vp->sipi_pending = false;
+    vp->sipi_pending = vp->nmi_pending = false;
     return news;
 }
 

@@ -95,6 +95,7 @@ enum hv_status local_apic_set_state(struct local_apic *apic, uint64_t now,
         apic->ldr = state->apic_ldr & 0xFF000000;
     apic->dfr = state->apic_dfr;
     apic->svr = state->apic_spurious;
+    apic->extint_pending = apic->eoi_pending = false;
     apic->error_status = state->apic_esr;
     apic->error_pending = state->apic_error_status;
     apic->icr = (uint64_t)state->apic_icr_high << 32 | state->apic_icr_low;

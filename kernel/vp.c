@@ -94,7 +94,7 @@ static enum hv_status create(struct partition *partition, struct vp *vp, uint32_
         return HV_STATUS_INSUFFICIENT_MEMORY;
     }
     vp_reset(vp);
-    vp_set_tsc_offset(vp, 0 - partition_now(partition));
+    vp_set_tsc_offset(vp, 0 - partition->reference_base); /* the same for all, whenever they are created */
     return HV_STATUS_SUCCESS;
 }
 

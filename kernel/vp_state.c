@@ -26,6 +26,9 @@ static enum hv_status set_lapic(struct vp *vp, const struct hv_input_vp_state *i
     (void)input;
     lock_acquire(&vp->interrupt_lock);
     status = local_apic_set_state(&vp->apic, arch_tsc(), page);
+    /* What came over the APIC bus and was not taken yet belongs to the state before. */
+    if (status == HV_STATUS_SUCCESS)
+        vp->nmi_pending = vp->init_pending = vp->sipi_pending = false;
     lock_release(&vp->interrupt_lock);
     return status;
 }

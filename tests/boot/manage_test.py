@@ -132,7 +132,7 @@ def mistakes_change_nothing(machine):
             (f"{new} --nic defualt", "there is no switch defualt: loam switch list"),
             (f"{new} --memory 1M", "memory: .*too little: give at least 4 MiB"),
             (f"{new} --memory 9T", "memory: .*too much"),
-            (f"{new} --cpus 1000", "processors: a virtual machine can have 1 to 1, not 1000"),
+            (f"{new} --processors 1000", "processors: a virtual machine can have 1 to 8, not 1000"),
             (f"{new} --kernel /srv/text.vhd", "/srv/text.vhd: is not a Linux kernel"),
             (CREATE.format("a/b"), "\"a/b\" cannot be a name: use 1 to 63"),
             ("loam vm start tkaen", "no virtual machine tkaen: did you mean taken"),

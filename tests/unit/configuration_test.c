@@ -14,7 +14,7 @@ static void test_everything(void **state)
 {
     char error[CONFIGURATION_ERROR_SIZE];
     struct configuration *configuration =
-        configuration_parse("{\"version\":1, \"name\":\"web1\", \"memory\":268435456, \"processors\":1,"
+        configuration_parse("{\"version\":1, \"name\":\"web1\", \"memory\":268435456, \"processors\":8,"
                             " \"kernel\":{\"path\":\"/boot/vmlinuz\", \"fd\":7}, \"initrd\":{\"path\":\"initrd\"},"
                             " \"command_line\":\"quiet\", \"reboot\":false,"
                             " \"disks\":[{\"path\":\"a.vhd\"}, {\"fd\":9, \"format\":\"raw\", \"read_only\":true}],"
@@ -27,7 +27,7 @@ static void test_everything(void **state)
     assert_non_null(configuration);
     assert_string_equal(configuration->name, "web1");
     assert_int_equal(configuration->memory, 256 << 20);
-    assert_int_equal(configuration->processors, 1);
+    assert_int_equal(configuration->processors, 8);
     assert_string_equal(configuration->kernel.path, "/boot/vmlinuz");
     assert_int_equal(configuration->kernel.descriptor, 7);
     assert_string_equal(configuration->initrd.path, "initrd");
@@ -148,7 +148,7 @@ static void test_mistakes(void **state)
          "test: kernel.fd: must be 0 to 65535, not -1"                                                                                                      },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"path\":\"\"}}",
          "test: kernel.path: must not be empty"                                                                                                             },
-        {WITH("\"processors\":0"),                                                           "test: processors: must be 1 to 1, not 0"                      },
+        {WITH("\"processors\":0"),                                                           "test: processors: must be 1 to 8, not 0"                      },
         {WITH("\"memroy\":0"),                                                               "test: unknown key \"memroy\""                                 },
         {WITH("\"name\":\"b\""),                                                             "test: line 1, column 65: duplicate object key near '\"name\"'"},
         {WITH("\"disks\":{}"),                                                               "test: disks: must be a list, not an object"                   },

@@ -223,6 +223,10 @@ static void test_init_and_sipi(void **state)
     assert_int_equal(vp->sipi_vector, 0x99);
     assert_int_equal(fake_kicks[3], 0);
     vp->running_on = 0;
+    /* An INIT takes back what came before it: an NMI must not meet the tables of real mode. */
+    assert_true(vp->nmi_pending);
+    deliver(init, fake_vp(0));
+    assert_false(vp->nmi_pending || vp->sipi_pending);
     /* the boot processor never waits for one */
     init.destination = sipi.destination = 0;
     deliver(init, fake_vp(1));

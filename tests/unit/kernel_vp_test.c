@@ -367,6 +367,23 @@ static void tsc(void **state)
     assert_in_range(register_low(id, 0, HV_X64_REGISTER_TSC), 0x123456789 + 5000, 0x123456789 + 6000);
 }
 
+/* However long it takes to create them, also when guest time stands still meanwhile. */
+static void tscs_of_new_vps_agree(void **state)
+{
+    uint64_t id = create_active_partition(40);
+
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i == 2)
+            set_property(id, HV_PARTITION_PROPERTY_TIME_FREEZE, 1);
+        create_vp_with_pages(id, i);
+        fake_tsc += 5000000;
+    }
+    set_property(id, HV_PARTITION_PROPERTY_TIME_FREEZE, 0);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_in_range(register_low(id, i, HV_X64_REGISTER_TSC), 10000000, 10000000 + 50000);
+}
+
 static void register_page_is_coherent(void **state)
 {
     uint64_t id = create_active_partition(20);
@@ -469,9 +486,12 @@ static void states(void **state)
     uint64_t id = create_active_partition(20), pfn = take_pages(1, 1);
     struct hv_local_interrupt_controller_state *lapic = page(pfn), before;
     uint8_t image[576];
+    struct vp *vp;
 
     (void)state;
     create_vp_with_pages(id, 0);
+    vp = partition_get(id)->vps[0];
+    partition_put(vp->partition);
     assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 1), HV_STATUS_SUCCESS);
     assert_int_equal(lapic->apic_spurious, 0xFF);
     before = *lapic;
@@ -482,6 +502,16 @@ static void states(void **state)
     assert_int_equal(vp_state(HVCALL_GET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 1), HV_STATUS_SUCCESS);
     assert_int_equal(lapic->apic_lvt_lint0, 0x700);
     assert_int_equal(lapic->apic_version, before.apic_version);
+    /* A state from before takes with it what has arrived meanwhile, but not if it is refused. */
+    vp->nmi_pending = vp->init_pending = vp->sipi_pending = vp->apic.extint_pending = vp->apic.eoi_pending = true;
+    lapic->apic_version = 0;
+    assert_int_equal(vp_state(HVCALL_SET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 1),
+                     HV_STATUS_INVALID_REGISTER_VALUE);
+    assert_true(vp->nmi_pending && vp->init_pending && vp->sipi_pending);
+    lapic->apic_version = before.apic_version;
+    assert_int_equal(vp_state(HVCALL_SET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 1), HV_STATUS_SUCCESS);
+    assert_false(vp->nmi_pending || vp->init_pending || vp->sipi_pending || vp->apic.extint_pending ||
+                 vp->apic.eoi_pending);
     lapic->apic_id = 0xFFFFFFFF;
     assert_int_equal(vp_state(HVCALL_SET_VP_STATE, id, HV_VP_STATE_LAPIC, 0, 0, pfn, 1),
                      HV_STATUS_INVALID_REGISTER_VALUE);
@@ -696,6 +726,7 @@ int main(void)
         TEST(long_lists),
         TEST(pending_events),
         TEST(tsc),
+        TEST(tscs_of_new_vps_agree),
         TEST(register_page_is_coherent),
         TEST(state_pages),
         TEST(states),

@@ -34,6 +34,7 @@
 #define PM_CONTROL   (PLATFORM_PM_BASE + PIIX4_PM1_CONTROL)
 #define PM_ENABLE    (PLATFORM_PM_BASE + PIIX4_PM1_ENABLE)
 #define DISK_SECTORS 64
+#define PROCESSORS   4
 
 static struct {
     char directory[64];
@@ -82,16 +83,16 @@ static int make_kernel(void)
     return descriptor;
 }
 
-static struct configuration *make_configuration(bool reboot)
+static struct configuration *make_configuration(bool reboot, unsigned processors)
 {
     char text[1024], error[CONFIGURATION_ERROR_SIZE];
     struct configuration *configuration;
 
     snprintf(text, sizeof text,
-             "{\"version\":1, \"name\":\"web1\", \"memory\":%llu, \"kernel\":{\"fd\":%d},"
+             "{\"version\":1, \"name\":\"web1\", \"memory\":%llu, \"processors\":%u, \"kernel\":{\"fd\":%d},"
              " \"command_line\":\"quiet\", \"disks\":[{\"path\":\"%s\", \"format\":\"raw\"}],"
              " \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s\"}, \"reboot\":%s}",
-             (unsigned long long)MEMORY, dup(test.kernel), test.disk_path, test.log_path,
+             (unsigned long long)MEMORY, processors, dup(test.kernel), test.disk_path, test.log_path,
              reboot ? "true" : "false");
     configuration = configuration_parse(text, "test", error);
     if (!configuration)
@@ -100,11 +101,14 @@ static struct configuration *make_configuration(bool reboot)
 }
 
 /* Everything but the guest's start. */
-static void create(bool reboot)
+static void create(bool reboot, unsigned processors)
 {
     fake_hypervisor_initialize(&test.fake);
-    fake_set_register(&test.fake, 0, HV_X64_REGISTER_RDX, 0x800F12); /* some power-on state to recognise */
-    test.configuration = make_configuration(reboot);
+    for (unsigned i = 0; i < processors; i++) { /* some power-on state to recognise */
+        fake_set_register(&test.fake, i, HV_X64_REGISTER_RDX, 0x800F12);
+        fake_set_register(&test.fake, i, HV_REGISTER_INTERNAL_ACTIVITY_STATE, i == 0 ? 0 : HV_ACTIVITY_STARTUP_SUSPEND);
+    }
+    test.configuration = make_configuration(reboot, processors);
     assert_int_equal(event_loop_initialize(&test.loop), 0);
     assert_int_equal(life_cycle_initialize(&test.life_cycle, &test.loop, reboot, state_changed, NULL), 0);
     const struct machine_events events = life_cycle_events(&test.life_cycle);
@@ -147,7 +151,7 @@ static int set_up(void **state)
     assert_int_equal(ftruncate(disk, DISK_SECTORS * 512), 0);
     close(disk);
     test.kernel = make_kernel();
-    create(true);
+    create(true, 1);
     return 0;
 }
 
@@ -516,19 +520,56 @@ static void test_triple_fault_is_a_reset(void **state)
     assert_int_equal(test.life_cycle.state, MACHINE_RUNNING);
 }
 
+/* The parts of a machine with several processors in a reset that any of them asks for, and in its end. */
+static void test_several_processors(void **state)
+{
+    const struct hv_x64_unrecoverable_exception_message message = {.header.vp_index = 2};
+
+    (void)state;
+    destroy();
+    create(true, PROCESSORS);
+    start();
+    assert_int_equal(test.fake.vp_count, PROCESSORS);
+    assert_int_not_equal(test.fake.cpuid_results, 0);
+    for (unsigned i = 0; i < PROCESSORS; i++) {
+        fake_wait_idle(&test.fake, i); /* it has a thread of its own */
+        fake_set_register(&test.fake, i, HV_REGISTER_INTERNAL_ACTIVITY_STATE, 0);
+        fake_set_register(&test.fake, i, HV_X64_REGISTER_RDX, 1);
+        test.fake.vps[i].states[MSHV_VP_STATE_LAPIC][8] = 0x11;
+    }
+    test.changes = 0;
+    fake_send(&test.fake, 2, HVMSG_UNRECOVERABLE_EXCEPTION, &message, sizeof message);
+    while (test.changes < 2) { /* Starting, Running */
+        event_loop_wait(&test.loop, -1);
+        event_loop_dispatch(&test.loop);
+    }
+    for (unsigned i = 0; i < PROCESSORS; i++) {
+        fake_wait_idle(&test.fake, i);
+        assert_int_equal(test.fake.vps[i].states[MSHV_VP_STATE_LAPIC][8], 0);
+        assert_int_equal(fake_register(&test.fake, i, HV_X64_REGISTER_RDX), i == 0 ? 0 : 0x800F12);
+        assert_int_equal(fake_register(&test.fake, i, HV_REGISTER_INTERNAL_ACTIVITY_STATE),
+                         i == 0 ? 0 : HV_ACTIVITY_STARTUP_SUSPEND);
+        assert_int_equal(fake_register(&test.fake, i, HV_X64_REGISTER_MTRR_DEF_TYPE), 0x806);
+    }
+    test.fake.vps[3].page.gp_registers[0] = 1 << 13; /* SLP_EN with the type of S5 */
+    fake_port(&test.fake, 3, true, PM_CONTROL, 2);
+    run_until(MACHINE_OFF);
+    assert_int_equal(test.life_cycle.off_reason, OFF_POWER_OFF);
+}
+
 static void test_no_reboot(void **state)
 {
     const struct hv_x64_unrecoverable_exception_message message = {0};
 
     (void)state;
     destroy();
-    create(false);
+    create(false, 1);
     start();
     guest_out(0xCF9, 1, 0x06);
     run_until(MACHINE_OFF);
     assert_int_equal(test.life_cycle.off_reason, OFF_RESET);
     destroy();
-    create(false);
+    create(false, 1);
     start();
     fake_send(&test.fake, 0, HVMSG_UNRECOVERABLE_EXCEPTION, &message, sizeof message);
     run_until(MACHINE_OFF);
@@ -969,6 +1010,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_guest_switches_itself_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_guest_resets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_triple_fault_is_a_reset, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_several_processors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_reboot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_machine_that_cannot_go_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failure_after_the_end_is_told, set_up, tear_down),

@@ -200,7 +200,7 @@ static void definitions_are_checked(void **state)
         {"{\"name\": \"a\", \"memory\": 4194305}",
          "memory: must be a multiple of 1 MiB (1048576 bytes), not 4194305 bytes"},
         {"{\"name\": \"a\", \"memory\": 1e7}", "memory: must be a whole number, not a fraction"},
-        {"{\"name\": \"a\", \"processors\": 2}", "processors: a virtual machine can have 1 to 1, not 2"},
+        {"{\"name\": \"a\", \"processors\": 9}", "processors: a virtual machine can have 1 to 8, not 9"},
         {"{\"name\": \"a\", \"disks\": [{\"path\": \"/a\"}, {\"path\": \"b\"}]}",
          "disks[1].path: \"b\" must be an absolute path"},
         {"{\"name\": \"a\", \"disks\": [{\"path\": \"/a\", \"format\": \"vmdk\"}]}",

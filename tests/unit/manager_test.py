@@ -320,10 +320,10 @@ def first_start_makes_a_switch(host):
 @case
 def create_list_show_remove(host):
     disk = host.disk("web1.vhd")
-    host.do("vm", "create", "web1", "--memory", "256M", "--cpus", "1", "--disk", "web1.vhd", "--nic", "default",
+    host.do("vm", "create", "web1", "--memory", "256M", "--processors", "2", "--disk", "web1.vhd", "--nic", "default",
             "--kernel", "vmlinuz", "--cmdline", "console=ttyS0 quiet", cwd=host.root)
     vm = host.show("web1")
-    equal(vm["memory"], 256 * MIB)
+    equal((vm["memory"], vm["processors"]), (256 * MIB, 2))
     equal(vm["disks"], [{"path": disk, "format": "vhd", "read_only": False, "uid": 0}])
     equal(vm["kernel"], {"path": host.kernel, "uid": 0})
     equal(vm["command_line"], "console=ttyS0 quiet")
@@ -331,9 +331,11 @@ def create_list_show_remove(host):
     equal(vm["state"], "Off")
     listed = host.do("vm", "list").out.splitlines()
     check(re.match(r"NAME\s+STATE\s+CPUS\s+MEMORY", listed[0]), listed[0])
-    check(re.match(r"web1\s+Off\s+1\s+256 MiB", listed[1]), listed[1])
+    check(re.match(r"web1\s+Off\s+2\s+256 MiB", listed[1]), listed[1])
     equal(host.do("vm", "list", "--names").out, "web1\n")
     equal([entry["name"] for entry in host.do("vm", "list", "--json").json()["vms"]], ["web1"])
+    host.do("vm", "set", "web1", "-p", "8")
+    equal(host.show("web1")["processors"], 8)
     check("web1.vhd (vhd, of root)" in host.do("vm", "show", "web1").out, "disk in vm show")
     host.do("vm", "remove", "web1")
     equal(host.do("vm", "list", "--names").out, "")
@@ -391,8 +393,8 @@ def mistakes_say_what_and_how_to_mend(host):
         ("give at least 4 MiB", "--memory", "1M"),
         ("multiple of 1 MiB", "--memory", "5000000"),
         ("at most 1024 GiB", "--memory", "2T"),
-        ("1 to 1, not 0", "--cpus", "0"),
-        ("1 to 1, not 65", "--cpus", "65"),
+        ("1 to 8, not 0", "--processors", "0"),
+        ("1 to 8, not 9", "--processors", "9"),
         ("no such file: check the path, or make a disk with loam disk create", "--disk", host.path("none.vhd")),
         ("there is no directory .*/nowhere", "--disk", host.path("nowhere/a.vhd")),
         ("text.vhd: not a VHD.*PATH,raw", "--disk", text),
@@ -441,7 +443,7 @@ def mistakes_say_what_and_how_to_mend(host):
     host.refuse("taken is Off already", "vm", "stop", "--turn-off", "taken")
     for pattern, *arguments in (
             ("--memory: 'lots' is not a size: write it as 512M", "vm", "create", "new", "--memory", "lots"),
-            ("--cpus: '-1' is not a whole number from 0 to", "vm", "create", "new", "--cpus", "-1"),
+            ("--processors: '-1' is not a whole number from 0 to", "vm", "create", "new", "--processors", "-1"),
             ("--timeout: '3601' is not a whole number from 0 to 3600", "vm", "stop", "taken", "--timeout", "3601"),
             ("--timeout: 'soon' is not", "vm", "wait", "taken", "--timeout", "soon"),
             ("states.*: must be Off, Starting", "vm", "wait", "taken", "--state", "Asleep"),

@@ -29,6 +29,7 @@ static struct {
     uint8_t ram[RAM_SIZE];
     uint64_t value; /* of the device's register */
     unsigned triple_faults;
+    uint32_t fault_of; /* the VP of the last */
     char reason[VP_REASON_SIZE];
 } test;
 
@@ -60,8 +61,8 @@ static uint8_t *ram(void *context, uint64_t gpa, enum memory_intent intent)
 static void triple_fault(void *context, uint32_t vp)
 {
     (void)context;
-    (void)vp;
     test.triple_faults++;
+    test.fault_of = vp;
     vp_group_hold(&test.group);
 }
 
@@ -182,14 +183,15 @@ static void test_partition_is_made_as_intended(void **state)
     } expected[] = {
         {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,  0                                },
         {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,      1                                },
-        {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_UNIMPLEMENTED_MSR_ACTION_FAULT}
+        {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_UNIMPLEMENTED_MSR_ACTION_FAULT},
+        {HV_PARTITION_PROPERTY_TIME_FREEZE,              1                                },
     };
     bool found;
 
     (void)state;
     assert_int_equal(test.fake.creation_flags, MSHV_PT_LAPIC | MSHV_PT_X2APIC | MSHV_PT_GPA_SUPER_PAGES);
     assert_true(test.fake.initialized);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         assert_int_equal(fake_property(&test.fake, expected[i].code, &found), expected[i].value);
         assert_true(found);
         assert_true(test.fake.properties[i].before_initialize);
@@ -555,6 +557,31 @@ static void test_hold_and_release(void **state)
         assert_int_equal(test.group.vps[i].port_accesses, 20);
 }
 
+/* What ends in a VP's thread is the same in each. */
+static void test_any_vp_is_answered(void **state)
+{
+    const struct hv_x64_apic_eoi_message eoi = {.vp_index = 3, .interrupt_vector = 0x55};
+    const struct hv_x64_unrecoverable_exception_message shutdown = {0};
+    unsigned asserted;
+
+    (void)state;
+    tear_down(NULL);
+    create(FAKE_VPS);
+    write_ioapic(5, 0x8055ull | 3ull << 56); /* level, to VP 3 */
+    ioapic_set(&test.ioapic, 5, true);
+    asserted = test.fake.assert_count;
+    assert_int_equal(test.fake.asserts[asserted - 1].destination, 3);
+    assert_int_equal(vp_group_start(&test.group), 0);
+    vp_group_release(&test.group);
+    fake_send(&test.fake, 3, HVMSG_X64_APIC_EOI, &eoi, sizeof eoi);
+    fake_wait_idle(&test.fake, 3);
+    assert_int_equal(test.fake.assert_count, asserted + 1); /* the line is still high */
+    fake_send(&test.fake, 2, HVMSG_UNRECOVERABLE_EXCEPTION, &shutdown, sizeof shutdown);
+    vp_group_wait(&test.group);
+    assert_int_equal(test.triple_faults, 1);
+    assert_int_equal(test.fault_of, 2);
+}
+
 static void test_failing_vp_parks_all(void **state)
 {
     (void)state;
@@ -608,6 +635,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_request_that_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_thread_answers_messages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hold_and_release, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_any_vp_is_answered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failing_vp_parks_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interrupt_request_reaches_a_running_vp, set_up, tear_down),
     };

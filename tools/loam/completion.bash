@@ -5,7 +5,7 @@ _loam_options()
 {
     case $1 in
     "vm create" | "vm set")
-        echo "--memory --cpus --kernel --initrd --cmdline --disk --dvd --no-dvds --floppy --no-floppies --boot --graphics"
+        echo "--memory --processors --kernel --initrd --cmdline --disk --dvd --no-dvds --floppy --no-floppies --boot --graphics"
         echo "--no-graphics --com2 --uuid --nic"
         ;;&
     "vm set") echo "--no-kernel --no-initrd --no-disks --no-nics" ;;
@@ -34,7 +34,7 @@ _loam_option_value()
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
     --boot) mapfile -t COMPREPLY < <(compgen -W "dvd disk network floppy dvd,disk,network,floppy" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | -m | --cpus | -c | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid | \
+    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid | \
         --listen)
         COMPREPLY=()
         ;;

@@ -32,11 +32,11 @@ struct definition_arguments {
 /* What can be written; how many a virtual machine can have, loamd knows. */
 #define MOST_PROCESSORS 65535u
 
-#define MEMORY_DOC  "Memory, as 512M or 2G"
-#define CPUS_DOC    "Virtual processors"
-#define KERNEL_DOC  "Linux kernel to start directly (a bzImage), instead of the firmware and what is on the disks"
-#define INITRD_DOC  "Its initial RAM disk"
-#define CMDLINE_DOC "Its command line"
+#define MEMORY_DOC     "Memory, as 512M or 2G"
+#define PROCESSORS_DOC "Virtual processors"
+#define KERNEL_DOC     "Linux kernel to start directly (a bzImage), instead of the firmware and what is on the disks"
+#define INITRD_DOC     "Its initial RAM disk"
+#define CMDLINE_DOC    "Its command line"
 #define DISK_DOC                                                                                                       \
     "Disk: a VHD; FILE,raw for a raw image or a block device; FILE,read-only for one that must not be "                \
     "written. Up to four: IDE 0:0, 0:1, 1:0, 1:1"
@@ -60,7 +60,7 @@ struct definition_arguments {
 /* clang-format off */
 static const struct argp_option create_options[] = {
     {"memory", 'm', "SIZE", 0, MEMORY_DOC " (default 512M)", 0},
-    {"cpus", 'c', "NUMBER", 0, CPUS_DOC " (default 1)", 0},
+    {"processors", 'p', "NUMBER", 0, PROCESSORS_DOC " (default 1)", 0},
     {"kernel", 'k', "FILE", 0, KERNEL_DOC " (default none)", 0},
     {"initrd", 'i', "FILE", 0, INITRD_DOC " (default none)", 0},
     {"cmdline", 'a', "TEXT", 0, CMDLINE_DOC " (default empty)", 0},
@@ -82,7 +82,7 @@ static const struct argp_option create_options[] = {
 /* clang-format off */
 static const struct argp_option set_options[] = {
     {"memory", 'm', "SIZE", 0, MEMORY_DOC, 0},
-    {"cpus", 'c', "NUMBER", 0, CPUS_DOC, 0},
+    {"processors", 'p', "NUMBER", 0, PROCESSORS_DOC, 0},
     {"kernel", 'k', "FILE", 0, KERNEL_DOC, 0},
     {"initrd", 'i', "FILE", 0, INITRD_DOC, 0},
     {"no-kernel", OPTION_NO_KERNEL, NULL, 0, "None any more: the firmware starts the machine", 0},
@@ -206,8 +206,8 @@ static error_t parse_values(int key, char *text, struct argp_state *state)
             cli_refuse("--memory: '%s' is not a size: write it as 512M or 2G", text);
         set(arguments, "memory", json_integer((json_int_t)size));
         return 0;
-    case 'c':
-        set(arguments, "processors", json_integer(cli_parse_number("--cpus", text, MOST_PROCESSORS)));
+    case 'p':
+        set(arguments, "processors", json_integer(cli_parse_number("--processors", text, MOST_PROCESSORS)));
         return 0;
     case 'k':
         set(arguments, "kernel", file_value(text));

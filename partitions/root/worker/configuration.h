@@ -16,9 +16,8 @@
 #define CONFIGURATION_FLOPPIES 2
 #define CONFIGURATION_SERIAL   2 /* COM1, COM2 */
 #define CONFIGURATION_NICS     8
-#define CONFIGURATION_PROCESSORS                                                                                       \
-    1 /* that a virtual machine may have; VPs are threads, so this is all that limits it                               \
-       */
+/* VPs are threads, so this is all that limits them. */
+#define CONFIGURATION_PROCESSORS 8
 #define CONFIGURATION_NAME_SIZE    64
 #define CONFIGURATION_PASSWORD     8 /* characters; VNC looks at no more */
 #define CONFIGURATION_ERROR_SIZE   512

@@ -55,6 +55,8 @@ static unsigned set_early_properties(const struct partition *partition)
         {HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,  0                                },
         {LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES,      1                                },
         {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_UNIMPLEMENTED_MSR_ACTION_FAULT},
+        /* All VPs are created, and their state is saved, at one moment of guest time: their TSCs agree. */
+        {HV_PARTITION_PROPERTY_TIME_FREEZE,              1                                },
     };
 
     for (unsigned i = 0; i < sizeof properties / sizeof properties[0]; i++) {
