@@ -23,12 +23,18 @@ def parent_image():
     return output
 
 
-def run_program(processors, **options):
+SEVERAL_VPS = ("startup_before_and_after_the_first_run startup_again_and_again startup_by_broadcast init_stops "
+               "init_of_the_boot_vp unmap_ends_all_access ipis_of_two_vps ipis_of_four_vps ipis_of_eight_vps")
+
+
+def run_program(processors, tests="", **options):
+    """`tests`: those that are named, instead of all."""
     disk = build_disk(os.path.join(directory.name, "disk.img"), parent_image())
     with Machine(disk, processors=processors, **options) as machine:
         machine.wait_for_shell()
         expect("mshv_loam" in machine.run("lsmod"), "the driver did not load")
-        status, output = machine.try_run(f"KILLS={soak(100, 2000)} mshv_test", soak(600, 6000))
+        amounts = f"KILLS={soak(100, 2000)} IPIS={soak(20000, 1000000, in_bochs=6000)}"
+        status, output = machine.try_run(f"{amounts} mshv_test {tests}", soak(600, 6000))
         failed = re.findall(r"^FAIL.*$|^  \S+:\d+:.*$", output, re.M)
         expect(status == 0 and re.search(r"^\d+ passed, 0 failed$", output, re.M), "\n".join(failed) or output[-2000:])
         machine.run("rmmod mshv_loam")
@@ -49,6 +55,11 @@ def on_loam_with_one_processor():
 @suite.test
 def on_loam_with_two_processors():
     run_program(2)
+
+
+@suite.test
+def several_vps_with_four_processors():
+    run_program(4, SEVERAL_VPS)
 
 
 @suite.concurrent

@@ -8,10 +8,18 @@
 
 MSHV_TEST_SOURCES := $(addprefix tests/driver/,test.c test_fail.c machine.c partition_test.c memory_test.c run_test.c \
                                                interrupt_test.c hvcall_test.c state_test.c \
-                                               host_test.c life_test.c)
+                                               host_test.c life_test.c ipi_test.c smp_test.c)
 $(call program,mshv_test,$(MSHV_TEST_SOURCES),-static -pthread)
+$(BUILD)/bin/mshv_test: $(BUILD)/driver-guest/ipi_guest.o
 $(call program,spinning_guest,$(addprefix tests/driver/,spinning_guest.c test_fail.c machine.c),-static)
 $(call program,driver-test-init,tests/driver/init.c,-static)
+
+# A guest in the program, as the symbols _binary_ipi_guest_bin_start and _end.
+$(BUILD)/driver-guest/ipi_guest.bin: tests/driver/ipi_guest.asm tests/driver/ipi_guest.inc
+	@mkdir -p $(@D)
+	$(NASM) -f bin -o $@ $<
+$(BUILD)/driver-guest/ipi_guest.o: $(BUILD)/driver-guest/ipi_guest.bin
+	cd $(@D) && $(LD) -r -b binary -z noexecstack -o $(@F) $(<F)
 
 FAKE_SOURCES := $(wildcard tests/driver/fake_*.c tests/driver/fake_*.h)
 FAKE_OBJECTS := fake_hypervisor.o fake_guest.o

@@ -14,7 +14,7 @@
 #include "uapi/loam.h"
 #include "uapi/mshv.h"
 
-#define MACHINE_VPS        2
+#define MACHINE_VPS        8
 #define MACHINE_RAM        0x100000u
 #define MACHINE_FLAGS      (MSHV_PT_LAPIC | MSHV_PT_X2APIC)
 #define MACHINE_CODE       0x1000u /* VP 0 starts here */

@@ -126,17 +126,23 @@ static bool is_selected(const char *name, int count, char **names)
     return count == 0;
 }
 
+/* More than the fake one has. */
+static bool needs_processor(const struct test *list)
+{
+    return list == state_tests || list == ipi_tests || list == smp_tests;
+}
+
 int main(int argument_count, char **arguments)
 {
-    static const struct test *const lists[] = {partition_tests, memory_tests, run_tests,  interrupt_tests,
-                                               hvcall_tests,    state_tests,  host_tests, life_tests};
+    static const struct test *const lists[] = {partition_tests, memory_tests, run_tests,  interrupt_tests, hvcall_tests,
+                                               state_tests,     host_tests,   life_tests, ipi_tests,       smp_tests};
     bool fake = access(PARAMETERS "violations", F_OK) == 0;
     unsigned passed = 0, failed = 0, list;
 
     for (list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
         const struct test *test;
 
-        if (fake && lists[list] == state_tests) /* more than the fake processor has */
+        if (fake && needs_processor(lists[list]))
             continue;
         for (test = lists[list]; test->name; test++) {
             bool good;

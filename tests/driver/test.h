@@ -16,7 +16,7 @@ struct test {
 };
 
 extern const struct test partition_tests[], memory_tests[], run_tests[], interrupt_tests[], hvcall_tests[],
-    state_tests[], host_tests[], life_tests[];
+    state_tests[], host_tests[], life_tests[], ipi_tests[], smp_tests[];
 
 /* Ends the test's process as failed, with the message and errno. */
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
