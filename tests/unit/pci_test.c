@@ -15,6 +15,8 @@ struct test_device {
     unsigned config_writes;
     unsigned config_offset, config_size;
     unsigned resets;
+    uint32_t address;
+    unsigned moves;
 };
 
 static struct device_fixture fixture;
@@ -66,6 +68,14 @@ static void reset(void *context)
     struct test_device *test = context;
 
     test->resets++;
+}
+
+static void moved(void *context, uint32_t address)
+{
+    struct test_device *test = context;
+
+    test->address = address;
+    test->moves++;
 }
 
 static const struct pci_identity identity = {
@@ -269,6 +279,37 @@ static void collisions_leave_the_later_one_out(void **state)
     assert_int_equal(in32(&fixture, 0xcf8), 0x80000000 | 10 << 11 | 0x10);
 }
 
+static void memory_tells_where_it_is(void **state)
+{
+    static struct test_device memory;
+
+    (void)state;
+    memset(&memory, 0, sizeof memory);
+    pci_device_initialize(&memory.pci, &identity, &memory);
+    pci_device_add_memory(&memory.pci, 0, 16 << 20, &operations, moved, "memory");
+    assert_true(pci_bus_add(&pci, &memory.pci, 12, 0));
+    pci_config_write(&pci, 12, 0, PCI_BAR_0, 4, 0xffffffff);
+    assert_int_equal(pci_config_read(&pci, 12, 0, PCI_BAR_0, 4), 0xff000008);
+    pci_config_write(&pci, 12, 0, PCI_BAR_0, 4, 0xe1000000);
+    assert_int_equal(memory.moves, 0);
+    pci_config_write(&pci, 12, 0, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    assert_int_equal(memory.address, 0xe1000000);
+    assert_int_equal(bus_read(&fixture.bus, BUS_MEMORY, 0xe1fffffe, 2), 0x1234);
+    pci_config_write(&pci, 12, 0, PCI_BAR_0, 4, 0xe2000000);
+    assert_int_equal(memory.address, 0xe2000000);
+    assert_int_equal(memory.moves, 3); /* away from the old place first */
+    /* Onto another's: it is nowhere until that has gone. */
+    config_write(0x14, 0xe4000000);
+    config_write(0x04, PCI_COMMAND_MEMORY);
+    pci_config_write(&pci, 12, 0, PCI_BAR_0, 4, 0xe4000000);
+    assert_int_equal(memory.address, 0);
+    config_write(0x04, 0);
+    assert_int_equal(memory.address, 0xe4000000);
+    pci_bus_reset(&pci);
+    assert_int_equal(memory.address, 0);
+    assert_int_equal(memory.moves, 6);
+}
+
 static void bus_mastering(void **state)
 {
     (void)state;
@@ -360,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup(base_address_registers_map, setup),
         cmocka_unit_test_setup(places_that_do_not_exist_are_not_mapped, setup),
         cmocka_unit_test_setup(collisions_leave_the_later_one_out, setup),
+        cmocka_unit_test_setup(memory_tells_where_it_is, setup),
         cmocka_unit_test_setup(bus_mastering, setup),
         cmocka_unit_test_setup(functions_of_a_slot_share_pins, setup),
         cmocka_unit_test_setup(a_device_without_a_pin_has_no_interrupt, setup),

@@ -10,7 +10,8 @@
 #define CONFIG_ADDRESS_ENABLE 0x80000000u
 #define CONFIG_ADDRESS_BITS   0x80fffffcu
 
-#define BAR_SPACE_PORTS 0x1u
+#define BAR_SPACE_PORTS  0x1u
+#define BAR_PREFETCHABLE 0x8u
 #define BAR_FLAGS(bar)  ((bar)->space == BUS_PORTS ? 0x3u : 0xfu)
 
 void pci_set_byte(struct pci_device *device, unsigned offset, uint8_t value, uint8_t writable)
@@ -71,6 +72,14 @@ void pci_device_add_bar(struct pci_device *device, unsigned index, enum bus_spac
     pci_set_dword(device, PCI_BAR_0 + 4 * index, space == BUS_PORTS ? BAR_SPACE_PORTS : 0, ~(length - 1));
 }
 
+void pci_device_add_memory(struct pci_device *device, unsigned index, uint32_t length,
+                           const struct bus_operations *operations, void (*moved)(void *, uint32_t), const char *name)
+{
+    pci_device_add_bar(device, index, BUS_MEMORY, length, operations, name);
+    device->bars[index].moved = moved;
+    device->config[PCI_BAR_0 + 4 * index] |= BAR_PREFETCHABLE;
+}
+
 /*
  * Where the guest wants a base address register to be, or 0 for nowhere. Zero is what a reset leaves; a
  * register of all ones is being sized.
@@ -96,6 +105,8 @@ static void unmap_moved_bars(struct pci_device *device)
         if (bar->mapped && bar->address != wanted_address(device, i)) {
             bus_remove(device->bus->bus, bar->space, bar->address, device->device);
             bar->mapped = false;
+            if (bar->moved)
+                bar->moved(device->device, 0);
         }
     }
 }
@@ -111,6 +122,8 @@ static void map_bars(struct pci_device *device)
         bar->mapped = bus_add(device->bus->bus, bar->space, address, bar->length, bar->operations,
                               device->device, bar->name);
         bar->address = address;
+        if (bar->mapped && bar->moved)
+            bar->moved(device->device, address);
     }
 }
 

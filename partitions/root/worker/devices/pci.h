@@ -56,6 +56,11 @@ struct pci_bar {
     uint32_t length; /* bytes, a power of two: ports 4 to 256, memory 16 and more */
     const struct bus_operations *operations;
     const char *name;
+    /*
+     * Memory that the guest may also see directly (NULL: registers). Called when accesses begin to reach the
+     * operations at `address`, and with 0 when they no longer do.
+     */
+    void (*moved)(void *device, uint32_t address);
     /* The bus's: where it is mapped now. */
     bool mapped;
     uint32_t address;
@@ -122,6 +127,13 @@ void pci_device_initialize(struct pci_device *device, const struct pci_identity 
 /* `index` 0 to 5, `length` as in struct pci_bar; misuse is a programming error (asserted). */
 void pci_device_add_bar(struct pci_device *device, unsigned index, enum bus_space space, uint32_t length,
                         const struct bus_operations *operations, const char *name);
+
+/*
+ * The same for memory, which is prefetchable. Whoever makes it RAM of the guest when `moved` tells where it is takes
+ * the accesses away from the operations.
+ */
+void pci_device_add_memory(struct pci_device *device, unsigned index, uint32_t length,
+                           const struct bus_operations *operations, void (*moved)(void *, uint32_t), const char *name);
 
 /*
  * Little-endian registers: the value now (and after reset, if before pci_bus_add) and the bits a guest may
