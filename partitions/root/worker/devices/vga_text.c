@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The screen's text, for tests and for people without a viewer. */
+#include "partitions/root/worker/devices/vga_frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Code page 437; 0 and FFh look like blanks. */
+static const uint16_t code_points[256] = {
+    0x0020, 0x263a, 0x263b, 0x2665, 0x2666, 0x2663, 0x2660, 0x2022, 0x25d8, 0x25cb, 0x25d9, 0x2642, 0x2640, 0x266a,
+    0x266b, 0x263c, 0x25ba, 0x25c4, 0x2195, 0x203c, 0x00b6, 0x00a7, 0x25ac, 0x21a8, 0x2191, 0x2193, 0x2192, 0x2190,
+    0x221f, 0x2194, 0x25b2, 0x25bc, 0x0020, 0x0021, 0x0022, 0x0023, 0x0024, 0x0025, 0x0026, 0x0027, 0x0028, 0x0029,
+    0x002a, 0x002b, 0x002c, 0x002d, 0x002e, 0x002f, 0x0030, 0x0031, 0x0032, 0x0033, 0x0034, 0x0035, 0x0036, 0x0037,
+    0x0038, 0x0039, 0x003a, 0x003b, 0x003c, 0x003d, 0x003e, 0x003f, 0x0040, 0x0041, 0x0042, 0x0043, 0x0044, 0x0045,
+    0x0046, 0x0047, 0x0048, 0x0049, 0x004a, 0x004b, 0x004c, 0x004d, 0x004e, 0x004f, 0x0050, 0x0051, 0x0052, 0x0053,
+    0x0054, 0x0055, 0x0056, 0x0057, 0x0058, 0x0059, 0x005a, 0x005b, 0x005c, 0x005d, 0x005e, 0x005f, 0x0060, 0x0061,
+    0x0062, 0x0063, 0x0064, 0x0065, 0x0066, 0x0067, 0x0068, 0x0069, 0x006a, 0x006b, 0x006c, 0x006d, 0x006e, 0x006f,
+    0x0070, 0x0071, 0x0072, 0x0073, 0x0074, 0x0075, 0x0076, 0x0077, 0x0078, 0x0079, 0x007a, 0x007b, 0x007c, 0x007d,
+    0x007e, 0x2302, 0x00c7, 0x00fc, 0x00e9, 0x00e2, 0x00e4, 0x00e0, 0x00e5, 0x00e7, 0x00ea, 0x00eb, 0x00e8, 0x00ef,
+    0x00ee, 0x00ec, 0x00c4, 0x00c5, 0x00c9, 0x00e6, 0x00c6, 0x00f4, 0x00f6, 0x00f2, 0x00fb, 0x00f9, 0x00ff, 0x00d6,
+    0x00dc, 0x00a2, 0x00a3, 0x00a5, 0x20a7, 0x0192, 0x00e1, 0x00ed, 0x00f3, 0x00fa, 0x00f1, 0x00d1, 0x00aa, 0x00ba,
+    0x00bf, 0x2310, 0x00ac, 0x00bd, 0x00bc, 0x00a1, 0x00ab, 0x00bb, 0x2591, 0x2592, 0x2593, 0x2502, 0x2524, 0x2561,
+    0x2562, 0x2556, 0x2555, 0x2563, 0x2551, 0x2557, 0x255d, 0x255c, 0x255b, 0x2510, 0x2514, 0x2534, 0x252c, 0x251c,
+    0x2500, 0x253c, 0x255e, 0x255f, 0x255a, 0x2554, 0x2569, 0x2566, 0x2560, 0x2550, 0x256c, 0x2567, 0x2568, 0x2564,
+    0x2565, 0x2559, 0x2558, 0x2552, 0x2553, 0x256b, 0x256a, 0x2518, 0x250c, 0x2588, 0x2584, 0x258c, 0x2590, 0x2580,
+    0x03b1, 0x00df, 0x0393, 0x03c0, 0x03a3, 0x03c3, 0x00b5, 0x03c4, 0x03a6, 0x0398, 0x03a9, 0x03b4, 0x221e, 0x03c6,
+    0x03b5, 0x2229, 0x2261, 0x00b1, 0x2265, 0x2264, 0x2320, 0x2321, 0x00f7, 0x2248, 0x00b0, 0x2219, 0x00b7, 0x221a,
+    0x207f, 0x00b2, 0x25a0, 0x0020,
+};
+
+/* Takes the frame if it is one of text; NULL: it is not, or no memory. */
+static struct vga_frame *take_text_frame(struct vga *vga)
+{
+    struct vga_frame *frame = malloc(sizeof *frame);
+
+    if (!frame)
+        return NULL;
+    pthread_mutex_lock(vga->configuration.device_lock);
+    vga_frame_take(vga, frame);
+    pthread_mutex_unlock(vga->configuration.device_lock);
+    if (frame->look.drawing == VGA_DRAW_TEXT && !frame->look.blank)
+        return frame;
+    free(frame);
+    return NULL;
+}
+
+bool vga_characters(struct vga *vga, unsigned *columns, unsigned *rows, uint8_t *characters, size_t size)
+{
+    struct vga_frame *frame = take_text_frame(vga);
+    unsigned row_lines;
+    bool fits;
+
+    if (!frame)
+        return false;
+    row_lines = frame->look.row_lines << frame->look.line_shift;
+    *columns = frame->look.columns;
+    *rows = (frame->look.height + row_lines - 1) / row_lines;
+    fits = (size_t)*columns * *rows <= size;
+    for (unsigned row = 0; fits && row < *rows; row++) {
+        struct vga_line line = vga_frame_line(&frame->look, row * row_lines);
+
+        vga_frame_fetch(frame, &line);
+        for (unsigned i = 0; i < *columns; i++)
+            characters[row * *columns + i] = frame->source[2 * i];
+    }
+    free(frame);
+    return fits;
+}
+
+/* Appends a character and leaves room for a zero. False: there is no room. */
+static bool append(char **end, const char *limit, uint16_t code)
+{
+    char bytes[3];
+    unsigned count = code < 0x80 ? 1 : code < 0x800 ? 2 : 3;
+
+    if ((size_t)(limit - *end) <= count)
+        return false;
+    bytes[0] = (char)(count == 1 ? code : count == 2 ? 0xc0 | code >> 6 : 0xe0 | code >> 12);
+    bytes[count - 1] = (char)(count == 1 ? code : 0x80 | (code & 0x3f));
+    if (count == 3)
+        bytes[1] = (char)(0x80 | (code >> 6 & 0x3f));
+    memcpy(*end, bytes, count);
+    *end += count;
+    return true;
+}
+
+static bool append_line(char **end, const char *limit, const uint8_t *characters, unsigned count)
+{
+    while (count > 0 && code_points[characters[count - 1]] == ' ')
+        count--;
+    for (unsigned i = 0; i < count; i++)
+        if (!append(end, limit, code_points[characters[i]]))
+            return false;
+    return append(end, limit, '\n');
+}
+
+bool vga_text(struct vga *vga, char *buffer, size_t size)
+{
+    uint8_t *characters = malloc(VGA_CHARACTERS_MAXIMUM);
+    unsigned columns, rows;
+    char *end = buffer;
+    bool complete;
+
+    complete = characters && size > 0 && vga_characters(vga, &columns, &rows, characters, VGA_CHARACTERS_MAXIMUM);
+    for (unsigned row = 0; complete && row < rows; row++)
+        complete = append_line(&end, buffer + size, characters + row * columns, columns);
+    if (size > 0)
+        *end = '\0';
+    free(characters);
+    return complete;
+}
