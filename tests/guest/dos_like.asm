@@ -728,12 +728,12 @@ interrupt_mask:
     cmp ax, [TICKS]
     loope .quiet
     jne .early
+    mov dx, [TICKS]                 ; it may come at once
     mov al, bl
     out PIC1_MASK, al
-    mov ax, [TICKS]
     mov cx, 10000
 .come:
-    cmp ax, [TICKS]
+    cmp dx, [TICKS]
     loope .come
     EXPECT ne
     clc

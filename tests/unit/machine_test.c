@@ -278,7 +278,7 @@ static void test_address_line_20(void **state)
 
     (void)state;
     start();
-    port_out(0x64, 1, 0xD1); /* the keyboard controller's output port, then port 92h: either will do */
+    port_out(0x64, 1, 0xD1); /* the keyboard controller's output port, then port 92h */
     port_out(0x60, 1, 0xDD);
     assert_ptr_equal(guest_ram_page(ram, gpa, MEMORY_WRITE), ram->host + 0x123);
     assert_int_equal(fake_region(&test.fake, GUEST_RAM_HIGH_MEMORY)->userspace_addr, (uintptr_t)ram->host);
@@ -681,7 +681,7 @@ static ssize_t write_if_space(struct disk_file *file, const struct iovec *vector
 static void make_disk_fill_up(void)
 {
     static struct disk_file_operations operations;
-    struct disk_file *file = test.machine->disks[0].disk->file;
+    struct disk_file *file = test.machine->storage.drives[0].disk->file;
 
     real_operations = file->operations;
     operations = *real_operations;

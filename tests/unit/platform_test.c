@@ -274,11 +274,12 @@ static void the_clocks_extended_bank_is_enabled(void **state)
     assert_int_equal(in8(&fixture, 0x73), 112 * 16 >> 8);
 }
 
-static void a20_gates_are_ored(void **state)
+static void the_last_change_of_a20_counts(void **state)
 {
     (void)state;
-    out8(&fixture, 0x92, 0x02);
     out8(&fixture, 0x64, 0xdd);
+    assert_false(a20);
+    out8(&fixture, 0x92, 0x02);
     assert_true(a20);
     out8(&fixture, 0x92, 0x00);
     assert_false(a20);
@@ -428,7 +429,7 @@ int main(void)
         cmocka_unit_test_setup(the_power_button_and_off, setup),
         cmocka_unit_test_setup(the_clocks_alarm_is_an_acpi_event, setup),
         cmocka_unit_test_setup(the_clocks_extended_bank_is_enabled, setup),
-        cmocka_unit_test_setup(a20_gates_are_ored, setup),
+        cmocka_unit_test_setup(the_last_change_of_a20_counts, setup),
         cmocka_unit_test_setup(every_way_to_reset, setup),
         cmocka_unit_test_setup(the_firmwares_keyboard_translates, setup),
         cmocka_unit_test_setup(the_firmware_leaves_a_mouse_that_works, setup),

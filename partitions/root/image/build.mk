@@ -23,6 +23,8 @@ $(BUILD)/image/child.img: tools/initramfs.py $(CHILD_FILES:%=partitions/child/de
 
 PARENT_PROGRAMS := $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch mshv_test)
 PARENT_DRIVER := $(BUILD)/driver/$(CLOUD_RELEASE)/mshv_loam.ko
+# What machines that start by firmware need: the packages seabios and ipxe.
+PARENT_FIRMWARE := /usr/share/seabios/bios-256k.bin /usr/share/seabios/vgabios-stdvga.bin /usr/lib/ipxe/ipxe.lkrn
 PARENT_FILES := $(addprefix partitions/root/image/,init rc demo passwd group)
 
 $(BUILD)/image/parent.img: tools/initramfs.py $(PARENT_FILES) $(PARENT_PROGRAMS) $(PARENT_DRIVER) \
@@ -32,7 +34,8 @@ $(BUILD)/image/parent.img: tools/initramfs.py $(PARENT_FILES) $(PARENT_PROGRAMS)
 	    usr/bin/demo=partitions/root/image/demo etc/rc=partitions/root/image/rc srv/ \
 	    etc/passwd=partitions/root/image/passwd etc/group=partitions/root/image/group \
 	    module:$(PARENT_DRIVER) $(foreach program,$(PARENT_PROGRAMS),program:usr/bin/$(notdir $(program))=$(program)) \
-	    boot/vmlinuz=/boot/vmlinuz-$(GENERIC_RELEASE) boot/child.img=$(BUILD)/image/child.img
+	    $(foreach file,$(PARENT_FIRMWARE),$(file:/%=%)=$(file)) \
+    boot/vmlinuz=/boot/vmlinuz-$(GENERIC_RELEASE) boot/child.img=$(BUILD)/image/child.img
 
 image: $(BUILD)/image/bare.img $(BUILD)/image/parent.img
 .PHONY: image

@@ -12,7 +12,7 @@ static void submit(void *context, struct disk_request *request)
     else
         queue->first = request;
     queue->last = request;
-    pthread_cond_signal(&queue->changed);
+    pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
 }
 
@@ -27,8 +27,17 @@ static struct disk_request *take(struct disk_queue *queue)
     request = queue->first;
     if (request)
         queue->first = request->next;
+    queue->busy = request != NULL;
     pthread_mutex_unlock(&queue->lock);
     return request;
+}
+
+static void finish(struct disk_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->busy = false;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
 }
 
 static void *queue_thread(void *context)
@@ -41,29 +50,40 @@ static void *queue_thread(void *context)
         pthread_mutex_lock(queue->device_lock);
         request->done(request);
         pthread_mutex_unlock(queue->device_lock);
+        finish(queue);
     }
     return NULL;
 }
 
-int disk_queue_start(struct disk_queue *queue, struct disk *disk, pthread_mutex_t *device_lock)
+int disk_queue_start(struct disk_queue *queue, pthread_mutex_t *device_lock)
 {
     int error;
 
-    *queue = (struct disk_queue){.disk = disk, .device_lock = device_lock};
+    *queue = (struct disk_queue){.device_lock = device_lock};
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->changed, NULL);
-    disk_set_queue(disk, submit, queue);
     error = pthread_create(&queue->thread, NULL, queue_thread, queue);
     if (!error)
         pthread_setname_np(queue->thread, "disk");
     return error;
 }
 
+void disk_queue_serve(struct disk_queue *queue, struct disk *disk)
+{
+    pthread_mutex_lock(&queue->lock);
+    while (queue->first || queue->busy)
+        pthread_cond_wait(&queue->changed, &queue->lock);
+    queue->disk = disk;
+    pthread_mutex_unlock(&queue->lock);
+    if (disk)
+        disk_set_queue(disk, submit, queue);
+}
+
 void disk_queue_end(struct disk_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
     queue->ending = true;
-    pthread_cond_signal(&queue->changed);
+    pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
     pthread_join(queue->thread, NULL);
     pthread_cond_destroy(&queue->changed);

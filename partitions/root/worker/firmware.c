@@ -14,11 +14,13 @@
 #define MEMORY_FILE         "etc/e820"
 #define BOOT_MENU_WAIT_FILE "etc/boot-menu-wait"
 #define BOOT_FAIL_WAIT_FILE "etc/boot-fail-wait"
+#define CONSOLE_FILE        "etc/sercon-port"
 
 #define MEMORY_USABLE 1
 #define FOUR_GIB      (1ull << 32)
 
 #define FOREVER UINT32_MAX
+#define COM1    0x3f8
 
 static bool __attribute__((format(printf, 2, 3))) refuse(char error[FIRMWARE_ERROR_SIZE], const char *format, ...)
 {
@@ -97,6 +99,7 @@ static void set_values(struct firmware *firmware, const struct firmware_configur
     firmware->boot_menu = htole16(configuration->boot_menu);
     firmware->boot_menu_wait = htole32(configuration->boot_menu_wait);
     firmware->boot_fail_wait = htole32(FOREVER);
+    firmware->console_port = htole16(COM1);
     firmware->irq0_override = 1; /* IRQ 0 is input 2 of the I/O APIC */
 }
 
@@ -125,6 +128,7 @@ static bool add_files(const struct firmware *firmware, struct fw_cfg *fw_cfg,
                       const struct firmware_configuration *configuration)
 {
     bool network = configuration->network.length;
+    size_t console = configuration->serial_console ? sizeof firmware->console_port : 0;
     size_t ranges = configuration->memory_above_4g ? 2 : 1;
     const struct {
         const char *name;
@@ -140,6 +144,7 @@ static bool add_files(const struct firmware *firmware, struct fw_cfg *fw_cfg,
         {BOOT_ORDER_FILE,         firmware->boot_order,        strlen(firmware->boot_order)       },
         {BOOT_MENU_WAIT_FILE,     &firmware->boot_menu_wait,   sizeof firmware->boot_menu_wait    },
         {BOOT_FAIL_WAIT_FILE,     &firmware->boot_fail_wait,   sizeof firmware->boot_fail_wait    },
+        {CONSOLE_FILE,            &firmware->console_port,     console                            },
         {VGA_ROM_FILE,            configuration->vga.data,     configuration->vga.length          },
         {NETBOOT_ROM_FILE,        netboot_rom,                 network ? netboot_rom_length : 0   },
         {NETBOOT_IMAGE_FILE,      configuration->network.data, configuration->network.length      },

@@ -39,6 +39,7 @@ struct firmware_configuration {
     unsigned boot_devices;
     bool boot_menu;          /* offer it, and wait for the key */
     unsigned boot_menu_wait; /* milliseconds */
+    bool serial_console;     /* the firmware speaks on COM1, for a machine without a screen */
 
     enum mc146818_floppy floppies[FIRMWARE_FLOPPY_DRIVES];
     uint64_t disks[FIRMWARE_IDE_CHANNELS * FIRMWARE_IDE_DRIVES]; /* sectors of the hard disk there, or 0 */
@@ -66,6 +67,7 @@ struct firmware {
     uint64_t memory_size; /* below 4 GiB */
     uint32_t boot_menu_wait;
     uint32_t boot_fail_wait;
+    uint16_t console_port;
     uint16_t processors;
     uint16_t boot_menu;
     uint8_t irq0_override;

@@ -76,11 +76,23 @@ static void no_space(void *context, struct disk *disk)
     note(life_cycle, &life_cycle->notes.no_space);
 }
 
+/* Nothing stops for that. */
+static void ejected(void *context)
+{
+    struct life_cycle *life_cycle = context;
+
+    pthread_mutex_lock(&life_cycle->lock);
+    life_cycle->notes.ejected = true;
+    pthread_mutex_unlock(&life_cycle->lock);
+    wake(life_cycle);
+}
+
 struct machine_events life_cycle_events(struct life_cycle *life_cycle)
 {
     return (struct machine_events){.power_off = power_off,
                                    .reset = reset,
                                    .no_space = no_space,
+                                   .ejected = ejected,
                                    .triple_fault = triple_fault,
                                    .failed = failed,
                                    .context = life_cycle};
@@ -208,7 +220,7 @@ static bool act_on_notes(struct life_cycle *life_cycle);
 static void reissue_requests(struct life_cycle *life_cycle)
 {
     pthread_mutex_lock(&life_cycle->machine->device_lock);
-    ide_resume(&life_cycle->machine->ide);
+    storage_resume(&life_cycle->machine->storage);
     pthread_mutex_unlock(&life_cycle->machine->device_lock);
 }
 
@@ -238,7 +250,7 @@ static void retry(struct life_cycle *life_cycle)
 static void ran_out_of_space(struct life_cycle *life_cycle, const struct disk *disk)
 {
     life_cycle->retrying = false;
-    snprintf(life_cycle->path, sizeof life_cycle->path, "%s", machine_disk_name(life_cycle->machine, disk));
+    snprintf(life_cycle->path, sizeof life_cycle->path, "%s", storage_disk_name(&life_cycle->machine->storage, disk));
     set_timer(life_cycle, NO_SPACE_INTERVAL);
     if (!(life_cycle->paused & PAUSED_NO_SPACE))
         pause_machine(life_cycle, PAUSED_NO_SPACE);
@@ -255,14 +267,16 @@ static bool act_on_notes(struct life_cycle *life_cycle)
     pthread_mutex_unlock(&life_cycle->lock);
     if (life_cycle->state == MACHINE_OFF)
         return true;
+    if (notes.ejected)
+        machine_tidy(life_cycle->machine);
     if (notes.failed)
         end(life_cycle, OFF_FAILED, notes.reason);
     else if (notes.power_off)
         end(life_cycle, OFF_POWER_OFF, "the guest switched itself off");
+    else if (notes.reset && !life_cycle->reboot) /* before the fault by which a guest waits for it */
+        end(life_cycle, OFF_RESET, "the guest reset the machine");
     else if (notes.triple_fault && !life_cycle->reboot)
         end(life_cycle, OFF_TRIPLE_FAULT, "the guest shut its processor down (triple fault)");
-    else if (notes.reset && !life_cycle->reboot)
-        end(life_cycle, OFF_RESET, "the guest reset the machine");
     else if (notes.triple_fault || notes.reset)
         start_again(life_cycle);
     else if (notes.no_space)
@@ -317,8 +331,7 @@ int life_cycle_initialize(struct life_cycle *life_cycle, struct event_loop *loop
         return errno;
     error = event_loop_add(loop, &life_cycle->wake_source, life_cycle->wake, EPOLLIN, woken, life_cycle);
     if (!error)
-        error = event_loop_add(loop, &life_cycle->timer_source, life_cycle->timer, EPOLLIN, timer_fired,
-                               life_cycle);
+        error = event_loop_add(loop, &life_cycle->timer_source, life_cycle->timer, EPOLLIN, timer_fired, life_cycle);
     return error;
 }
 
@@ -351,9 +364,8 @@ const char *life_cycle_stop(struct life_cycle *life_cycle)
     bool listens;
 
     if (life_cycle->state != MACHINE_RUNNING && life_cycle->state != MACHINE_STOPPING)
-        return life_cycle->state == MACHINE_PAUSED
-                   ? "the virtual machine is Paused: resume it first, or turn it off"
-                   : "the virtual machine is not running";
+        return life_cycle->state == MACHINE_PAUSED ? "the virtual machine is Paused: resume it first, or turn it off"
+                                                   : "the virtual machine is not running";
     pthread_mutex_lock(&life_cycle->machine->device_lock);
     listens = piix4_pm_press_power_button(&life_cycle->machine->platform.power);
     pthread_mutex_unlock(&life_cycle->machine->device_lock);

@@ -58,7 +58,7 @@ struct life_cycle {
 
     pthread_mutex_t lock; /* of the notes; taken after the device lock, none is taken under it */
     struct {
-        bool power_off, reset, triple_fault, failed, no_space;
+        bool power_off, reset, triple_fault, failed, no_space, ejected;
         const struct disk *disk;
         char reason[VP_REASON_SIZE];
     } notes;

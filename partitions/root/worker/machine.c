@@ -10,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "partitions/root/disk/open.h"
 #include "partitions/root/worker/cpuid_topology.h"
 #include "partitions/root/worker/linux_boot.h"
 #include "partitions/root/worker/devices/acpi_tables.h"
@@ -20,8 +19,6 @@
 #define ACPI_TABLES_ADDRESS 0xE0000u
 
 #define FIRST_NIC_SLOT (PIIX4_SLOT + 1u)
-
-#define DRIVES_PER_CHANNEL 2u
 
 static bool __attribute__((format(printf, 2, 3))) report(char error[MACHINE_ERROR_SIZE], const char *format, ...)
 {
@@ -90,6 +87,13 @@ static void no_space(void *context, struct disk *disk)
     machine->events.no_space(machine->events.context, disk);
 }
 
+static void ejected(void *context)
+{
+    struct machine *machine = context;
+
+    machine->events.ejected(machine->events.context);
+}
+
 /* The boot VP's thread shall look at the 8259As. */
 static void attract_boot_vp(void *context)
 {
@@ -102,14 +106,6 @@ static void attract_boot_vp(void *context)
 static uint8_t *find_ram(void *context, uint64_t gpa, enum memory_intent intent)
 {
     return guest_ram_page(&((struct machine *)context)->ram, gpa, intent);
-}
-
-/* COM2 has no plug: what is sent is gone. */
-static size_t discard(void *context, const uint8_t *characters, size_t length)
-{
-    (void)context;
-    (void)characters;
-    return length;
 }
 
 /* ---- Building ---- */
@@ -130,7 +126,7 @@ static bool open_kernel(struct machine *machine, char error[MACHINE_ERROR_SIZE])
     const struct configuration *configuration = machine->configuration;
 
     if (!configuration_file_given(&configuration->kernel))
-        return report(error, "the configuration has no \"kernel\"");
+        return true;
     machine->kernel = open_file(&configuration->kernel, O_RDONLY, error);
     if (machine->kernel < 0)
         return false;
@@ -150,6 +146,8 @@ static bool create_partition(struct machine *machine, struct hypervisor *hypervi
     if (!guest_ram_allocate(&machine->ram, machine->configuration->memory))
         return report(error, "cannot reserve %llu MiB of memory: %s",
                       (unsigned long long)(machine->configuration->memory >> 20), strerror(errno));
+    if (machine->kernel < 0 && !bios_load(&machine->bios, machine->configuration, &machine->ram, error))
+        return false;
     result = guest_ram_map(&machine->ram, hypervisor);
     if (result)
         return report_result(error, "give the virtual machine its memory", result);
@@ -239,6 +237,62 @@ static bool create_console(struct machine *machine, char error[MACHINE_ERROR_SIZ
     return !result || report(error, "cannot make the console: %s", strerror(result));
 }
 
+/* What a port's characters go to; the console's port is not asked for here. */
+static bool connect_serial(struct machine *machine, unsigned port, char error[MACHINE_ERROR_SIZE])
+{
+    static const enum serial_backend_kind kinds[CONFIGURATION_SERIAL_KINDS] = {
+        [CONFIGURATION_SERIAL_FILE] = SERIAL_BACKEND_FILE,
+        [CONFIGURATION_SERIAL_PIPE] = SERIAL_BACKEND_PIPE,
+        [CONFIGURATION_SERIAL_SOCKET] = SERIAL_BACKEND_SOCKET,
+    };
+    static const int flags[CONFIGURATION_SERIAL_KINDS] = {
+        [CONFIGURATION_SERIAL_FILE] = O_WRONLY | O_CREAT | O_APPEND,
+        [CONFIGURATION_SERIAL_PIPE] = O_RDWR | O_NONBLOCK,
+    };
+    const struct configuration_serial *serial = &machine->configuration->serial[port];
+    struct serial_backend_configuration backend = {
+        .kind = kinds[serial->kind], .input = -1, .output = -1, .listener = -1};
+    int descriptor = -1, result;
+
+    if (serial->kind == CONFIGURATION_SERIAL_SOCKET && serial->file.descriptor < 0)
+        return report(error, "%s: a serial port's socket is given by descriptor, listening",
+                      configuration_file_name(&serial->file));
+    if (serial->kind != CONFIGURATION_SERIAL_NONE)
+        descriptor = open_file(&serial->file, flags[serial->kind], error);
+    if (serial->kind != CONFIGURATION_SERIAL_NONE && descriptor < 0)
+        return false;
+    if (serial->kind == CONFIGURATION_SERIAL_SOCKET)
+        backend.listener = descriptor;
+    else
+        backend.output = descriptor;
+    if (serial->kind == CONFIGURATION_SERIAL_PIPE)
+        backend.input = descriptor;
+    result = serial_backend_initialize(&machine->serial[port], &machine->device_lock, machine->loop, &backend);
+    return !result || report(error, "cannot connect COM%u: %s", port + 1, strerror(result));
+}
+
+static bool connect_ports(struct machine *machine, struct platform_configuration *platform,
+                          char error[MACHINE_ERROR_SIZE])
+{
+    for (unsigned i = 0; i < CONFIGURATION_SERIAL; i++) {
+        bool console = machine->configuration->serial[i].kind == CONFIGURATION_SERIAL_CONSOLE;
+
+        if (!console && !connect_serial(machine, i, error))
+            return false;
+        platform->com[i] = console ? console_backend(&machine->console) : serial_backend_of(&machine->serial[i]);
+    }
+    return true;
+}
+
+static void set_ports(struct machine *machine)
+{
+    for (unsigned i = 0; i < CONFIGURATION_SERIAL; i++)
+        if (machine->configuration->serial[i].kind == CONFIGURATION_SERIAL_CONSOLE)
+            console_set_port(&machine->console, &machine->platform.com[i]);
+        else
+            serial_backend_set_port(&machine->serial[i], &machine->platform.com[i]);
+}
+
 static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
     const struct platform_outputs outputs = {
@@ -254,7 +308,6 @@ static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE]
         .memory_below_4g = machine->ram.below_4g,
         .memory_above_4g = machine->ram.above_4g,
         .memory = &machine->ram.memory,
-        .com = {console_backend(&machine->console), {.transmit = discard}},
     };
     struct timespec now;
     int result;
@@ -273,53 +326,50 @@ static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE]
         .context = machine,
     };
     bus_initialize(&machine->bus);
+    if (!connect_ports(machine, &configuration, error))
+        return false;
     if (!platform_initialize(&machine->platform, &machine->bus, &machine->timers, &configuration, &outputs))
         return report(error, "the bus has no room for the devices");
-    console_set_port(&machine->console, &machine->platform.com[0]);
+    set_ports(machine);
     return true;
 }
 
-static bool open_disk(struct machine *machine, const struct configuration_disk *configuration,
-                      char error[MACHINE_ERROR_SIZE])
+static bool create_storage(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
-    unsigned index = machine->disk_count;
-    struct machine_disk *disk = &machine->disks[index];
-    unsigned flags = (configuration->read_only ? DISK_OPEN_READ_ONLY : 0) |
-                     (configuration->format == CONFIGURATION_DISK_RAW ? DISK_OPEN_RAW : 0);
-    struct disk_error disk_error;
-    char serial[IDE_SERIAL_LENGTH + 1];
-
-    if (configuration->file.descriptor >= 0)
-        disk->disk = disk_open_descriptor(configuration->file.descriptor, configuration_file_name(&configuration->file),
-                                          flags, &disk_error);
-    else
-        disk->disk = disk_open(configuration->file.path, flags, &disk_error);
-    if (!disk->disk)
-        return report(error, "%.*s", MACHINE_ERROR_SIZE - 1, disk_error.text);
-    machine->disk_count++;
-    snprintf(serial, sizeof serial, "LOAM%04u", index);
-    if (!ide_attach(&machine->ide, index / DRIVES_PER_CHANNEL, index % DRIVES_PER_CHANNEL, disk->disk, serial))
-        return report(error, "%s: the IDE controller has no place for it",
-                      configuration_file_name(&configuration->file));
-    return true;
-}
-
-static bool create_disks(struct machine *machine, char error[MACHINE_ERROR_SIZE])
-{
-    const struct ide_configuration configuration = {
+    const struct storage_configuration configuration = {
+        .machine = machine->configuration,
+        .platform = &machine->platform,
         .memory = &machine->ram.memory,
-        .lines = {irq_router_isa_line(&machine->platform.router, 14),
-                  irq_router_isa_line(&machine->platform.router, 15)},
+        .device_lock = &machine->device_lock,
         .no_space = no_space,
-        .machine = machine,
+        .ejected = ejected,
+        .context = machine,
     };
 
-    if (!ide_initialize(&machine->ide, &machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &configuration))
-        return report(error, "the PCI bus has no place for the IDE controller");
-    for (unsigned i = 0; i < machine->configuration->disk_count; i++)
-        if (!open_disk(machine, &machine->configuration->disks[i], error))
-            return false;
+    return storage_create(&machine->storage, &configuration, error);
+}
+
+static bool create_graphics(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    if (!machine->configuration->graphics)
+        return true;
+    if (!graphics_create(&machine->graphics, &machine->platform, &machine->ram, &machine->device_lock,
+                         &machine->memory_errors, error))
+        return false;
+    machine->screen = &machine->graphics.screen;
     return true;
+}
+
+/* The ROM is there from the start. */
+static bool create_firmware(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    if (machine->kernel >= 0)
+        return true;
+    for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS; i++)
+        shadow_changed(machine, &machine->platform.host_bridge.segments[i]);
+    if (machine->memory_errors)
+        return report(error, "cannot map the firmware: the hypervisor refused");
+    return bios_create(&machine->bios, machine->configuration, &machine->bus, &machine->ram, &machine->storage, error);
 }
 
 static bool create_nic(struct machine *machine, unsigned index, char error[MACHINE_ERROR_SIZE])
@@ -368,8 +418,8 @@ struct machine *machine_create(const struct configuration *configuration, struct
     machine->kernel = machine->initrd = -1;
     pthread_mutex_init(&machine->device_lock, NULL);
     if (open_kernel(machine, error) && create_partition(machine, hypervisor, error) && create_console(machine, error) &&
-        create_board(machine, error) && create_disks(machine, error) && create_nics(machine, error) &&
-        create_vps(machine, error))
+        create_board(machine, error) && create_storage(machine, error) && create_graphics(machine, error) &&
+        create_firmware(machine, error) && create_nics(machine, error) && create_vps(machine, error))
         return machine;
     machine_destroy(machine, ignored);
     return NULL;
@@ -379,13 +429,8 @@ bool machine_start_threads(struct machine *machine, char error[MACHINE_ERROR_SIZ
 {
     int result;
 
-    for (unsigned i = 0; i < machine->disk_count; i++) {
-        struct machine_disk *disk = &machine->disks[i];
-
-        result = disk_queue_start(&disk->queue, disk->disk, &machine->device_lock);
-        if (result)
-            return report(error, "cannot start a disk's thread: %s", strerror(result));
-    }
+    if (!storage_start(&machine->storage, error))
+        return false;
     result = network_start(&machine->network);
     if (result)
         return report(error, "cannot start the network's thread: %s", strerror(result));
@@ -439,12 +484,22 @@ static bool load_kernel(struct machine *machine, struct linux_entry *entry, char
     return linux_boot_load(&boot, entry, boot_error) || report(error, "%s", boot_error);
 }
 
+static bool start_firmware(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->device_lock);
+    bios_start(&machine->bios, &machine->platform);
+    pthread_mutex_unlock(&machine->device_lock);
+    return true;
+}
+
 bool machine_load_guest(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
     struct hv_register_assoc registers[LINUX_ENTRY_REGISTERS];
     struct linux_entry entry;
     unsigned status;
 
+    if (machine->kernel < 0)
+        return start_firmware(machine);
     if (!set_chipset_up(machine, error) || !load_kernel(machine, &entry, error))
         return false;
     for (uint32_t i = 0; i < machine->vps.count; i++) {
@@ -461,6 +516,7 @@ bool machine_reset(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
     pthread_mutex_lock(&machine->device_lock);
     platform_reset(&machine->platform);
+    storage_reset(&machine->storage);
     interrupts_reset(&machine->interrupts);
     pthread_mutex_unlock(&machine->device_lock);
     for (uint32_t i = 0; i < machine->vps.count; i++) {
@@ -477,7 +533,7 @@ bool machine_is_quiet(struct machine *machine)
     bool quiet;
 
     pthread_mutex_lock(&machine->device_lock);
-    quiet = ide_is_quiet(&machine->ide);
+    quiet = storage_is_quiet(&machine->storage);
     pthread_mutex_unlock(&machine->device_lock);
     return quiet;
 }
@@ -497,32 +553,12 @@ bool machine_freeze(struct machine *machine, bool frozen, char error[MACHINE_ERR
     return true;
 }
 
-const char *machine_disk_name(const struct machine *machine, const struct disk *disk)
+void machine_tidy(struct machine *machine)
 {
-    for (unsigned i = 0; i < machine->disk_count; i++)
-        if (machine->disks[i].disk == disk)
-            return configuration_file_name(&machine->configuration->disks[i].file);
-    return "unknown disk";
+    storage_tidy(&machine->storage);
 }
 
 /* ---- Taking apart; also of what machine_create left half done ---- */
-
-static bool close_disks(struct machine *machine, char error[MACHINE_ERROR_SIZE])
-{
-    bool ok = true;
-
-    for (unsigned i = 0; i < machine->disk_count; i++) {
-        int result;
-
-        if (machine->disks[i].queue.disk)
-            disk_queue_end(&machine->disks[i].queue);
-        result = disk_close(machine->disks[i].disk);
-        if (result)
-            ok = report(error, "%s: cannot be put in order: %s",
-                        configuration_file_name(&machine->configuration->disks[i].file), strerror(result));
-    }
-    return ok;
-}
 
 bool machine_destroy(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
@@ -532,9 +568,12 @@ bool machine_destroy(struct machine *machine, char error[MACHINE_ERROR_SIZE])
         vp_group_end(&machine->vps);
     if (machine->network.name)
         network_end(&machine->network);
-    ok = close_disks(machine, error);
+    ok = storage_close(&machine->storage, error);
     if (machine->host_timer.queue)
         host_timer_close(&machine->host_timer, machine->loop);
+    for (unsigned i = 0; i < CONFIGURATION_SERIAL; i++)
+        if (machine->serial[i].device_lock)
+            serial_backend_close(&machine->serial[i]);
     if (machine->console.replay)
         console_close(&machine->console);
     for (uint32_t i = 0; machine->vp_states && i < machine->configuration->processors; i++)
@@ -542,6 +581,8 @@ bool machine_destroy(struct machine *machine, char error[MACHINE_ERROR_SIZE])
     free(machine->vp_states);
     for (unsigned i = 0; i < CONFIGURATION_NICS; i++)
         free(machine->cards[i]);
+    graphics_free(&machine->graphics);
+    bios_free(&machine->bios);
     guest_ram_free(&machine->ram);
     if (machine->kernel >= 0)
         close(machine->kernel);

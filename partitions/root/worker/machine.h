@@ -16,18 +16,20 @@
 #include "partitions/root/worker/bus.h"
 #include "partitions/root/worker/configuration.h"
 #include "partitions/root/worker/console.h"
-#include "partitions/root/worker/disk_queue.h"
+#include "partitions/root/worker/bios.h"
+#include "partitions/root/worker/graphics.h"
 #include "partitions/root/worker/guest_ram.h"
 #include "partitions/root/worker/host_timer.h"
 #include "partitions/root/worker/interrupts.h"
 #include "partitions/root/worker/network.h"
 #include "partitions/root/worker/partition.h"
+#include "partitions/root/worker/serial_backend.h"
+#include "partitions/root/worker/storage.h"
 #include "partitions/root/worker/screen.h"
 #include "partitions/root/worker/timer.h"
 #include "partitions/root/worker/vp.h"
 #include "partitions/root/worker/vp_state.h"
 #include "partitions/root/worker/devices/dec21140.h"
-#include "partitions/root/worker/devices/ide.h"
 #include "partitions/root/worker/devices/platform.h"
 
 #define MACHINE_ERROR_SIZE 512
@@ -38,15 +40,11 @@ struct machine_events {
     void (*power_off)(void *context);
     void (*reset)(void *context);
     void (*no_space)(void *context, struct disk *disk);
+    void (*ejected)(void *context); /* call machine_tidy */
     /* On a VP's thread, without the device lock. The VPs must be held before these return. */
     void (*triple_fault)(void *context, uint32_t vp);
     void (*failed)(void *context, const char *reason);
     void *context;
-};
-
-struct machine_disk {
-    struct disk *disk;
-    struct disk_queue queue;
 };
 
 struct machine {
@@ -66,15 +64,16 @@ struct machine {
     struct platform platform;
     struct interrupts interrupts;
     struct console console;
-    struct ide ide;
-    unsigned disk_count; /* opened */
-    struct machine_disk disks[CONFIGURATION_DISKS];
+    struct serial_backend serial[CONFIGURATION_SERIAL]; /* of ports that are not the console's */
+    struct storage storage;
+    struct graphics graphics;
+    struct bios bios;
     struct network network;
     struct dec21140 *cards[CONFIGURATION_NICS];
     const struct machine_screen *screen; /* NULL: no graphics adapter */
-    int kernel;             /* file descriptors */
-    int initrd;             /* -1: none */
-    uint64_t memory_errors; /* changes of what is mapped that the hypervisor refused */
+    int kernel;                          /* file descriptors; -1: none, the firmware starts the machine */
+    int initrd;                          /* -1: none */
+    uint64_t memory_errors;              /* changes of what is mapped that the hypervisor refused */
 };
 
 /*
@@ -89,8 +88,8 @@ struct machine *machine_create(const struct configuration *configuration, struct
 bool machine_start_threads(struct machine *machine, char error[MACHINE_ERROR_SIZE]);
 
 /*
- * What firmware does: sets the chipset up, loads the kernel and points the boot VP at it. VPs are held,
- * devices as after a reset.
+ * Makes the machine ready to start, by its firmware or with its kernel: then this does what firmware does, sets the
+ * chipset up, loads the kernel and points the boot VP at it. VPs are held, devices as after a reset.
  */
 bool machine_load_guest(struct machine *machine, char error[MACHINE_ERROR_SIZE]);
 
@@ -103,8 +102,8 @@ bool machine_is_quiet(struct machine *machine);
 /* Guest time stands still or goes on. VPs are held. */
 bool machine_freeze(struct machine *machine, bool frozen, char error[MACHINE_ERROR_SIZE]);
 
-/* Which of the configuration's disks this is, for messages. */
-const char *machine_disk_name(const struct machine *machine, const struct disk *disk);
+/* After the event `ejected`; on the main thread. */
+void machine_tidy(struct machine *machine);
 
 /*
  * Ends the threads, closes the disks, frees everything. Returns false, with `error`, if a disk could not be

@@ -53,29 +53,18 @@ static void power_off(void *context)
     platform->outputs.power_off(platform->outputs.context);
 }
 
-/* The keyboard controller's gate and port 92h are ORed. */
-static void set_a20(struct platform *platform, bool keyboard, bool port92)
-{
-    bool before = platform->keyboard_a20 || platform->port92_a20;
-
-    platform->keyboard_a20 = keyboard;
-    platform->port92_a20 = port92;
-    if (before != (keyboard || port92))
-        platform->outputs.a20(platform->outputs.context, keyboard || port92);
-}
-
-static void keyboard_a20(void *context, bool enabled)
+/*
+ * Two outputs, of the keyboard controller and of port 92h, move the gate: the one that has changed last counts. PCs that
+ * OR them never switch it off for those who use only one, as firmware does.
+ */
+static void set_a20(void *context, bool enabled)
 {
     struct platform *platform = context;
 
-    set_a20(platform, enabled, platform->port92_a20);
-}
-
-static void port92_a20(void *context, bool enabled)
-{
-    struct platform *platform = context;
-
-    set_a20(platform, platform->keyboard_a20, enabled);
+    if (enabled == platform->a20)
+        return;
+    platform->a20 = enabled;
+    platform->outputs.a20(platform->outputs.context, enabled);
 }
 
 static void pirq_route(void *context, unsigned pirq, uint8_t route)
@@ -114,7 +103,7 @@ static bool initialize_hpet(struct platform *platform)
 static bool initialize_isa_devices(struct platform *platform, const struct platform_configuration *configuration)
 {
     struct irq_router *router = &platform->router;
-    const struct i8042_outputs keyboard_outputs = {keyboard_a20, reset_machine, platform};
+    const struct i8042_outputs keyboard_outputs = {set_a20, reset_machine, platform};
 
     for (unsigned i = 0; i < PLATFORM_COM_PORTS; i++)
         if (!uart16550_initialize(&platform->com[i], platform->bus, com_ports[i].port, com_ports[i].name,
@@ -128,7 +117,7 @@ static bool initialize_isa_devices(struct platform *platform, const struct platf
                              hpet_legacy_line(&platform->hpet, HPET_IRQ8), configuration->unix_time) ||
         !i8042_initialize(&platform->keyboard, platform->bus, irq_router_isa_line(router, IRQ_KEYBOARD),
                           irq_router_isa_line(router, IRQ_MOUSE), &keyboard_outputs) ||
-        !system_ports_initialize(&platform->system_ports, platform->bus, port92_a20, reset_machine, platform))
+        !system_ports_initialize(&platform->system_ports, platform->bus, set_a20, reset_machine, platform))
         return false;
     mc146818_on_alarm(&platform->rtc, rtc_alarm, platform);
     mc146818_set_memory_size(&platform->rtc, configuration->memory_below_4g, configuration->memory_above_4g);
@@ -153,7 +142,7 @@ bool platform_initialize(struct platform *platform, struct bus *bus, struct time
     platform->outputs = *outputs;
     platform->bus = bus;
     platform->timers = timers;
-    platform->keyboard_a20 = true;
+    platform->a20 = true;
     irq_router_initialize(&platform->router, &platform->pic, &platform->ioapic);
     return i8259_initialize(&platform->pic, bus, interrupt_request, platform) &&
            ioapic_initialize(&platform->ioapic, bus, deliver, platform) &&
@@ -171,7 +160,7 @@ void platform_reset(struct platform *platform)
     mc146818_reset(&platform->rtc);
     i8042_reset(&platform->keyboard);
     system_ports_reset(&platform->system_ports);
-    set_a20(platform, true, false);
+    set_a20(platform, true);
     for (unsigned i = 0; i < PLATFORM_COM_PORTS; i++)
         uart16550_reset(&platform->com[i]);
     pci_bus_reset(&platform->pci);

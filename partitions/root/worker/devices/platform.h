@@ -73,8 +73,7 @@ struct platform {
     struct host_bridge host_bridge;
     struct piix4_isa isa;
     struct piix4_pm power;
-    bool keyboard_a20;
-    bool port92_a20;
+    bool a20; /* address line 20 is there */
 };
 
 struct platform_configuration {

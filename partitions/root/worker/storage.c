@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/worker/storage.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "partitions/root/disk/floppy_image.h"
+#include "partitions/root/disk/open.h"
+
+#define DRIVES_PER_CHANNEL 2u
+#define FLOPPY_IRQ         6
+
+static bool __attribute__((format(printf, 2, 3))) report(char error[STORAGE_ERROR_SIZE], const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error, STORAGE_ERROR_SIZE, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* ---- Images ---- */
+
+static unsigned disk_flags(const struct configuration_disk *disk)
+{
+    return (disk->read_only ? DISK_OPEN_READ_ONLY : 0) | (disk->format == CONFIGURATION_DISK_RAW ? DISK_OPEN_RAW : 0);
+}
+
+static struct disk *open_image(enum storage_kind kind, const struct configuration_file *file, unsigned flags,
+                               struct disk_error *error)
+{
+    const char *name = configuration_file_name(file);
+    bool given = file->descriptor >= 0;
+
+    if (kind == STORAGE_FLOPPY)
+        return given ? floppy_image_open_descriptor(file->descriptor, name, flags, error)
+                     : floppy_image_open(file->path, flags, error);
+    return given ? disk_open_descriptor(file->descriptor, name, flags, error) : disk_open(file->path, flags, error);
+}
+
+/* Opens an image and puts it beside the drive; nothing is attached yet. */
+static bool load(struct storage_drive *drive, const struct configuration_file *file, unsigned flags,
+                 char error[STORAGE_ERROR_SIZE])
+{
+    struct disk_error disk_error;
+
+    drive->name = strdup(configuration_file_name(file));
+    if (!drive->name)
+        return report(error, "no memory");
+    drive->disk = open_image(drive->kind, file, flags, &disk_error);
+    if (drive->disk)
+        return true;
+    free(drive->name);
+    drive->name = NULL;
+    return report(error, "%.*s", STORAGE_ERROR_SIZE - 1, disk_error.text);
+}
+
+/* Closes what is beside the drive, and is attached no more. False: it could not be put in order. */
+static bool unload(struct storage_drive *drive, char error[STORAGE_ERROR_SIZE])
+{
+    int result = 0;
+
+    if (drive->started)
+        disk_queue_serve(&drive->queue, NULL);
+    if (drive->disk)
+        result = disk_close(drive->disk);
+    if (result)
+        report(error, "%s: cannot be put in order: %s", drive->name, strerror(result));
+    free(drive->name);
+    drive->disk = NULL;
+    drive->name = NULL;
+    return !result;
+}
+
+/* ---- Drives ---- */
+
+static unsigned channel_of(unsigned place)
+{
+    return place / DRIVES_PER_CHANNEL;
+}
+
+static unsigned unit_of(unsigned place)
+{
+    return place % DRIVES_PER_CHANNEL;
+}
+
+static void serial_of(unsigned place, char serial[IDE_SERIAL_LENGTH + 1])
+{
+    snprintf(serial, IDE_SERIAL_LENGTH + 1, "LOAM%04u", place);
+}
+
+static bool add_disk(struct storage *storage, unsigned place, const struct configuration_disk *configuration,
+                     char error[STORAGE_ERROR_SIZE])
+{
+    struct storage_drive *drive = &storage->drives[place];
+    char serial[IDE_SERIAL_LENGTH + 1];
+
+    drive->kind = STORAGE_DISK;
+    if (!load(drive, &configuration->file, disk_flags(configuration), error))
+        return false;
+    serial_of(place, serial);
+    return ide_attach(&storage->ide, channel_of(place), unit_of(place), drive->disk, serial) ||
+           report(error, "%s: the IDE controller has no place for it", drive->name);
+}
+
+static bool insert(struct storage *storage, unsigned place)
+{
+    struct storage_drive *drive = &storage->drives[place];
+
+    if (drive->kind == STORAGE_FLOPPY)
+        return floppy_insert(&storage->floppy, place - STORAGE_FLOPPY_A, drive->disk);
+    return ide_insert_medium(&storage->ide, channel_of(place), unit_of(place), drive->disk);
+}
+
+static bool load_medium(struct storage_drive *drive, const struct configuration_drive *medium,
+                        char error[STORAGE_ERROR_SIZE])
+{
+    unsigned flags = drive->kind == STORAGE_DVD ? DISK_OPEN_ISO : medium->read_only ? DISK_OPEN_READ_ONLY : 0;
+
+    return load(drive, &medium->file, flags, error);
+}
+
+static bool report_unfit(const struct storage_drive *drive, char error[STORAGE_ERROR_SIZE])
+{
+    return report(error, "%s: the drive cannot read it", drive->name);
+}
+
+static bool add_dvd(struct storage *storage, unsigned place, const struct configuration_drive *configuration,
+                    char error[STORAGE_ERROR_SIZE])
+{
+    struct storage_drive *drive = &storage->drives[place];
+    char serial[IDE_SERIAL_LENGTH + 1];
+
+    drive->kind = STORAGE_DVD;
+    serial_of(place, serial);
+    if (!ide_attach_dvd(&storage->ide, channel_of(place), unit_of(place), serial))
+        return report(error, "the IDE controller has no place for the DVD drive");
+    if (!configuration_file_given(&configuration->file))
+        return true;
+    return load_medium(drive, configuration, error) && (insert(storage, place) || report_unfit(drive, error));
+}
+
+static bool add_ide(struct storage *storage, const struct configuration *machine, char error[STORAGE_ERROR_SIZE])
+{
+    unsigned place = 0;
+
+    for (unsigned i = 0; i < machine->disk_count; i++)
+        if (!add_disk(storage, place++, &machine->disks[i], error))
+            return false;
+    if (place < CONFIGURATION_DISKS / 2)
+        place = CONFIGURATION_DISKS / 2;
+    for (unsigned i = 0; i < machine->dvd_count; i++)
+        if (!add_dvd(storage, place++, &machine->dvds[i], error))
+            return false;
+    return true;
+}
+
+/* The kind of drive follows from what is in it first. */
+static bool add_floppies(struct storage *storage, const struct storage_configuration *configuration,
+                         char error[STORAGE_ERROR_SIZE])
+{
+    const struct configuration *machine = configuration->machine;
+    struct platform *platform = configuration->platform;
+    struct floppy_configuration floppy = {
+        .dma = &platform->dma, .timers = platform->timers, .line = irq_router_isa_line(&platform->router, FLOPPY_IRQ)};
+
+    for (unsigned i = 0; i < machine->floppy_count; i++) {
+        struct storage_drive *drive = &storage->drives[STORAGE_FLOPPY_A + i];
+
+        drive->kind = STORAGE_FLOPPY;
+        if (configuration_file_given(&machine->floppies[i].file) && !load_medium(drive, &machine->floppies[i], error))
+            return false;
+        floppy.drives[i] = floppy_drive_type_for(drive->disk);
+    }
+    storage->has_floppies = machine->floppy_count > 0;
+    if (storage->has_floppies && !floppy_initialize(&storage->floppy, platform->bus, &floppy))
+        return report(error, "the bus has no place for the floppy disk controller");
+    for (unsigned i = STORAGE_FLOPPY_A; i < STORAGE_DRIVES; i++)
+        if (storage->drives[i].disk && !insert(storage, i))
+            return report_unfit(&storage->drives[i], error);
+    return true;
+}
+
+/* The IDE controller lets go of a medium. */
+static void medium_released(void *context, struct disk *disk)
+{
+    struct storage *storage = context;
+
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++)
+        if (storage->drives[i].disk == disk)
+            storage->drives[i].released = true;
+    storage->ejected(storage->context);
+}
+
+static void no_space(void *context, struct disk *disk)
+{
+    struct storage *storage = context;
+
+    storage->no_space(storage->context, disk);
+}
+
+bool storage_create(struct storage *storage, const struct storage_configuration *configuration,
+                    char error[STORAGE_ERROR_SIZE])
+{
+    struct platform *platform = configuration->platform;
+    const struct ide_configuration ide = {
+        .memory = configuration->memory,
+        .lines = {irq_router_isa_line(&platform->router, 14), irq_router_isa_line(&platform->router, 15)},
+        .no_space = no_space,
+        .medium_released = medium_released,
+        .machine = storage,
+    };
+
+    storage->device_lock = configuration->device_lock;
+    storage->no_space = configuration->no_space;
+    storage->ejected = configuration->ejected;
+    storage->context = configuration->context;
+    if (!ide_initialize(&storage->ide, &platform->pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &ide))
+        return report(error, "the PCI bus has no place for the IDE controller");
+    return add_ide(storage, configuration->machine, error) && add_floppies(storage, configuration, error);
+}
+
+bool storage_start(struct storage *storage, char error[STORAGE_ERROR_SIZE])
+{
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++) {
+        struct storage_drive *drive = &storage->drives[i];
+        int result = drive->kind == STORAGE_NOTHING ? 0 : disk_queue_start(&drive->queue, storage->device_lock);
+
+        if (result)
+            return report(error, "cannot start a disk's thread: %s", strerror(result));
+        drive->started = drive->kind != STORAGE_NOTHING;
+        if (drive->disk)
+            disk_queue_serve(&drive->queue, drive->disk);
+    }
+    return true;
+}
+
+void storage_reset(struct storage *storage)
+{
+    if (storage->has_floppies)
+        floppy_reset(&storage->floppy);
+}
+
+bool storage_is_quiet(const struct storage *storage)
+{
+    return ide_is_quiet(&storage->ide) && (!storage->has_floppies || floppy_is_quiet(&storage->floppy));
+}
+
+void storage_resume(struct storage *storage)
+{
+    ide_resume(&storage->ide);
+}
+
+const char *storage_disk_name(const struct storage *storage, const struct disk *disk)
+{
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++)
+        if (storage->drives[i].disk == disk)
+            return storage->drives[i].name;
+    return "unknown disk";
+}
+
+/* ---- Media that come and go ---- */
+
+/* The place of the drive; STORAGE_DRIVES, and a complaint, if there is none. */
+static unsigned find_drive(const struct storage *storage, enum storage_kind kind, unsigned number,
+                           char error[STORAGE_ERROR_SIZE])
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++)
+        if (storage->drives[i].kind == kind && count++ == number)
+            return i;
+    report(error, "there is no %s drive %u: the machine has %u", kind == STORAGE_DVD ? "DVD" : "floppy", number, count);
+    return STORAGE_DRIVES;
+}
+
+bool storage_insert(struct storage *storage, enum storage_kind kind, unsigned number,
+                    const struct configuration_drive *medium, char error[STORAGE_ERROR_SIZE])
+{
+    unsigned place = find_drive(storage, kind, number, error);
+    struct storage_drive *drive;
+    char ignored[STORAGE_ERROR_SIZE];
+    bool inserted;
+
+    if (place == STORAGE_DRIVES)
+        return false;
+    storage_tidy(storage);
+    drive = &storage->drives[place];
+    if (drive->disk)
+        return report(error, "there is a medium in the drive: eject it first");
+    if (!load_medium(drive, medium, error))
+        return false;
+    if (drive->started)
+        disk_queue_serve(&drive->queue, drive->disk);
+    pthread_mutex_lock(storage->device_lock);
+    inserted = insert(storage, place);
+    pthread_mutex_unlock(storage->device_lock);
+    if (inserted)
+        return true;
+    report_unfit(drive, error);
+    unload(drive, ignored);
+    return false;
+}
+
+bool storage_eject(struct storage *storage, enum storage_kind kind, unsigned number, bool force,
+                   char error[STORAGE_ERROR_SIZE])
+{
+    unsigned place = find_drive(storage, kind, number, error);
+    bool ejected;
+
+    if (place == STORAGE_DRIVES)
+        return false;
+    if (kind == STORAGE_FLOPPY) {
+        pthread_mutex_lock(storage->device_lock);
+        floppy_eject(&storage->floppy, place - STORAGE_FLOPPY_A);
+        pthread_mutex_unlock(storage->device_lock);
+        return unload(&storage->drives[place], error);
+    }
+    pthread_mutex_lock(storage->device_lock);
+    ejected = ide_eject_medium(&storage->ide, channel_of(place), unit_of(place), force);
+    pthread_mutex_unlock(storage->device_lock);
+    if (!ejected)
+        return report(error, "the guest has locked the tray: it has been asked to eject, or use force");
+    storage_tidy(storage);
+    return true;
+}
+
+void storage_tidy(struct storage *storage)
+{
+    char ignored[STORAGE_ERROR_SIZE];
+
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++) {
+        struct storage_drive *drive = &storage->drives[i];
+        bool released;
+
+        pthread_mutex_lock(storage->device_lock);
+        released = drive->released;
+        drive->released = false;
+        pthread_mutex_unlock(storage->device_lock);
+        if (released)
+            unload(drive, ignored); /* it was read only */
+    }
+}
+
+bool storage_close(struct storage *storage, char error[STORAGE_ERROR_SIZE])
+{
+    bool ok = true;
+
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++) {
+        struct storage_drive *drive = &storage->drives[i];
+
+        if (drive->started)
+            disk_queue_end(&drive->queue);
+        drive->started = false;
+        ok &= unload(drive, error);
+    }
+    return ok;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The drives of a machine and what is in them: disks and DVD drives on the IDE controller, floppy drives. Everything
+ * that opens and closes an image is here; the controllers only know disks.
+ *
+ * Media come and go while the machine runs. That is the main thread's business; the device lock covers the drives.
+ */
+#ifndef WORKER_STORAGE_H
+#define WORKER_STORAGE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include "partitions/root/worker/configuration.h"
+#include "partitions/root/worker/disk_queue.h"
+#include "partitions/root/worker/devices/floppy.h"
+#include "partitions/root/worker/devices/ide.h"
+#include "partitions/root/worker/devices/platform.h"
+
+#define STORAGE_ERROR_SIZE 512
+
+/* IDE 0:0 to 1:1, then floppy A and B. */
+#define STORAGE_FLOPPY_A CONFIGURATION_DISKS
+#define STORAGE_DRIVES   (STORAGE_FLOPPY_A + CONFIGURATION_FLOPPIES)
+
+enum storage_kind { STORAGE_NOTHING, STORAGE_DISK, STORAGE_DVD, STORAGE_FLOPPY };
+
+struct storage_drive {
+    enum storage_kind kind;
+    struct disk *disk; /* NULL: a drive without a medium */
+    char *name;        /* of the disk, for people; NULL without one */
+    bool released;     /* the guest has ejected the medium; under the device lock */
+    bool started;
+    struct disk_queue queue;
+};
+
+struct storage_configuration {
+    const struct configuration *machine;
+    struct platform *platform;
+    const struct guest_memory *memory;
+    pthread_mutex_t *device_lock;
+    /* Under the device lock, on any thread; must not call back. */
+    ide_no_space_fn *no_space;
+    void (*ejected)(void *context); /* the guest has ejected a medium: call storage_tidy */
+    void *context;
+};
+
+struct storage {
+    pthread_mutex_t *device_lock;
+    ide_no_space_fn *no_space;
+    void (*ejected)(void *context);
+    void *context;
+    struct ide ide;
+    struct floppy floppy;
+    bool has_floppies;
+    struct storage_drive drives[STORAGE_DRIVES];
+};
+
+/* Opens what the configuration names and puts the controllers on the board. False: `error` is one line. */
+bool storage_create(struct storage *storage, const struct storage_configuration *configuration,
+                    char error[STORAGE_ERROR_SIZE]);
+
+/* Starts the threads. From then on only storage_close ends them. */
+bool storage_start(struct storage *storage, char error[STORAGE_ERROR_SIZE]);
+
+/* At a reset of the machine: the IDE controller is reset by its bus. Under the device lock. */
+void storage_reset(struct storage *storage);
+
+/* No request is with a disk. Under the device lock. */
+bool storage_is_quiet(const struct storage *storage);
+
+/* There is space on the host again. Under the device lock. */
+void storage_resume(struct storage *storage);
+
+/* What a disk is called, for messages. */
+const char *storage_disk_name(const struct storage *storage, const struct disk *disk);
+
+/*
+ * Drive `number` of its kind, a DVD or floppy drive, gets a medium: the image in `file`, whose descriptor becomes the
+ * storage's. False: `error` is one line, and nothing has changed. By the main thread, without the device lock; waits
+ * for a request that is under way.
+ */
+bool storage_insert(struct storage *storage, enum storage_kind kind, unsigned number,
+                    const struct configuration_drive *medium, char error[STORAGE_ERROR_SIZE]);
+
+/* Takes the medium out. `force`: also if the guest has locked it. An empty drive stays empty. As above. */
+bool storage_eject(struct storage *storage, enum storage_kind kind, unsigned number, bool force,
+                   char error[STORAGE_ERROR_SIZE]);
+
+/* Closes what the guest has ejected. By the main thread, without the device lock. */
+void storage_tidy(struct storage *storage);
+
+/* Ends the threads and closes everything. False: a disk could not be put in order; `error` says which. */
+bool storage_close(struct storage *storage, char error[STORAGE_ERROR_SIZE]);
+
+#endif
