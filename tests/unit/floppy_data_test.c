@@ -729,9 +729,10 @@ static void ejected_before_a_write(void **state)
     for (unsigned i = 0; i < 511; i++)
         out(machine, FIFO, (uint8_t)i);
     floppy_eject(&machine->floppy, 0);
+    assert_true(floppy_insert(&machine->floppy, 0, &machine->disks[1])); /* it was not meant for this one */
     out(machine, FIFO, 0xff);
     ASSERT_RESULTS(machine, ABNORMAL, 0x01, 0, 0, 0, 1, 2);
-    assert_int_equal(machine->disks[0].requests, 0);
+    assert_int_equal(machine->disks[0].requests + machine->disks[1].requests, 0);
 }
 
 int main(void)

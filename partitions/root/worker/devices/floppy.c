@@ -307,10 +307,12 @@ struct disk *floppy_eject(struct floppy *floppy, unsigned drive)
     struct floppy_drive *state = &floppy->drives[drive % FLOPPY_DRIVES];
     struct disk *disk = drive < FLOPPY_DRIVES ? state->disk : NULL;
 
-    if (disk) {
-        state->disk = NULL;
-        state->changed = true;
-    }
+    if (!disk)
+        return NULL;
+    state->disk = NULL;
+    state->changed = true;
+    if (floppy->transfer.disk == disk)
+        floppy->transfer.disk = NULL;
     return disk;
 }
 

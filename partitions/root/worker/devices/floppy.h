@@ -87,7 +87,7 @@ struct floppy_transfer {
     bool terminal_count;
     bool control_mark; /* a sector had the other kind of data mark */
     uint64_t overrun;  /* virtual time at which DMA that is not ready is given up; TIMER_NEVER: it is */
-    struct disk *disk; /* the medium that has the request */
+    struct disk *disk; /* the medium that it is about; NULL: none, or it was ejected meanwhile */
 };
 
 struct floppy {

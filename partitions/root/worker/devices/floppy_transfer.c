@@ -117,7 +117,7 @@ static bool formatted(struct floppy *floppy)
 {
     const struct floppy_transfer *transfer = &floppy->transfer;
 
-    return transfer->mfm && floppy_drive_formatted(drive_of(floppy), transfer->head, floppy->rate);
+    return transfer->disk && transfer->mfm && floppy_drive_formatted(drive_of(floppy), transfer->head, floppy->rate);
 }
 
 /* Finds the sector on the medium; if it is not there, the command ends. */
@@ -171,7 +171,6 @@ static void submit(struct floppy *floppy)
     floppy->request.vector_count = 1;
     floppy->request.error = 0;
     floppy->transfer.step = FLOPPY_STEP_DISK;
-    floppy->transfer.disk = drive_of(floppy)->disk;
     floppy->in_flight = true;
     disk_submit(floppy->transfer.disk, &floppy->request);
 }
@@ -202,8 +201,8 @@ static void take_sector(struct floppy *floppy)
 
     transfer->buffered--;
     transfer->taken++;
-    if (drive_of(floppy)->disk != transfer->disk)
-        fail(floppy, ST1_MISSING_ADDRESS, 0); /* it was ejected */
+    if (!transfer->disk)
+        fail(floppy, ST1_MISSING_ADDRESS, 0);
     else if (transfer->kind == FLOPPY_TRANSFER_VERIFY)
         finish_sector(floppy);
     else
@@ -256,8 +255,8 @@ static bool finish_request(struct floppy *floppy)
 
     if (floppy->in_flight)
         return false;
-    if (drive_of(floppy)->disk != transfer->disk)
-        fail(floppy, ST1_MISSING_ADDRESS, 0); /* it was ejected */
+    if (!transfer->disk)
+        fail(floppy, ST1_MISSING_ADDRESS, 0);
     else if (floppy->request.error && floppy->request.sectors > 1)
         read_one_by_one(transfer);
     else if (floppy->request.error)
@@ -367,6 +366,7 @@ static void begin(struct floppy *floppy)
     struct floppy_transfer *transfer = &floppy->transfer;
     const struct floppy_drive *drive = drive_of(floppy);
 
+    transfer->disk = drive->disk;
     if (transfer->kind == FLOPPY_TRANSFER_READ_ID) {
         identify(floppy);
         return;
