@@ -133,8 +133,8 @@ static void no_such_sector(void **state)
     program_dma(machine, TO_MEMORY, 4096);
     transfer(machine, READ_DATA, 0, 0, 19, 19);
     ASSERT_RESULTS(machine, ABNORMAL, 0x04, 0, 0, 0, 19, 2);
-    transfer(machine, READ_DATA, 0, 0, 0, 18);
-    ASSERT_RESULTS(machine, ABNORMAL, 0x04, 0, 0, 0, 0, 2);
+    transfer(machine, READ_DATA, 0, 1, 0, 18);
+    ASSERT_RESULTS(machine, ABNORMAL | 0x04, 0x04, 0, 0, 1, 0, 2);
     transfer(machine, READ_DATA, 0, 0, 18, 21); /* and beyond */
     ASSERT_RESULTS(machine, ABNORMAL, 0x04, 0, 0, 0, 19, 2);
     assert_sectors(machine, BUFFER, 17, 1);
@@ -179,6 +179,7 @@ static void deleted_data(void **state)
     transfer(machine, READ_DELETED | SKIP, 0, 0, 1, 18);
     ASSERT_RESULTS(machine, ABNORMAL, 0x80, 0, 1, 0, 1, 2); /* none is */
     assert_int_equal(machine->disks[0].requests, 1);
+    assert_int_equal(machine->disks[0].log[0].sectors, 1);
     transfer(machine, READ_DATA | SKIP, 0, 0, 1, 1);
     ASSERT_RESULTS(machine, ABNORMAL, 0x80, 0, 1, 0, 1, 2);
     assert_int_equal(machine->disks[0].requests, 2);
@@ -276,6 +277,9 @@ static void the_rest_of_a_sector_is_zero(void **state)
     uint8_t data[DISK_SECTOR_SIZE];
 
     fill_memory(machine, 512, 1);
+    program_dma(machine, FROM_MEMORY, 512);
+    transfer(machine, WRITE_DATA, 0, 0, 2, 18); /* something is in the buffer */
+    ASSERT_RESULTS(machine, 0x00, 0, 0, 0, 0, 3, 2);
     program_dma(machine, FROM_MEMORY, 100);
     transfer(machine, WRITE_DATA, 0, 0, 1, 18);
     ASSERT_RESULTS(machine, 0x00, 0, 0, 0, 0, 2, 2);
@@ -283,7 +287,7 @@ static void the_rest_of_a_sector_is_zero(void **state)
     assert_memory_equal(data, machine->ram + BUFFER, 100);
     for (unsigned i = 100; i < sizeof data; i++)
         assert_int_equal(data[i], 0);
-    assert_int_equal(machine->disks[0].written_count, 1);
+    assert_int_equal(machine->disks[0].written_count, 2);
 }
 
 static void write_protected(void **state)

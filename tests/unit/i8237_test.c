@@ -152,12 +152,12 @@ static void words(void **state)
     bool end;
 
     (void)state;
-    program(5, WRITE, 0x03, 0x8001, 99); /* bit 0 of the page does not count */
+    program(5, WRITE, 0x03, 0x4001, 99); /* bit 0 of the page does not count */
     assert_int_equal(to_memory(5, 7, &end), 6);
     assert_false(end);
-    assert_memory_equal(ram + 0x30002, buffer, 6);
-    assert_int_equal(ram[0x30008], 0);
-    assert_int_equal(read_word(UPPER(2)), 0x8004);
+    assert_memory_equal(ram + 0x28002, buffer, 6);
+    assert_int_equal(ram[0x28008], 0);
+    assert_int_equal(read_word(UPPER(2)), 0x4004);
     assert_int_equal(read_word(UPPER(3)), 96);
     assert_int_equal(to_memory(5, 1000, &end), 194);
     assert_true(end);
