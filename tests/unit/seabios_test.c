@@ -14,6 +14,7 @@
 #include <unicorn/unicorn.h>
 #include "partitions/root/worker/firmware.h"
 #include "partitions/root/worker/devices/debug_port.h"
+#include "partitions/root/worker/devices/floppy.h"
 #include "partitions/root/worker/devices/ide.h"
 #include "partitions/root/worker/devices/platform.h"
 #include "tests/unit/device_fixture.h"
@@ -41,6 +42,7 @@
 static struct device_fixture fixture;
 static struct platform platform;
 static struct ide ide;
+static struct floppy floppy;
 static struct pci_device adapters[4]; /* in slots 8 to 11: pins A to D */
 static struct disk disk;
 static struct guest_memory memory;
@@ -168,6 +170,7 @@ static void create_board(void)
     static const struct platform_configuration configuration = {
         .unix_time = 1796219150000000000,
         .memory_below_4g = RAM,
+        .memory = &memory,
         .com = {{transmit, transmitted, NULL}, {transmit, NULL, NULL}},
     };
     struct ide_configuration ide_configuration = {.memory = &memory, .no_space = no_space};
@@ -489,6 +492,136 @@ static void it_boots_from_a_disk(void **state)
     assert_null(strstr(log_text, "Boot failed"));
 }
 
+/*
+ * Drive A: of a type, with the fake disk in it, whose boot sector reads the medium's last sector, says what that
+ * begins with, and writes itself to the third.
+ */
+static void add_floppy(enum floppy_drive_type type, struct disk_geometry geometry)
+{
+    const struct floppy_configuration configuration = {
+        .dma = &platform.dma,
+        .timers = &fixture.timers,
+        .line = irq_router_isa_line(&platform.router, 6),
+        .drives = {type},
+    };
+    const uint8_t code[] = {
+        0xbe,
+        0x00,
+        0x00, /* mov si, 0 */
+        0x8e,
+        0xde,
+        0x8e,
+        0xc6, /* mov ds, si; mov es, si */
+        0xb8,
+        0x01,
+        0x02, /* mov ax, 0201h */
+        0xb9,
+        geometry.sectors_per_track,
+        (uint8_t)(geometry.cylinders - 1), /* mov cx, ... */
+        0xb6,
+        (uint8_t)(geometry.heads - 1), /* mov dh, ... */
+        0xbb,
+        0x00,
+        0x80,
+        0xcd,
+        0x13, /* mov bx, 8000h; int 13h */
+        0xb8,
+        '?',
+        0x00,
+        0x72,
+        0x03, /* mov ax, '?'; jc over the next */
+        0xa0,
+        0x00,
+        0x80, /* mov al, [8000h] */
+        0xba,
+        0x02,
+        0x04,
+        0xee, /* mov dx, 402h; out dx, al */
+        0xb8,
+        0x01,
+        0x03, /* mov ax, 0301h */
+        0xb9,
+        0x03,
+        0x00,
+        0xba,
+        0x00,
+        0x00, /* mov cx, 3; mov dx, 0 */
+        0xbb,
+        0x00,
+        0x7c,
+        0xcd,
+        0x13, /* mov bx, 7c00h; int 13h */
+        0xb0,
+        'W',
+        0x73,
+        0x02,
+        0xb0,
+        'E', /* mov al, 'W'; jnc over mov al, 'E' */
+        0xba,
+        0x02,
+        0x04,
+        0xee, /* mov dx, 402h; out dx, al */
+        0xb0,
+        '~',
+        0xee, /* mov al, '~'; out dx, al */
+        0xfa,
+        0xf4, /* cli; hlt */
+    };
+
+    memset(&disk, 0, sizeof disk);
+    disk.geometry = geometry;
+    disk.sectors = (uint64_t)geometry.cylinders * geometry.heads * geometry.sectors_per_track;
+    disk.written_count = 2;
+    memcpy(disk.written[0], code, sizeof code);
+    disk.written[0][510] = 0x55;
+    disk.written[0][511] = 0xaa;
+    disk.written_sector[1] = disk.sectors - 1;
+    disk.written[1][0] = '!';
+    assert_true(floppy_initialize(&floppy, &fixture.bus, &configuration));
+    configure((struct firmware_configuration){
+        .boot_order = {{FIRMWARE_BOOT_FLOPPY, 0, 0}},
+        .boot_devices = 1,
+        .floppies = {(enum mc146818_floppy)type},
+    });
+}
+
+static void it_boots_from_a_floppy_disk(void **state)
+{
+    static const struct {
+        enum floppy_drive_type type;
+        struct disk_geometry geometry;
+    } cases[] = {
+        {FLOPPY_DRIVE_1440, {80, 2, 18}},
+        {FLOPPY_DRIVE_1440, {80, 2, 9} },
+        {FLOPPY_DRIVE_1200, {40, 2, 9} },
+        {FLOPPY_DRIVE_2880, {80, 2, 36}},
+    };
+
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (i > 0 && (teardown(state) || setup(state)))
+            fail();
+        add_floppy(cases[i].type, cases[i].geometry);
+        assert_true(floppy_insert(&floppy, 0, &disk));
+        run_until("!W" LAST_WORD);
+        assert_logged("Booting from Floppy");
+        assert_null(strstr(log_text, "Boot failed"));
+        assert_int_equal(disk.written_count, 3);
+        assert_int_equal(disk.written_sector[2], 2);
+        assert_memory_equal(disk.written[2], disk.written[0], DISK_SECTOR_SIZE);
+        assert_in_range(timer_now(&fixture.timers), 0, 250 * MILLISECOND);
+    }
+}
+
+/* It goes on without waiting for anything. */
+static void it_finds_a_drive_empty(void **state)
+{
+    (void)state;
+    add_floppy(FLOPPY_DRIVE_1440, (struct disk_geometry){80, 2, 18});
+    run_until("No bootable device");
+    assert_logged("Boot failed: could not read the boot disk");
+    assert_in_range(timer_now(&fixture.timers), 0, 250 * MILLISECOND);
+}
+
 /* An image of a kernel: one sector of setup, which says that it was started, and something behind. */
 static void it_boots_from_the_network(void **state)
 {
@@ -584,6 +717,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_finds_the_board, setup, teardown),
         cmocka_unit_test_setup_teardown(it_routes_interrupts_as_the_board_does, setup, teardown),
         cmocka_unit_test_setup_teardown(it_boots_from_a_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_boots_from_a_floppy_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_finds_a_drive_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(it_boots_from_the_network, setup, teardown),
         cmocka_unit_test_setup_teardown(it_offers_a_menu, setup, teardown),
         cmocka_unit_test_setup_teardown(it_starts_again, setup, teardown),

@@ -38,7 +38,7 @@ $(call unit_test,smbios_tables_test,tests/unit/smbios_tables_test.c $(WORKER_DEV
 
 # The whole board; WORKER_FIRMWARE_SOURCES: partitions/root/worker/build.mk
 $(call device_test,seabios,$(PLATFORM_SOURCES) acpi_tables.c debug_port.c fw_cfg.c smbios_tables.c \
-        $(notdir $(sort $(wildcard $(WORKER_DEVICES)/ide*.c))), \
+        $(notdir $(sort $(wildcard $(addprefix $(WORKER_DEVICES)/,atapi*.c cd_*.c floppy*.c ide*.c)))), \
     tests/unit/fake_disk.c partitions/root/worker/guest_memory.c $(WORKER_FIRMWARE_SOURCES) \
     $(BUILD)/generated/dsdt.c,-lunicorn)
 $(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c guest_memory.c timer.c) \
