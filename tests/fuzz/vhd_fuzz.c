@@ -130,6 +130,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_all_over(disk, data);
         disk_close(disk);
     }
+    disk = raw ? disk_open_file(&memory.file, DISK_OPEN_ISO, &error) : NULL;
+    if (disk) {
+        read_all_over(disk, data);
+        disk_close(disk);
+    }
     require(memory.changes == 0);
     disk = disk_open_file(&memory.file, raw, &error);
     if (disk) {

@@ -172,8 +172,8 @@ static uint8_t read_register(struct ide_channel *channel, unsigned offset)
 {
     struct ide_drive *drive = ide_channel_selected(channel);
     /*
-     * Drive 0 answers for an absent drive 1. A DVD drive shows zeros then: by its own signature there would seem to
-     * be another one, which nothing but a command that never ends would disprove.
+     * Drive 0 answers for an absent drive 1. A DVD drive shows zeros then: its own signature would be taken for that
+     * of a second one.
      */
     const struct ide_drive *answering = drive ? drive : &channel->drives[0];
     const struct ide_task_file *registers = &answering->registers;
@@ -426,7 +426,7 @@ void ide_channel_release_medium(struct ide_channel *channel, struct ide_drive *d
         channel->transfer.medium_lost = true;
     if (channel->in_flight && channel->requested == disk)
         channel->leaving = disk;
-    else if (channel->medium_released_hook)
+    else
         channel->medium_released_hook(channel->machine, disk);
 }
 

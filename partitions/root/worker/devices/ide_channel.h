@@ -120,7 +120,7 @@ struct ide_channel {
     struct interrupt_line line;
     bool level; /* of INTRQ on the wire */
     ide_no_space_fn *no_space_hook;
-    ide_medium_released_fn *medium_released_hook; /* may be NULL if there is no DVD drive */
+    ide_medium_released_fn *medium_released_hook; /* may be NULL if no medium is ever inserted */
     void *machine;
     bool (*may_master)(void *owner); /* PCI bus master enable */
     void *owner;
