@@ -145,6 +145,13 @@ class Worker:
         except OSError:
             self.forget(client)
 
+    @staticmethod
+    def send_bytes(client, data):
+        try:
+            client.sendall(data)
+        except OSError:
+            pass  # its end is seen when it is read from
+
     def forget(self, client):
         if client in self.clients:
             del self.clients[client]
@@ -230,10 +237,10 @@ class Worker:
             self.selector.modify(client, selectors.EVENT_READ, self.on_console)
         if request.get("request") == "screen" and client in self.clients:
             del self.clients[client]
-            client.sendall(b"RFB 003.008\n")
+            self.send_bytes(client, b"RFB 003.008\n")
             self.selector.modify(client, selectors.EVENT_READ, self.on_viewer)
         if request.get("request") == "screenshot" and client in self.clients:
-            client.sendall(PICTURE[:500000] if "cut" in self.words else PICTURE)
+            self.send_bytes(client, PICTURE[:500000] if "cut" in self.words else PICTURE)
             self.forget(client)
 
     def on_client(self, client):
