@@ -20,7 +20,9 @@ static void test_everything(void **state)
                             " \"disks\":[{\"path\":\"a.vhd\"}, {\"fd\":9, \"format\":\"raw\", \"read_only\":true}],"
                             " \"nics\":[{\"mac\":\"00-15-5D-0a-0B-0c\", \"switch\":{\"path\":\"/run/s\"}}, "
                             "{\"mac\":\"02:00:00:00:00:01\"}],"
-                            " \"control\":{\"fd\":3}, \"log\":{\"path\":\"web1.log\"}}",
+                            " \"control\":{\"fd\":3}, \"log\":{\"path\":\"web1.log\"},"
+                            " \"screen\":{\"path\":\"web1.screen\", \"address\":\"[::1]:5901\","
+                            " \"password\":\"12345678\"}}",
                             "test", error);
 
     (void)state;
@@ -48,6 +50,10 @@ static void test_everything(void **state)
     assert_false(configuration_file_given(&configuration->nics[1].network));
     assert_int_equal(configuration->control.descriptor, 3);
     assert_string_equal(configuration->previous_log.path, "web1.log.1");
+    assert_string_equal(configuration->screen.local.path, "web1.screen");
+    assert_int_equal(configuration->screen.local.descriptor, -1);
+    assert_string_equal(configuration->screen.address, "[::1]:5901");
+    assert_string_equal(configuration->screen.password, "12345678");
     configuration_free(configuration);
 }
 
@@ -102,6 +108,8 @@ static void test_defaults(void **state)
     assert_false(configuration_file_given(&configuration->control));
     assert_false(configuration_file_given(&configuration->log));
     assert_false(configuration_file_given(&configuration->previous_log));
+    assert_false(configuration_file_given(&configuration->screen.local));
+    assert_null(configuration->screen.address);
     assert_string_equal(configuration_file_name(&configuration->kernel), "descriptor 0");
     assert_false(configuration->graphics); /* not for a kernel that is started directly */
     assert_null(configuration->firmware);
@@ -122,73 +130,76 @@ static void test_mistakes(void **state)
         const char *text;
         const char *error;
     } mistakes[] = {
-        {"",                                                                                 "test: line 1, column 0: '[' or '{' expected near end of file" },
-        {"[]",                                                                               "test: must be an object, not a list"                          },
-        {"{\"version\":1,}",                                                                 "test: line 1, column 14: string or '}' expected near '}'"     },
-        {"{}",                                                                               "test: \"version\" is missing"                                 },
-        {"{\"version\":2}",                                                                  "test: version: must be 1 to 1, not 2"                         },
+        {"",                                                                                 "test: line 1, column 0: '[' or '{' expected near end of file"   },
+        {"[]",                                                                               "test: must be an object, not a list"                            },
+        {"{\"version\":1,}",                                                                 "test: line 1, column 14: string or '}' expected near '}'"       },
+        {"{}",                                                                               "test: \"version\" is missing"                                   },
+        {"{\"version\":2}",                                                                  "test: version: must be 1 to 1, not 2"                           },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"initrd\":{\"fd\":0}}",
-         "test: \"initrd\" needs \"kernel\""                                                                                                                },
+         "test: \"initrd\" needs \"kernel\""                                                                                                                  },
         {"{\"version\":1,\"name\":\"\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
-         "test: name: must have 1 to 63 characters, not 0"                                                                                                  },
+         "test: name: must have 1 to 63 characters, not 0"                                                                                                    },
         {"{\"version\":1,\"name\":\"a\\nb\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
-         "test: name: must not have control characters"                                                                                                     },
+         "test: name: must not have control characters"                                                                                                       },
         {"{\"version\":1,\"name\":\"a\",\"memory\":1048576,\"kernel\":{\"fd\":0}}",
-         "test: memory: must be 4194304 to 1099511627776, not 1048576"                                                                                      },
+         "test: memory: must be 4194304 to 1099511627776, not 1048576"                                                                                        },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194305,\"kernel\":{\"fd\":0}}",
-         "test: memory: must be a multiple of 1 MiB (1048576), not 4194305"                                                                                 },
+         "test: memory: must be a multiple of 1 MiB (1048576), not 4194305"                                                                                   },
         {"{\"version\":1,\"name\":\"a\",\"memory\":-1,\"kernel\":{\"fd\":0}}",
-         "test: memory: must be 4194304 to 1099511627776, not -1"                                                                                           },
+         "test: memory: must be 4194304 to 1099511627776, not -1"                                                                                             },
         {"{\"version\":1,\"name\":\"a\",\"memory\":\"4M\",\"kernel\":{\"fd\":0}}",
-         "test: memory: must be a whole number, not a string"                                                                                               },
+         "test: memory: must be a whole number, not a string"                                                                                                 },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":\"vmlinuz\"}",
-         "test: kernel: must be an object, not a string"                                                                                                    },
-        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{}}",                  "test: kernel: needs \"path\" or \"fd\""                       },
+         "test: kernel: must be an object, not a string"                                                                                                      },
+        {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{}}",                  "test: kernel: needs \"path\" or \"fd\""                         },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":-1}}",
-         "test: kernel.fd: must be 0 to 65535, not -1"                                                                                                      },
+         "test: kernel.fd: must be 0 to 65535, not -1"                                                                                                        },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"path\":\"\"}}",
-         "test: kernel.path: must not be empty"                                                                                                             },
-        {WITH("\"processors\":0"),                                                           "test: processors: must be 1 to 8, not 0"                      },
-        {WITH("\"memroy\":0"),                                                               "test: unknown key \"memroy\""                                 },
-        {WITH("\"name\":\"b\""),                                                             "test: line 1, column 65: duplicate object key near '\"name\"'"},
-        {WITH("\"disks\":{}"),                                                               "test: disks: must be a list, not an object"                   },
+         "test: kernel.path: must not be empty"                                                                                                               },
+        {WITH("\"processors\":0"),                                                           "test: processors: must be 1 to 8, not 0"                        },
+        {WITH("\"memroy\":0"),                                                               "test: unknown key \"memroy\""                                   },
+        {WITH("\"name\":\"b\""),                                                             "test: line 1, column 65: duplicate object key near '\"name\"'"  },
+        {WITH("\"disks\":{}"),                                                               "test: disks: must be a list, not an object"                     },
         {WITH("\"disks\":[{\"fd\":1},{\"fd\":1},{\"fd\":1},{\"fd\":1},{\"fd\":1}]"),
-         "test: disks: must have at most 4 entries, not 5"                                                                                                  },
-        {WITH("\"disks\":[{\"path\":\"x\"},{\"format\":\"vhd\"}]"),                          "test: disks[1]: needs \"path\" or \"fd\""                     },
+         "test: disks: must have at most 4 entries, not 5"                                                                                                    },
+        {WITH("\"disks\":[{\"path\":\"x\"},{\"format\":\"vhd\"}]"),                          "test: disks[1]: needs \"path\" or \"fd\""                       },
         {WITH("\"disks\":[{\"path\":\"x\",\"format\":\"qcow2\"}]"),
-         "test: disks[0].format: must be one of \"vhd\", \"raw\""                                                                                           },
+         "test: disks[0].format: must be one of \"vhd\", \"raw\""                                                                                             },
         {WITH("\"disks\":[{\"path\":\"x\",\"read_only\":1}]"),
-         "test: disks[0].read_only: must be true or false, not a number"                                                                                    },
+         "test: disks[0].read_only: must be true or false, not a number"                                                                                      },
         {WITH("\"uuid\":\"00112233-4455-6677-8899-aabbccddeef\""),
-         "test: uuid: must be like \"00000000-0000-0000-0000-000000000000\""                                                                                },
+         "test: uuid: must be like \"00000000-0000-0000-0000-000000000000\""                                                                                  },
         {WITH("\"boot\":[\"disk\",\"usb\"]"),
-         "test: boot[1]: must be one of \"floppy\", \"dvd\", \"disk\", \"network\""                                                                         },
-        {WITH("\"boot\":[\"disk\",\"disk\"]"),                                               "test: boot: names something twice"                            },
+         "test: boot[1]: must be one of \"floppy\", \"dvd\", \"disk\", \"network\""                                                                           },
+        {WITH("\"boot\":[\"disk\",\"disk\"]"),                                               "test: boot: names something twice"                              },
         {WITH("\"disks\":[{\"fd\":1},{\"fd\":1},{\"fd\":1}],\"dvds\":[{},{}]"),
-         "test: 3 disks leave no place for 2 DVD drives on the IDE controller's two channels"                                                               },
-        {WITH("\"dvds\":[{},{},{}]"),                                                        "test: dvds: must have at most 2 entries, not 3"               },
-        {WITH("\"floppies\":[{\"fd\":-2}]"),                                                 "test: floppies[0].fd: must be 0 to 65535, not -2"             },
+         "test: 3 disks leave no place for 2 DVD drives on the IDE controller's two channels"                                                                 },
+        {WITH("\"dvds\":[{},{},{}]"),                                                        "test: dvds: must have at most 2 entries, not 3"                 },
+        {WITH("\"floppies\":[{\"fd\":-2}]"),                                                 "test: floppies[0].fd: must be 0 to 65535, not -2"               },
         {WITH("\"serial\":[{\"kind\":\"pty\"}]"),
-         "test: serial[0].kind: must be one of \"none\", \"console\", \"file\", \"pipe\", \"socket\""                                                       },
-        {WITH("\"serial\":[{\"kind\":\"file\"}]"),                                           "test: serial[0]: needs \"path\" or \"fd\""                    },
-        {WITH("\"serial\":[{\"kind\":\"console\",\"fd\":1}]"),                               "test: serial[0]: takes neither \"path\" nor \"fd\""           },
+         "test: serial[0].kind: must be one of \"none\", \"console\", \"file\", \"pipe\", \"socket\""                                                         },
+        {WITH("\"serial\":[{\"kind\":\"file\"}]"),                                           "test: serial[0]: needs \"path\" or \"fd\""                      },
+        {WITH("\"serial\":[{\"kind\":\"console\",\"fd\":1}]"),                               "test: serial[0]: takes neither \"path\" nor \"fd\""             },
         {WITH("\"serial\":[{\"kind\":\"console\"},{\"kind\":\"console\"}]"),
-         "test: serial: only one port can be the console"                                                                                                   },
-        {WITH("\"debug_exit\":0"),                                                           "test: debug_exit: must be 1 to 65535, not 0"                  },
-        {WITH("\"nics\":[{}]"),                                                              "test: nics[0]: \"mac\" is missing"                            },
+         "test: serial: only one port can be the console"                                                                                                     },
+        {WITH("\"debug_exit\":0"),                                                           "test: debug_exit: must be 1 to 65535, not 0"                    },
+        {WITH("\"screen\":{\"address\":\"127.0.0.1:1\",\"password\":\"123456789\"}"),
+         "test: screen.password: must have at most 8 characters: VNC looks at no more"                                                                        },
+        {WITH("\"screen\":{\"password\":\"x\"}"),                                            "test: screen: \"password\" is for \"address\", which is missing"},
+        {WITH("\"nics\":[{}]"),                                                              "test: nics[0]: \"mac\" is missing"                              },
         {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02\"}]"),
-         "test: nics[0].mac: \"00-15-5D-01-02\" is not a MAC address such as 00-15-5D-01-02-03"                                                             },
+         "test: nics[0].mac: \"00-15-5D-01-02\" is not a MAC address such as 00-15-5D-01-02-03"                                                               },
         {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02-0x\"}]"),
-         "test: nics[0].mac: \"00-15-5D-01-02-0x\" is not a MAC address such as 00-15-5D-01-02-03"                                                          },
+         "test: nics[0].mac: \"00-15-5D-01-02-0x\" is not a MAC address such as 00-15-5D-01-02-03"                                                            },
         {WITH("\"nics\":[{\"mac\":\"+1-15-5D-01-02-03\"}]"),
-         "test: nics[0].mac: \"+1-15-5D-01-02-03\" is not a MAC address such as 00-15-5D-01-02-03"                                                          },
+         "test: nics[0].mac: \"+1-15-5D-01-02-03\" is not a MAC address such as 00-15-5D-01-02-03"                                                            },
         {WITH("\"nics\":[{\"mac\":\"01-15-5D-01-02-03\"}]"),
          "test: nics[0].mac: \"01-15-5D-01-02-03\" is a group address; a network adapter needs one of its "
-         "own"                                                                                                                                              },
+         "own"                                                                                                                                                },
         {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02-03\"},{\"mac\":\"00:15:5d:01:02:03\"}]"),
-         "test: nics[0] and nics[1] have the same MAC address"                                                                                              },
+         "test: nics[0] and nics[1] have the same MAC address"                                                                                                },
         {WITH("\"nics\":[{\"mac\":\"00-15-5D-01-02-03\",\"switch\":{\"paht\":\"x\"}}]"),
-         "test: nics[0].switch: unknown key \"paht\""                                                                                                       },
+         "test: nics[0].switch: unknown key \"paht\""                                                                                                         },
     };
 
     (void)state;

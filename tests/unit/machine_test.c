@@ -954,6 +954,56 @@ static void test_control_console(void **state)
     close(second);
 }
 
+/* ---- The screen ---- */
+
+static unsigned update_display(void *context, struct display *display, struct display_area areas[DISPLAY_AREAS])
+{
+    (void)context;
+    if (!display->pixels)
+        display->pixels = calloc(16 * 16, sizeof *display->pixels);
+    display->width = display->height = 16;
+    areas[0] = (struct display_area){.width = 16, .height = 16};
+    return 1;
+}
+
+static void test_control_screen(void **state)
+{
+    const struct machine_screen machine_screen = {.display = {.update = update_display}};
+    const struct screen_listeners none = {.local = -1, .network = -1};
+    char bytes[4096], error[SCREEN_ERROR_SIZE];
+    struct screen *screen;
+    size_t length = 0;
+    ssize_t count;
+    json_t *answer;
+
+    (void)state;
+    start();
+    test.client = connect_and_greet();
+    assert_error(test.client, "{\"request\":\"screen\"}\n", "wrong-state");
+    assert_error(test.client, "{\"request\":\"keys\",\"keys\":[\"a\"]}\n", "wrong-state");
+    screen = screen_start(&machine_screen, "web1", &none, error);
+    assert_non_null(screen);
+    control_set_screen(&test.control, screen);
+    assert_error(test.client, "{\"request\":\"keys\",\"keys\":[\"no-key\"]}\n", "bad-request");
+    assert_error(test.client, "{\"request\":\"screen-text\"}\n", "wrong-state"); /* it has no text to give */
+    answer = ask(test.client, "{\"request\":\"screenshot\",\"id\":1}\n");
+    assert_string_equal(text_at(answer, "result", "type"), "image/png");
+    json_decref(answer);
+    while ((count = recv(test.client, bytes + length, sizeof bytes - length, 0)) > 0)
+        length += (size_t)count;
+    assert_true(length > 20);
+    assert_memory_equal(bytes, "\x89PNG\r\n\x1A\n", 8);
+    assert_memory_equal(bytes + length - 8, "IEND\xAE\x42\x60\x82", 8);
+    close(test.client);
+    test.client = connect_and_greet();
+    json_decref(ask(test.client, "{\"request\":\"screen\"}\n"));
+    assert_int_equal(recv(test.client, bytes, 12, MSG_WAITALL), 12);
+    assert_memory_equal(bytes, "RFB 003.008\n", 12);
+    control_set_screen(&test.control, NULL);
+    screen_end(screen);
+    assert_int_equal(recv(test.client, bytes, 12, 0), 0);
+}
+
 static void test_control_is_full(void **state)
 {
     int clients[CONTROL_CONNECTIONS];
@@ -1023,6 +1073,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_control_mistakes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_changes_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_console, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_control_screen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_is_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_socket_in_use, set_up, tear_down),
     };

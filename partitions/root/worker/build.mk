@@ -77,3 +77,4 @@ $(call fuzzer,mmio,tests/fuzz/mmio_fuzz.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/b
     -lZydis -lZycore)
 $(call fuzzer,linux_boot,tests/fuzz/linux_boot_fuzz.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c \
     arch/x86_64/boot/linux_image.c)
+$(call fuzzer,screen,tests/fuzz/screen_fuzz.c tests/fuzz/fuzz_input.c $(WORKER_KEYS_SOURCES) $(WORKER)/vnc_message.c)
