@@ -10,14 +10,11 @@ WORKER_EMULATOR_SOURCES := $(addprefix $(WORKER)/, \
 WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
     $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c vp.c)
 WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
-WORKER_SCREEN_SOURCES := $(addprefix $(WORKER)/,control_screen.c key_name.c key_queue.c keysym.c pointer.c screen.c \
-    screen_listen.c screen_text.c screenshot.c vnc_client.c vnc_message.c vnc_server.c)
 # All of a machine, without the program around it.
 WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
     $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
-WORKER_SCREEN_LIBRARIES := -lvncserver -lspng
-WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread $(WORKER_SCREEN_LIBRARIES)
+WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread -lvncserver -lspng
 
 # The option ROM as a C array. Its last byte makes all of them sum to zero.
 $(BUILD)/generated/netboot.rom: $(WORKER)/firmware/netboot.asm
