@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The parent's pages in a child's address space: HVCALL_MAP_GPA_PAGES and HVCALL_UNMAP_GPA_PAGES. */
+/*
+ * The parent's pages in a child's address space: HVCALL_MAP_GPA_PAGES, HVCALL_UNMAP_GPA_PAGES, and what the child
+ * does with them, HVCALL_GET_GPA_PAGES_ACCESS_STATES.
+ */
 #include "kernel/arch.h"
 #include "kernel/frame.h"
 #include "kernel/hypercall.h"
@@ -16,6 +19,10 @@
 #define REPLACED_PAGE_COST  110u
 #define REPLACED_LARGE_COST 8000u
 #define REPLACED_TABLE_COST 34000u
+/* To go through a table of accessed and dirty bits, after a large page was split into it. */
+#define ACCESS_STATES_COST 12000u
+#define KNOWN_ACCESS_FLAGS                                                                                             \
+    (HV_GPA_PAGES_CLEAR_ACCESSED | HV_GPA_PAGES_SET_ACCESSED | HV_GPA_PAGES_CLEAR_DIRTY | HV_GPA_PAGES_SET_DIRTY)
 
 /* What a call has replaced: settled together after one shoot-down. The list is the call's output page. */
 #define MAXIMUM_REPLACED (HV_PAGE_SIZE / sizeof(nested_replaced))
@@ -170,5 +177,34 @@ enum hv_status hypercall_unmap_gpa_pages(struct hypercall *call)
         }
     }
     settle_replaced(partition, &list);
+    return status;
+}
+
+enum hv_status hypercall_get_gpa_pages_access_states(struct hypercall *call)
+{
+    const struct hv_input_get_gpa_pages_access_states *input = call->input;
+    struct partition *partition = call->partition;
+    struct nested_access_change change = {
+        .clear = (input->flags & HV_GPA_PAGES_CLEAR_ACCESSED ? HV_GPA_PAGE_ACCESSED : 0) |
+                 (input->flags & HV_GPA_PAGES_CLEAR_DIRTY ? HV_GPA_PAGE_DIRTY : 0),
+        .set = (input->flags & HV_GPA_PAGES_SET_ACCESSED ? HV_GPA_PAGE_ACCESSED : 0) |
+               (input->flags & HV_GPA_PAGES_SET_DIRTY ? HV_GPA_PAGE_DIRTY : 0),
+    };
+    enum hv_status status = HV_STATUS_SUCCESS;
+
+    if ((input->flags & ~(uint64_t)KNOWN_ACCESS_FLAGS) || (change.clear & change.set) ||
+        !is_in_range(input->base_pfn, call->rep_count))
+        return HV_STATUS_INVALID_PARAMETER;
+    while (status == HV_STATUS_SUCCESS && call->reps_done < call->rep_count &&
+           hypercall_spend(call, ACCESS_STATES_COST)) {
+        uint32_t count = call->rep_count - call->reps_done;
+
+        status = nested_access_states(&partition->map, next_gpa(call, input->base_pfn, HV_PAGE_SHIFT), &change,
+                                      (uint8_t *)call->output + call->reps_done, &count);
+        call->reps_done += count;
+    }
+    /* From here on the processors set the bits that were cleared. */
+    if (change.stale)
+        shoot_down(partition);
     return status;
 }

@@ -109,6 +109,7 @@ enum hv_status hypercall_withdraw_memory(struct hypercall *call);
 /* gpa_map.c */
 enum hv_status hypercall_map_gpa_pages(struct hypercall *call);
 enum hv_status hypercall_unmap_gpa_pages(struct hypercall *call);
+enum hv_status hypercall_get_gpa_pages_access_states(struct hypercall *call);
 /* vp.c */
 enum hv_status hypercall_create_vp(struct hypercall *call);
 enum hv_status hypercall_delete_vp(struct hypercall *call);

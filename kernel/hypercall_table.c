@@ -31,6 +31,8 @@ static const struct hypercall_entry public_calls[] = {
     CALL(HVCALL_MAP_GPA_PAGES, hypercall_map_gpa_pages, REP(24, 0, 8, 0), ON(TARGET_CHILD, IN_ACTIVE), .locked = true),
     CALL(HVCALL_UNMAP_GPA_PAGES, hypercall_unmap_gpa_pages, REP(24, 0, 0, 0), ON(TARGET_CHILD, IN_ACTIVE),
          .locked = true),
+    CALL(HVCALL_GET_GPA_PAGES_ACCESS_STATES, hypercall_get_gpa_pages_access_states, REP(24, 0, 0, 1),
+         ON(TARGET_CHILD, IN_ACTIVE), .locked = true),
     CALL(HVCALL_CREATE_VP, hypercall_create_vp, SIMPLE(40, 0), ON(TARGET_CHILD, IN_ACTIVE), .locked = true),
     CALL(HVCALL_DELETE_VP, hypercall_delete_vp, SIMPLE(16, 0), ON(TARGET_CHILD, IN_ACTIVE), .vp = VP_CLAIMED,
          .locked = true),

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
+#include "hv/hypercall.h"
 #include "kernel/arch.h"
 #include "kernel/log.h"
 #include "kernel/nested_table.h"
 
 #define LEVELS      4u
 #define LEVEL_LARGE 2u /* leaves of 2 MiB */
+#define ACCESS_MASK (HV_GPA_PAGE_ACCESSED | HV_GPA_PAGE_DIRTY)
 /* What it costs to go through a table and to release it, in units of an entry's cost. */
 #define TABLE_ENTRIES_COST 75u
 
@@ -49,21 +51,25 @@ static bool is_table(uint64_t entry, unsigned level)
     return level > 1 && is_present(entry) && !(entry & vendor->nested.large);
 }
 
+/* The entry below `root` that is no table, its level and its value. */
+static uint64_t *find(uint64_t root, uint64_t gpa, unsigned *level, uint64_t *value)
+{
+    uint64_t *entry = entry_of(root, gpa, LEVELS);
+
+    for (*level = LEVELS; is_table(*value = read_entry(entry), *level);)
+        entry = entry_of(*value & NESTED_ADDRESS_MASK, gpa, --*level);
+    return entry;
+}
+
 bool nested_lookup(const struct nested_table *table, uint64_t gpa, struct nested_translation *translation)
 {
-    uint64_t spa = table->root;
-    unsigned level = LEVELS;
-    uint64_t entry = 0;
+    unsigned level;
+    uint64_t entry;
 
     *translation = (struct nested_translation){.page_shift = level_shift(LEVELS)};
-    if (!spa || gpa >> NESTED_ADDRESS_BITS)
+    if (!table->root || gpa >> NESTED_ADDRESS_BITS)
         return false;
-    for (; level > 0; level--) {
-        entry = read_entry(entry_of(spa, gpa, level));
-        if (!is_table(entry, level))
-            break;
-        spa = entry & NESTED_ADDRESS_MASK;
-    }
+    find(table->root, gpa, &level, &entry);
 
     translation->page_shift = level_shift(level);
     translation->access = vendor->nested.access(entry);
@@ -101,22 +107,23 @@ static uint64_t small_leaf(uint64_t large)
 /* Puts a table with the same meaning in place of a leaf of 2 MiB or a non-present entry. */
 static enum hv_status split(struct nested_table *table, uint64_t *entry, unsigned level)
 {
-    uint64_t old = *entry;
+    uint64_t old = read_entry(entry);
     uint64_t spa = table->allocate(table->owner);
     uint64_t *entries;
 
     if (!spa)
         return HV_STATUS_INSUFFICIENT_MEMORY;
     entries = physical_pointer(spa);
-    if (is_present(old)) {
-        ASSERT(level == LEVEL_LARGE);
-        for (unsigned i = 0; i < NESTED_ENTRIES; i++)
-            entries[i] = small_leaf(old) + (uint64_t)i * HV_PAGE_SIZE;
-    } else if (old) {
-        for (unsigned i = 0; i < NESTED_ENTRIES; i++)
-            entries[i] = old;
-    }
-    set_entry(entry, vendor->nested.table(spa));
+    ASSERT(!is_present(old) || level == LEVEL_LARGE);
+    /* Again if a processor has set a bit meanwhile, which it does once for each of the two. */
+    do {
+        uint64_t first = is_present(old) ? small_leaf(old) : old;
+        uint64_t step = is_present(old) ? HV_PAGE_SIZE : 0;
+
+        for (unsigned i = 0; old && i < NESTED_ENTRIES; i++)
+            entries[i] = first + i * step;
+    } while (!__atomic_compare_exchange_n(entry, &old, vendor->nested.table(spa), false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_ACQUIRE));
     return HV_STATUS_SUCCESS;
 }
 
@@ -215,6 +222,62 @@ enum hv_status nested_split(struct nested_table *table, uint64_t gpa)
 
     nested_lookup(table, gpa, &there);
     return there.split_to_execute ? descend(table, gpa, 1, &entry) : HV_STATUS_SUCCESS;
+}
+
+static uint64_t access_bits(uint8_t state)
+{
+    return vendor->nested.sets_accessed() ? (uint64_t)state << vendor->nested.accessed_shift : 0;
+}
+
+/* Clears and sets bits of a leaf. Returns it as it was before, or 0 if there is none. */
+static uint64_t exchange_bits(uint64_t *entry, uint64_t clear, uint64_t set)
+{
+    uint64_t value = read_entry(entry);
+
+    if (!is_present(value))
+        return 0;
+    if (value & clear)
+        value = __atomic_fetch_and(entry, ~clear, __ATOMIC_SEQ_CST);
+    if (set & ~value)
+        __atomic_fetch_or(entry, set, __ATOMIC_SEQ_CST);
+    return value;
+}
+
+enum hv_status nested_access_states(struct nested_table *table, uint64_t gpa, struct nested_access_change *change,
+                                    uint8_t *states, uint32_t *count)
+{
+    uint32_t left = NESTED_ENTRIES - (gpa >> HV_PAGE_SHIFT) % NESTED_ENTRIES, wanted = *count < left ? *count : left;
+    uint64_t clear = access_bits(change->clear), set = access_bits(change->set), known = access_bits(ACCESS_MASK);
+    unsigned level;
+    uint64_t value, *entry = find(table->root, gpa, &level, &value);
+
+    *count = 0;
+    if (level > 1 && is_present(value) && (clear | set)) {
+        enum hv_status status = descend(table, gpa, 1, &entry);
+
+        if (status != HV_STATUS_SUCCESS)
+            return status;
+        level = 1;
+        change->stale = true;
+    }
+    for (uint32_t i = 0; i < wanted; i++) {
+        value = exchange_bits(level == 1 ? &entry[i] : entry, clear, set);
+        change->stale |= (value & clear) != 0;
+        states[i] = known ? (value & known) >> vendor->nested.accessed_shift : value ? ACCESS_MASK : 0;
+    }
+    *count = wanted;
+    return HV_STATUS_SUCCESS;
+}
+
+void nested_set_dirty(const struct nested_table *table, uint64_t gpa)
+{
+    unsigned level;
+    uint64_t value, *entry;
+
+    do
+        entry = find(table->root, gpa, &level, &value);
+    while (is_present(value) && !__atomic_compare_exchange_n(entry, &value, value | access_bits(ACCESS_MASK), false,
+                                                             __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
 /* A table of level 1: every page that it maps. Clears it. */

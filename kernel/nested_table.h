@@ -2,7 +2,8 @@
 /*
  * A child's nested page table, four levels: guest physical to system physical, in the vendor's entry format.
  * Pages for tables come from the table's owner. Changes are serialised by the partition's lock; processors
- * and the hypervisor's own walks read concurrently, so entries change by single 64-bit stores. What a change
+ * and the hypervisor's own walks read concurrently, so entries change by single 64-bit stores; and both set accessed
+ * and dirty bits in leaves, so that only atomic operations may change a leaf that keeps its page. What a change
  * takes out of use - a mapped page, or a table - is returned to the caller, who may give it back to its owner
  * only after a shoot-down.
  */
@@ -75,6 +76,25 @@ enum hv_status nested_unmap(struct nested_table *table, uint64_t gpa, unsigned p
  * is used. INSUFFICIENT_MEMORY: as above.
  */
 enum hv_status nested_split(struct nested_table *table, uint64_t gpa);
+
+/* Of HV_GPA_PAGE_* bits, those to clear and those to set, none in both. */
+struct nested_access_change {
+    uint8_t clear;
+    uint8_t set;
+    bool stale; /* becomes true if processors may go on not to set what was cleared until a shoot-down */
+};
+
+/*
+ * The HV_GPA_PAGE_* bits of *count pages from `gpa` on, and then their change; a large page is split for it and from
+ * then on told page by page. *count becomes the number of pages done, which have a table in common. A page that is not
+ * mapped has no bits. Where the processor keeps none, all others have both for ever. The table has a root.
+ * INSUFFICIENT_MEMORY: no page for a table; *count is 0.
+ */
+enum hv_status nested_access_states(struct nested_table *table, uint64_t gpa, struct nested_access_change *change,
+                                    uint8_t *states, uint32_t *count);
+
+/* The hypervisor has written to the page at `gpa` for the guest. Takes no lock, as nested_lookup. */
+void nested_set_dirty(const struct nested_table *table, uint64_t gpa);
 
 /* After the shoot-down: calls unmapped and release for what was replaced. Returns how many pages were unmapped. */
 unsigned nested_settle(struct nested_table *table, nested_replaced replaced);

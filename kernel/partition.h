@@ -42,6 +42,7 @@ struct partition {
     struct nested_table map; /* the root is there from INITIALIZE to FINALIZE */
     uint64_t map_generation; /* [a] raised by every shoot-down */
     uint64_t mapped_pages;
+    uint64_t access_tracking; /* [a] the property's value */
 
     uint64_t free_page; /* SPA of the first page of the pool, linked through their first 8 bytes; 0 = empty */
     uint64_t free_pages;

@@ -124,17 +124,18 @@ static uint64_t get_processors_per_socket(const struct partition *partition)
     return HV_MAXIMUM_VPS; /* topology is what the VMM registers as CPUID results */
 }
 
-static uint64_t get_zero(const struct partition *partition)
+/* Accessed and dirty bits are always kept: off is only what the VMM said. */
+static uint64_t get_access_tracking(const struct partition *partition)
 {
-    (void)partition;
-    return 0;
+    return partition->access_tracking;
 }
 
-/* Accessed and dirty bits are not tracked: only "off" can be set. */
 static enum hv_status set_access_tracking(struct partition *partition, uint64_t value)
 {
-    (void)partition;
-    return value ? HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE : HV_STATUS_SUCCESS;
+    if (value > 1)
+        return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+    __atomic_store_n(&partition->access_tracking, value, __ATOMIC_RELAXED);
+    return HV_STATUS_SUCCESS;
 }
 
 static uint64_t get_address_bits(const struct partition *partition)
@@ -253,7 +254,7 @@ static const struct {
     {HV_PARTITION_PROPERTY_TIME_FREEZE,                       get_time_freeze,              set_time_freeze             },
     {HV_PARTITION_PROPERTY_REFERENCE_TIME,                    partition_reference_time,     set_reference_time          },
     {HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET,             get_processors_per_socket,    NULL                        },
-    {HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING,          get_zero,                     set_access_tracking         },
+    {HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING,          get_access_tracking,          set_access_tracking         },
     {HV_PARTITION_PROPERTY_IMPLEMENTED_PHYSICAL_ADDRESS_BITS, get_address_bits,             NULL                        },
     {HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,          get_unimplemented_msr_action, set_unimplemented_msr_action},
     {HV_PARTITION_PROPERTY_PROCESSOR_VENDOR,                  get_processor_vendor,         NULL                        },

@@ -109,6 +109,9 @@ struct nested_format {
     uint64_t large;                     /* the bit that makes an entry of level 2 or 3 a leaf */
     bool (*has_1g)(void);               /* entries of level 3 can be leaves. Callable before initialize */
     bool (*large_execute)(void);        /* a child's large leaves may be executable */
+    /* Of a leaf's bits the one that the processor sets when the page is used; the next one when it is written. */
+    unsigned accessed_shift;
+    bool (*sets_accessed)(void); /* the processor does so */
     /*
      * The type that entries of the parent's map give the bytes from `spa`, 4 KiB aligned: write-back where the hardware
      * adds the types of its MTRRs by itself. load_types makes them those of this processor's MTRRs, if these are

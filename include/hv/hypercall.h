@@ -164,6 +164,20 @@ struct hv_input_unmap_gpa_pages {
 } HV_PACKED;
 HV_ASSERT_SIZE(struct hv_input_unmap_gpa_pages, 24);
 
+/* GET_GPA_PAGES_ACCESS_STATES: a byte of HV_GPA_PAGE_* for each page, as it was before the flags' changes */
+#define HV_GPA_PAGE_ACCESSED        0x1u
+#define HV_GPA_PAGE_DIRTY           0x2u
+#define HV_GPA_PAGES_CLEAR_ACCESSED 0x1u
+#define HV_GPA_PAGES_SET_ACCESSED   0x2u
+#define HV_GPA_PAGES_CLEAR_DIRTY    0x4u
+#define HV_GPA_PAGES_SET_DIRTY      0x8u
+struct hv_input_get_gpa_pages_access_states {
+    uint64_t partition_id;
+    uint64_t flags;
+    uint64_t base_pfn;
+} HV_PACKED;
+HV_ASSERT_SIZE(struct hv_input_get_gpa_pages_access_states, 24);
+
 struct hv_input_install_intercept {
     uint64_t partition_id;
     uint32_t access_mask;

@@ -33,6 +33,7 @@ static const uint16_t codes[] = {
     HVCALL_WITHDRAW_MEMORY,
     HVCALL_MAP_GPA_PAGES,
     HVCALL_UNMAP_GPA_PAGES,
+    HVCALL_GET_GPA_PAGES_ACCESS_STATES,
     HVCALL_CREATE_VP,
     HVCALL_DELETE_VP,
     HVCALL_GET_VP_REGISTERS,
@@ -270,6 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     before = fake_parent_map_copy(&count);
     fake_guest = guest;
     fake_large_execute = size % 2;
+    fake_sets_accessed = size % 4 < 2;
     data = bytes;
     left = size;
     runs = 0;

@@ -15,6 +15,7 @@
 
 uint8_t fake_arena[FAKE_ARENA_PAGES * HV_PAGE_SIZE] __attribute__((aligned(HV_PAGE_SIZE)));
 struct fake_page fake_pages[FAKE_GUEST_PAGES];
+bool fake_dirty[FAKE_GUEST_PAGES];
 struct partition fake_partition;
 uint64_t fake_tsc;
 unsigned fake_address_bits;
@@ -120,6 +121,7 @@ void fake_guest_start(unsigned count)
     memset(fake_arena, 0, sizeof(fake_arena));
     memset(&fake_partition, 0, sizeof(fake_partition));
     memset(fake_kicks, 0, sizeof(fake_kicks));
+    memset(fake_dirty, 0, sizeof(fake_dirty));
     for (unsigned i = 0; i < FAKE_GUEST_PAGES; i++)
         fake_pages[i] =
             (struct fake_page){.spa = FAKE_GUEST_SPA + i * HV_PAGE_SIZE,
@@ -256,6 +258,12 @@ bool nested_lookup(const struct nested_table *table, uint64_t gpa, struct nested
     if (page->access != 0)
         translation->spa = page->spa + gpa % HV_PAGE_SIZE;
     return page->access != 0 || page->no_access;
+}
+
+void nested_set_dirty(const struct nested_table *table, uint64_t gpa)
+{
+    (void)table;
+    fake_dirty[gpa >> HV_PAGE_SHIFT] = true;
 }
 
 struct vp *guest_memory_begin(struct vp *vp)

@@ -26,6 +26,7 @@ struct fake_page {
     bool no_access;
 };
 extern struct fake_page fake_pages[FAKE_GUEST_PAGES];
+extern bool fake_dirty[FAKE_GUEST_PAGES]; /* nested_set_dirty */
 
 extern struct partition fake_partition;
 extern uint64_t fake_tsc;

@@ -152,11 +152,16 @@ static uint32_t format_access(uint64_t entry)
            (entry & ENTRY_NO_EXEC ? 0 : HV_MAP_GPA_EXECUTABLE);
 }
 
-bool fake_large_execute;
+bool fake_large_execute, fake_sets_accessed;
 
 static bool format_large_execute(void)
 {
     return fake_large_execute;
+}
+
+static bool format_sets_accessed(void)
+{
+    return fake_sets_accessed;
 }
 
 enum memory_type (*fake_memory_type)(uint64_t spa);
@@ -330,6 +335,8 @@ static const struct vendor fake_vendor = {
                .access = format_access,
                .large = ENTRY_LARGE,
                .large_execute = format_large_execute,
+               .accessed_shift = FAKE_ACCESSED_SHIFT,
+               .sets_accessed = format_sets_accessed,
                .type = format_type,
                .load_types = format_load_types},
 };
@@ -395,6 +402,7 @@ void fake_machine_start(unsigned lp_total, bool has_1g_pages)
     fake_interrupted_event = 0;
     fake_tsc = 1000;
     fake_large_execute = true;
+    fake_sets_accessed = true;
     fake_nmi_is_kick = false;
     fake_extended_state_entered = 0;
     count_of_lps = lp_total;

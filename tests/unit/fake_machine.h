@@ -72,8 +72,10 @@ extern _Thread_local bool fake_nmi_is_kick;
 /* extended_state_enter minus extended_state_leave. */
 extern _Thread_local int fake_extended_state_entered;
 
-/* Large leaves may be executable; true at the start. */
-extern bool fake_large_execute;
+/* Large leaves may be executable; the processor sets accessed and dirty bits. True at the start. */
+extern bool fake_large_execute, fake_sets_accessed;
+/* Where these are: as in EPT, where what is not present has another meaning for dirty. */
+#define FAKE_ACCESSED_SHIFT 8
 
 /* Translation of the parent's map, by the fake nested format. False: not present. */
 bool fake_parent_translate(uint64_t gpa, uint64_t *spa, bool *writable);

@@ -302,6 +302,7 @@ static void choose(struct plan *plan)
 static void reset_pages(const struct plan *plan)
 {
     memset(fake_gpa(64 * HV_PAGE_SIZE), 0, 8 * HV_PAGE_SIZE);
+    memset(fake_dirty, 0, sizeof(fake_dirty));
     for (unsigned i = 64; i < 72; i++)
         fake_pages[i] =
             (struct fake_page){FAKE_GUEST_SPA + i * HV_PAGE_SIZE,
@@ -348,6 +349,16 @@ static void check_accessed_and_dirty(const struct plan *plan, const uint64_t *be
     }
 }
 
+/* The nested map says so of the tables that were changed, and of no others. */
+static void check_tables_dirty(const struct plan *plan, const uint64_t *before)
+{
+    bool changed[FAKE_GUEST_PAGES] = {false};
+    for (unsigned i = 0; i < plan->depth; i++)
+        if (read_entry(plan, plan->entry[i].gpa) != before[i])
+            changed[plan->entry[i].gpa >> HV_PAGE_SHIFT] = true;
+    assert_memory_equal(fake_dirty, changed, sizeof(changed));
+}
+
 static void test_against_plans(void **state)
 {
     unsigned seen[HV_TRANSLATE_GVA_INTERCEPT] = {0};
@@ -377,6 +388,7 @@ static void test_against_plans(void **state)
             assert_int_equal(output.gpa_page, plan.target >> HV_PAGE_SHIFT);
         assert_int_equal(output.cache_type, 6);
         check_accessed_and_dirty(&plan, before, walked);
+        check_tables_dirty(&plan, before);
         seen[expected]++;
 
         uint8_t byte = 0;

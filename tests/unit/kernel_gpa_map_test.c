@@ -296,6 +296,171 @@ static void large_calls_continue(void **state)
     assert_int_equal(frame_find(large[7] + 511)->maps, 1);
 }
 
+static uint64_t access_states(uint64_t id, uint64_t flags, uint64_t first, unsigned count)
+{
+    const struct hv_input_get_gpa_pages_access_states input = {id, flags, first};
+
+    return hypercall_slow(HVCALL_GET_GPA_PAGES_ACCESS_STATES, count, &input, sizeof(input));
+}
+
+/* Whether every byte of the output from `first` on is `value`. */
+static bool states_are(unsigned first, unsigned count, uint8_t value)
+{
+    const uint8_t *states = page(FIXTURE_OUTPUT_PFN);
+
+    for (unsigned i = 0; i < count; i++)
+        if (states[first + i] != value)
+            return false;
+    return true;
+}
+
+#define BOTH                 (HV_GPA_PAGE_ACCESSED | HV_GPA_PAGE_DIRTY)
+#define RESULT(status, reps) ((uint64_t)(status) | (uint64_t)(reps) << HV_RESULT_REPS_SHIFT)
+
+static void access_refused(void **state)
+{
+    const uint64_t end = 1ull << (FAKE_ADDRESS_BITS - 12);
+    uint64_t id = create_active_partition(20);
+
+    (void)state;
+    assert_int_equal(access_states(id, 0x10, 0, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 1ull << 63, 0, 1), HV_STATUS_INVALID_PARAMETER);
+    /* Both to clear and to set. */
+    assert_int_equal(access_states(id, 0x3, 0, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 0xC, 0, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 0, end, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 0, end - 1, 2), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 0, ~0ull, 2), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 0, 1ull << 52, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(access_states(id, 0, end - 1, 1), RESULT(HV_STATUS_SUCCESS, 1));
+    assert_int_equal(access_states(HV_PARTITION_ID_SELF, 0, 0, 1), HV_STATUS_ACCESS_DENIED);
+    assert_int_equal(access_states(create_partition(), 0, 0, 1), HV_STATUS_INVALID_PARTITION_STATE);
+    assert_int_equal(access_states(id, 0, 0, 0), HV_STATUS_INVALID_HYPERCALL_INPUT);
+}
+
+static void access_flags(void **state)
+{
+    static const struct {
+        uint64_t flags;
+        uint8_t after;
+        bool stale;
+    } steps[] = {
+        {HV_GPA_PAGES_SET_ACCESSED,                              HV_GPA_PAGE_ACCESSED, false},
+        {HV_GPA_PAGES_SET_DIRTY,                                 BOTH,                 false},
+        {0,                                                      BOTH,                 false},
+        {HV_GPA_PAGES_CLEAR_ACCESSED,                            HV_GPA_PAGE_DIRTY,    true },
+        {HV_GPA_PAGES_SET_ACCESSED | HV_GPA_PAGES_CLEAR_DIRTY,   HV_GPA_PAGE_ACCESSED, true },
+        {HV_GPA_PAGES_CLEAR_DIRTY,                               HV_GPA_PAGE_ACCESSED, false},
+        {HV_GPA_PAGES_CLEAR_ACCESSED | HV_GPA_PAGES_SET_DIRTY,   HV_GPA_PAGE_DIRTY,    true },
+        {HV_GPA_PAGES_SET_ACCESSED | HV_GPA_PAGES_SET_DIRTY,     BOTH,                 false},
+        {HV_GPA_PAGES_CLEAR_ACCESSED | HV_GPA_PAGES_CLEAR_DIRTY, 0,                    true },
+    };
+    uint64_t id = create_active_partition(20), pfn = take_pages(1, 1);
+    uint8_t before = 0;
+
+    (void)state;
+    map_pages(id, 0x10, RWX, &pfn, 1, NULL);
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        uint64_t shoot_downs = shoot_down_count();
+
+        /* With a page that is not mapped at either side. */
+        assert_int_equal(access_states(id, steps[i].flags, 0xF, 3), RESULT(HV_STATUS_SUCCESS, 3));
+        assert_true(states_are(0, 1, 0) && states_are(1, 1, before) && states_are(2, 1, 0));
+        assert_int_equal(shoot_down_count() - shoot_downs, steps[i].stale);
+        before = steps[i].after;
+    }
+    /* Replaced by another page: nothing has been done with that one. */
+    access_states(id, HV_GPA_PAGES_SET_DIRTY, 0x10, 1);
+    map_pages(id, 0x10, RWX, &pfn, 1, NULL);
+    access_states(id, 0, 0x10, 1);
+    assert_true(states_are(0, 1, 0));
+}
+
+/* As much as a call can ask for: it is continued, and each of its parts ends with a shoot-down. */
+static void access_of_many_pages(void **state)
+{
+    struct hv_input_get_gpa_pages_access_states input = {.base_pfn = 0x400};
+    uint64_t id = create_active_partition(40), large[8], result, before;
+    unsigned continuations;
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        large[i] = take_pages(512, 512);
+    map_pages(id, 0x400, RWX | LARGE, large, 8, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        input.partition_id = id;
+        input.flags = i ? HV_GPA_PAGES_CLEAR_DIRTY : HV_GPA_PAGES_SET_DIRTY;
+        memcpy(page(FIXTURE_INPUT_PFN), &input, sizeof(input));
+        memset(page(FIXTURE_OUTPUT_PFN), 0xEE, HV_PAGE_SIZE);
+        before = shoot_down_count();
+        result = hypercall_registers(HVCALL_GET_GPA_PAGES_ACCESS_STATES | 4095ull << HV_CONTROL_REP_COUNT_SHIFT,
+                                     FIXTURE_INPUT_PFN << HV_PAGE_SHIFT, FIXTURE_OUTPUT_PFN << HV_PAGE_SHIFT,
+                                     &continuations);
+        assert_int_equal(result, RESULT(HV_STATUS_SUCCESS, 4095));
+        assert_in_range(continuations, 1, 7);
+        assert_int_equal(shoot_down_count() - before, continuations + 1);
+        assert_true(states_are(0, 4095, i ? HV_GPA_PAGE_DIRTY : 0) && states_are(4095, 1, 0xEE));
+    }
+    /* The last page was never asked about. */
+    access_states(id, 0, 0x400 + 4094, 2);
+    assert_true(states_are(0, 2, 0));
+}
+
+static void access_without_memory(void **state)
+{
+    uint64_t id = create_active_partition(20), large[2] = {take_pages(512, 512), take_pages(512, 512)};
+    uint64_t before;
+
+    (void)state;
+    map_pages(id, 0x400, RWX | LARGE, large, 2, NULL);
+    withdraw_all(id);
+    deposit(id, 2); /* one of them for the parent's map, which the deposit splits */
+    before = shoot_down_count();
+    /* What is done stays done, and its translations have ended. */
+    memset(page(FIXTURE_OUTPUT_PFN), 0xEE, HV_PAGE_SIZE);
+    assert_int_equal(access_states(id, HV_GPA_PAGES_CLEAR_DIRTY, 0x500, 600),
+                     RESULT(HV_STATUS_INSUFFICIENT_MEMORY, 256));
+    assert_true(states_are(0, 256, 0) && states_are(256, 600 - 256, 0xEE));
+    assert_int_equal(shoot_down_count(), before + 1);
+    assert_int_equal(access_states(id, HV_GPA_PAGES_CLEAR_DIRTY, 0x600, 1), HV_STATUS_INSUFFICIENT_MEMORY);
+    /* To look costs nothing. */
+    assert_int_equal(access_states(id, 0, 0x500, 600), RESULT(HV_STATUS_SUCCESS, 600));
+    deposit(id, 1);
+    assert_int_equal(access_states(id, HV_GPA_PAGES_CLEAR_DIRTY, 0x600, 1), RESULT(HV_STATUS_SUCCESS, 1));
+    /* Split or not, all of it comes back. */
+    assert_int_equal(mapped(id), 1024);
+    remove_partition(id);
+    assert_int_equal(frame_find(large[0])->maps | frame_find(large[1] + 511)->maps, 0);
+}
+
+/* A VP that runs has translations that know the page as dirty; they end before the call does. */
+static void leave_at_a_kick(void)
+{
+    fake_machine_become(1);
+    shoot_down_entry(running);
+    fake_machine_become(0);
+}
+
+static void cleared_bits_are_set_again(void **state)
+{
+    uint64_t id = create_active_partition(20), pfn = take_pages(1, 1);
+
+    (void)state;
+    map_pages(id, 0x10, RWX, &pfn, 1, NULL);
+    running = create_vp_with_pages(id, 0);
+    access_states(id, HV_GPA_PAGES_SET_DIRTY, 0x10, 1);
+    fake_machine_become(1);
+    guest_memory_begin(running);
+    shoot_down_entry(running);
+    fake_machine_become(0);
+    fake_elsewhere = leave_at_a_kick;
+    assert_int_equal(access_states(id, HV_GPA_PAGES_CLEAR_DIRTY, 0x10, 1), RESULT(HV_STATUS_SUCCESS, 1));
+    assert_int_equal(running->flushed_generation, running->partition->map_generation);
+    fake_machine_become(1);
+    guest_memory_end(NULL);
+    fake_machine_become(0);
+}
+
 /* Random maps and unmaps of two partitions over the same pages: the counts are those of the mappings there
  * are. */
 static void counts_are_right(void **state)
@@ -357,6 +522,11 @@ int main(void)
         TEST(pages_are_kept_until_the_shoot_down),
         TEST(large_calls_continue),
         TEST(counts_are_right),
+        TEST(access_refused),
+        TEST(access_flags),
+        TEST(access_of_many_pages),
+        TEST(access_without_memory),
+        TEST(cleared_bits_are_set_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

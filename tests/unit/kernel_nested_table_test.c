@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Nested page tables by themselves, against a plain list of what is mapped. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "kernel/nested_table.h"
@@ -124,16 +125,21 @@ static void no_access(void **state)
     assert_int_equal(replaced, 0x700000 | NESTED_REPLACED_PAGE);
 }
 
+static uint64_t *leaf_pointer(const struct nested_table *table, uint64_t gpa)
+{
+    uint64_t value = table->root, *entry;
+
+    for (unsigned shift = 39;; shift -= 9) {
+        entry = (uint64_t *)physical_pointer(value & NESTED_ADDRESS_MASK) + (gpa >> shift) % NESTED_ENTRIES;
+        value = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+        if (shift == 12 || (value & vendor->nested.large))
+            return entry;
+    }
+}
+
 static uint64_t leaf_at(const struct nested_table *table, uint64_t gpa)
 {
-    uint64_t entry = table->root;
-
-    for (unsigned shift = 39; shift >= 12; shift -= 9) {
-        entry = ((const uint64_t *)physical_pointer(entry & NESTED_ADDRESS_MASK))[(gpa >> shift) % NESTED_ENTRIES];
-        if (entry & vendor->nested.large)
-            break;
-    }
-    return entry;
+    return *leaf_pointer(table, gpa);
 }
 
 /* Where a large leaf must not be executable, it says that it is and becomes so by a split. */
@@ -263,6 +269,217 @@ static void destroy_in_steps(void **state)
     assert_true(nested_destroy(&table, &budget));
 }
 
+/* The processor uses or writes a page. */
+static void touch(struct nested_table *table, uint64_t gpa, bool write)
+{
+    uint64_t *entry = leaf_pointer(table, gpa);
+
+    *entry |= 1ull << FAKE_ACCESSED_SHIFT | (uint64_t)write << (FAKE_ACCESSED_SHIFT + 1);
+}
+
+/* The states of `count` pages; whether it takes a shoot-down. */
+static bool access_states(struct nested_table *table, uint64_t gpa, uint8_t clear, uint8_t set, uint8_t *states,
+                          uint32_t count)
+{
+    struct nested_access_change change = {.clear = clear, .set = set};
+
+    for (uint32_t done = 0, step; done < count; done += step) {
+        step = count - done;
+        assert_int_equal(
+            nested_access_states(table, gpa + (uint64_t)done * HV_PAGE_SIZE, &change, states + done, &step),
+            HV_STATUS_SUCCESS);
+        assert_in_range(step, 1, count - done);
+    }
+    return change.stale;
+}
+
+#define ACCESSED HV_GPA_PAGE_ACCESSED
+#define DIRTY    HV_GPA_PAGE_DIRTY
+#define BOTH     (ACCESSED | DIRTY)
+
+static void access_of_pages(void **state)
+{
+    struct nested_table table = make_table(64);
+    nested_replaced replaced;
+    uint8_t states[1024];
+
+    (void)state;
+    /* Across two tables, with a page that is not there and one without access between. */
+    for (unsigned i = 0; i < 8; i++)
+        map(&table, 0x1FC000 + i * 0x1000, 0x700000 + i * 0x1000, HV_PAGE_SHIFT, RWX);
+    unmap(&table, 0x1FD000, HV_PAGE_SHIFT);
+    assert_int_equal(nested_map_no_access(&table, 0x1FE000, HV_PAGE_SHIFT, &replaced), HV_STATUS_SUCCESS);
+    touch(&table, 0x1FC000, true);
+    touch(&table, 0x201000, false);
+    assert_false(access_states(&table, 0x1FC000, 0, 0, states, 8));
+    assert_memory_equal(states, ((uint8_t[]){BOTH, 0, 0, 0, 0, ACCESSED, 0, 0}), 8);
+    /* Dirty alone is cleared; then both; then there is nothing left that could be stale. */
+    assert_true(access_states(&table, 0x1FC000, DIRTY, 0, states, 8));
+    assert_memory_equal(states, ((uint8_t[]){BOTH, 0, 0, 0, 0, ACCESSED, 0, 0}), 8);
+    assert_false(access_states(&table, 0x1FC000, DIRTY, 0, states, 8));
+    assert_true(access_states(&table, 0x1FC000, BOTH, 0, states, 8));
+    assert_memory_equal(states, ((uint8_t[]){ACCESSED, 0, 0, 0, 0, ACCESSED, 0, 0}), 8);
+    assert_false(access_states(&table, 0x1FC000, BOTH, 0, states, 8));
+    assert_memory_equal(states, ((uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0}), 8);
+    /* Set, on what is mapped. */
+    assert_false(access_states(&table, 0x1FD000, 0, BOTH, states, 3));
+    assert_memory_equal(states, ((uint8_t[]){0, 0, 0}), 3);
+    assert_false(access_states(&table, 0x1FC000, 0, 0, states, 8));
+    assert_memory_equal(states, ((uint8_t[]){0, 0, 0, BOTH, 0, 0, 0, 0}), 8);
+    /* Nothing but the bits has changed. */
+    assert_int_equal(leaf_at(&table, 0x201000), vendor->nested.leaf(0x705000, RWX, false, MEMORY_WRITE_BACK));
+    assert_int_equal(leaf_at(&table, 0x1FE000), NESTED_NO_ACCESS);
+    assert_int_equal(leaf_at(&table, 0x1FD000), 0);
+    /* Where there are no tables at all. */
+    memset(states, 0xEE, sizeof(states));
+    assert_false(access_states(&table, 0x7FFFFFE00000, BOTH, 0, states, 1024));
+    for (unsigned i = 0; i < 1024; i++)
+        assert_int_equal(states[i], 0);
+}
+
+static void access_of_large_pages(void **state)
+{
+    struct nested_table table = make_table(4);
+    struct nested_access_change clear = {.clear = DIRTY};
+    uint8_t states[512];
+    uint32_t count = 3;
+
+    (void)state;
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    /* As long as nothing is changed it stays large, and is as dirty as any of its pages. */
+    assert_false(access_states(&table, 0x200000, 0, 0, states, 512));
+    assert_int_equal(states[7] | states[511], 0);
+    touch(&table, 0x234000, true);
+    assert_false(access_states(&table, 0x200000, 0, 0, states, 512));
+    assert_true(states[0] == BOTH && states[511] == BOTH);
+    /* A split needs a table. */
+    pool_left = 0;
+    assert_int_equal(nested_access_states(&table, 0x234000, &clear, states, &count), HV_STATUS_INSUFFICIENT_MEMORY);
+    assert_int_equal(count, 0);
+    pool_left = 1;
+    assert_true(access_states(&table, 0x234000, DIRTY, 0, states, 1));
+    assert_int_equal(states[0], BOTH);
+    /* Of the others nothing is lost. */
+    assert_true(access_states(&table, 0x200000, DIRTY, 0, states, 512));
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(states[i], i == 0x34 ? ACCESSED : BOTH);
+    touch(&table, 0x3FF000, true);
+    assert_true(access_states(&table, 0x200000, DIRTY, 0, states, 512));
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(states[i], i == 511 ? BOTH : ACCESSED);
+    /* A clean one is split, too, and its translations are stale. */
+    pool[pool_left++] = (FIXTURE_FREE_PFN + 100) << HV_PAGE_SHIFT;
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    assert_true(access_states(&table, 0x200000, DIRTY, 0, states, 1));
+    assert_int_equal(states[0], 0);
+}
+
+/* A processor that keeps no such bits: everything may have been written at any time, and nothing is split. */
+static void access_unknown(void **state)
+{
+    struct nested_table table = make_table(4);
+    uint8_t states[514];
+
+    (void)state;
+    fake_sets_accessed = false;
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    map(&table, 0x401000, 0x700000, HV_PAGE_SHIFT, RWX);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_false(access_states(&table, 0x200000, i ? BOTH : 0, 0, states, 514));
+        assert_true(states[0] == BOTH && states[511] == BOTH && states[512] == 0 && states[513] == BOTH);
+    }
+    assert_int_equal(leaf_at(&table, 0x401000), vendor->nested.leaf(0x700000, RWX, false, MEMORY_WRITE_BACK));
+    assert_int_equal(leaf_at(&table, 0x200000), vendor->nested.leaf(0x800000, RWX, true, MEMORY_WRITE_BACK));
+}
+
+static void hypervisor_writes(void **state)
+{
+    struct nested_table table = make_table(8);
+    uint8_t states[2];
+
+    (void)state;
+    map(&table, 0x400000, 0x700000, HV_PAGE_SHIFT, RWX);
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    nested_set_dirty(&table, 0x400123);
+    nested_set_dirty(&table, 0x401000);
+    nested_set_dirty(&table, 0x3FF008);
+    access_states(&table, 0x3FF000, 0, 0, states, 2);
+    assert_memory_equal(states, ((uint8_t[]){BOTH, BOTH}), 2);
+    assert_int_equal(leaf_at(&table, 0x401000), 0);
+}
+
+/* The processor sets bits while they are read and cleared, and while its page is split: every write is told once. */
+static bool stop;             /* atomic */
+static uint64_t written[512]; /* atomic; how often each page was found clean and made dirty */
+
+static void *writing_processor(void *argument)
+{
+    struct nested_table *table = argument;
+    unsigned seed = 5;
+
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        unsigned i = (unsigned)rand_r(&seed) % 512;
+        uint64_t *entry = leaf_pointer(table, 0x200000 + (uint64_t)i * HV_PAGE_SIZE);
+        uint64_t value = __atomic_load_n(entry, __ATOMIC_RELAXED), bits = (uint64_t)BOTH << FAKE_ACCESSED_SHIFT;
+
+        /* Of the leaf that was found, or not at all. */
+        if (!(value & vendor->nested.large) && (value & bits) != bits &&
+            __atomic_compare_exchange_n(entry, &value, value | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            __atomic_fetch_add(&written[i], 1, __ATOMIC_SEQ_CST);
+    }
+    return NULL;
+}
+
+static void access_while_running(void **state)
+{
+    struct nested_table table = make_table(8);
+    uint64_t told[512] = {0};
+    uint8_t states[512];
+    pthread_t thread;
+
+    (void)state;
+    memset(written, 0, sizeof(written));
+    stop = false;
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    assert_int_equal(pthread_create(&thread, NULL, writing_processor, &table), 0);
+    for (unsigned round = 0; round <= 2000; round++) {
+        if (round == 2000) {
+            __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+            assert_int_equal(pthread_join(thread, NULL), 0);
+        }
+        access_states(&table, 0x200000, BOTH, 0, states, 512);
+        for (unsigned i = 0; i < 512; i++)
+            told[i] += states[i] != 0;
+    }
+    assert_memory_equal(told, written, sizeof(told));
+}
+
+/* A bit that is set between a large leaf's reading and its replacement is in the small leaves. */
+static uint64_t *watched_leaf;
+
+static uint64_t allocate_late(void *owner)
+{
+    if (watched_leaf)
+        *watched_leaf |= (uint64_t)BOTH << FAKE_ACCESSED_SHIFT;
+    return allocate(owner);
+}
+
+static void access_set_in_a_split(void **state)
+{
+    struct nested_table table = make_table(8);
+    uint8_t states[512];
+
+    (void)state;
+    watched_leaf = NULL;
+    table.allocate = allocate_late;
+    map(&table, 0x200000, 0x800000, HV_LARGE_PAGE_SHIFT, RWX);
+    watched_leaf = leaf_pointer(&table, 0x200000);
+    unmap(&table, 0x200000, HV_PAGE_SHIFT);
+    access_states(&table, 0x200000, 0, 0, states, 512);
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(states[i], i ? BOTH : 0);
+}
+
 /* Random changes of a 16 MiB space, compared page by page with a list. */
 static void random_changes(void **state)
 {
@@ -320,8 +537,21 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_start, fixture_stop)
     const struct CMUnitTest tests[] = {
-        TEST(lookup),    TEST(uncached_pages),   TEST(no_access),      TEST(replaced_tables),  TEST(holes_are_skipped),
-        TEST(no_memory), TEST(destroy_in_steps), TEST(random_changes), TEST(split_to_execute),
+        TEST(lookup),
+        TEST(uncached_pages),
+        TEST(no_access),
+        TEST(replaced_tables),
+        TEST(holes_are_skipped),
+        TEST(no_memory),
+        TEST(destroy_in_steps),
+        TEST(random_changes),
+        TEST(split_to_execute),
+        TEST(access_of_pages),
+        TEST(access_of_large_pages),
+        TEST(access_unknown),
+        TEST(hypervisor_writes),
+        TEST(access_while_running),
+        TEST(access_set_in_a_split),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

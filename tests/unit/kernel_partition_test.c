@@ -120,8 +120,11 @@ static void properties(void **state)
     assert_int_equal(set_property(id, LOAM_PARTITION_PROPERTY_APIC_EOI_MESSAGES, 2),
                      HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE);
     assert_int_equal(set_property(id, HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, 0), HV_STATUS_SUCCESS);
-    assert_int_equal(set_property(id, HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, 1),
+    assert_int_equal(set_property(id, HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, 1), HV_STATUS_SUCCESS);
+    assert_int_equal(set_property(id, HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, 2),
                      HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE);
+    get_property(id, HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, &value);
+    assert_int_equal(value, 1);
 
     assert_int_equal(set_property(id, 0x12345, 0), HV_STATUS_UNKNOWN_PROPERTY);
     assert_int_equal(get_property(id, 0x12345, &value), HV_STATUS_UNKNOWN_PROPERTY);

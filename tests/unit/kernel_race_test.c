@@ -100,7 +100,7 @@ static void one_call(struct processor *self)
 
     memset(self->input, 0, 512);
     self->input[0] = __atomic_load_n(&ids[which], __ATOMIC_RELAXED);
-    switch (random_below(self, 24)) {
+    switch (random_below(self, 25)) {
     case 0:
         create(self, which);
         break;
@@ -137,6 +137,11 @@ static void one_call(struct processor *self)
     case 14:
         self->input[1] = random_below(self, 4096);
         call(self, HVCALL_UNMAP_GPA_PAGES, 1 + random_below(self, 600));
+        break;
+    case 24:
+        self->input[1] = HV_GPA_PAGES_CLEAR_ACCESSED | HV_GPA_PAGES_CLEAR_DIRTY;
+        self->input[2] = random_below(self, 4096);
+        call(self, HVCALL_GET_GPA_PAGES_ACCESS_STATES, 1 + random_below(self, 4095));
         break;
     case 15:
     case 16:

@@ -26,6 +26,7 @@ struct walk {
     unsigned depth; /* entries read */
     uint64_t *entry[GUEST_WALK_LEVELS];
     uint64_t value[GUEST_WALK_LEVELS];
+    uint64_t entry_gpa[GUEST_WALK_LEVELS];
     bool table_writable[GUEST_WALK_LEVELS]; /* in the nested map */
 };
 
@@ -171,6 +172,7 @@ static void walk_tables(struct vp *vp, const struct paging *paging, uint64_t gva
         uint64_t entry = load_entry(pointer, paging->wide);
         walk->entry[walk->depth] = pointer;
         walk->value[walk->depth] = entry;
+        walk->entry_gpa[walk->depth] = entry_gpa;
         walk->table_writable[walk->depth++] = (nested.access & HV_MAP_GPA_WRITABLE) != 0;
         if ((entry & PTE_PRESENT) == 0) {
             walk->result = HV_TRANSLATE_GVA_PAGE_NOT_PRESENT;
@@ -245,7 +247,7 @@ static bool permitted(const struct vp *vp, const struct paging *paging, const st
 }
 
 /* Sets accessed and dirty bits as the processor would. False: a table is not writable in the nested map. */
-static bool set_bits(const struct paging *paging, const struct walk *walk, bool dirty)
+static bool set_bits(const struct vp *vp, const struct paging *paging, const struct walk *walk, bool dirty)
 {
     for (unsigned i = 0; i < walk->depth; i++) {
         if (is_pae_pointer(paging, paging->levels - i))
@@ -259,6 +261,7 @@ static bool set_bits(const struct paging *paging, const struct walk *walk, bool 
             __atomic_fetch_or(walk->entry[i], bits, __ATOMIC_RELAXED);
         else
             __atomic_fetch_or((uint32_t *)walk->entry[i], (uint32_t)bits, __ATOMIC_RELAXED);
+        nested_set_dirty(&vp->partition->map, walk->entry_gpa[i]);
     }
     return true;
 }
@@ -277,7 +280,7 @@ static enum hv_translate_gva_result_code translate(struct vp *vp, const struct p
         return walk.result;
     if (!permitted(vp, paging, &walk, access))
         return HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION;
-    if ((access & HV_TRANSLATE_SET_PAGE_TABLE_BITS) != 0 && !set_bits(paging, &walk, write))
+    if ((access & HV_TRANSLATE_SET_PAGE_TABLE_BITS) != 0 && !set_bits(vp, paging, &walk, write))
         return HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS;
     if (!find_memory(vp, walk.gpa, nested))
         return HV_TRANSLATE_GVA_GPA_UNMAPPED;

@@ -653,6 +653,7 @@ static void host_window(bool interrupts)
 #define ENTRY_WRITABLE      0x2ull
 #define ENTRY_USER          0x4ull
 #define ENTRY_CACHE_DISABLE 0x18ull /* PCD and PWT: the host PAT's UC */
+#define ENTRY_ACCESSED_BIT  5       /* and dirty */
 #define ENTRY_LARGE         0x80ull
 #define ENTRY_NO_EXECUTE    (1ull << 63)
 
@@ -685,6 +686,11 @@ static bool nested_has_1g(void)
 }
 
 static bool nested_large_execute(void)
+{
+    return true;
+}
+
+static bool nested_sets_accessed(void)
 {
     return true;
 }
@@ -737,6 +743,8 @@ const struct vendor svm_vendor = {
                  .large = ENTRY_LARGE,
                  .has_1g = nested_has_1g,
                  .large_execute = nested_large_execute,
+                 .accessed_shift = ENTRY_ACCESSED_BIT,
+                 .sets_accessed = nested_sets_accessed,
                  .type = nested_type,
                  .load_types = nested_load_types,
                  },

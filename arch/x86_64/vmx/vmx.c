@@ -812,11 +812,12 @@ static void host_window(bool interrupts)
 
 /* --- nested page tables: EPT entries (29.3.2) --- */
 
-#define ENTRY_READ       0x1ull
-#define ENTRY_WRITE      0x2ull
-#define ENTRY_EXECUTE    0x4ull
-#define ENTRY_TYPE_SHIFT 3
-#define ENTRY_LARGE      0x80ull
+#define ENTRY_READ         0x1ull
+#define ENTRY_WRITE        0x2ull
+#define ENTRY_EXECUTE      0x4ull
+#define ENTRY_TYPE_SHIFT   3
+#define ENTRY_LARGE        0x80ull
+#define ENTRY_ACCESSED_BIT 8 /* and dirty */
 
 static uint64_t nested_leaf(uint64_t spa, uint32_t access, bool large, enum memory_type type)
 {
@@ -844,6 +845,11 @@ static bool nested_has_1g(void)
 static bool nested_large_execute(void)
 {
     return large_execute;
+}
+
+static bool nested_sets_accessed(void)
+{
+    return (vmx_ept_vpid() & EPT_VPID_ACCESSED_DIRTY) != 0;
 }
 
 const struct vendor vmx_vendor = {
@@ -884,6 +890,8 @@ const struct vendor vmx_vendor = {
                  .large = ENTRY_LARGE,
                  .has_1g = nested_has_1g,
                  .large_execute = nested_large_execute,
+                 .accessed_shift = ENTRY_ACCESSED_BIT,
+                 .sets_accessed = nested_sets_accessed,
                  .type = vmx_memory_type,
                  .load_types = vmx_load_memory_types,
                  },
