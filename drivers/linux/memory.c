@@ -11,11 +11,9 @@
 #include "counters.h"
 #include "memory.h"
 
-/* Physical addresses have at most 52 bits. */
-#define GUEST_PFN_END (1ull << (52 - HV_PAGE_SHIFT))
-#define PIN_BATCH     512ul
-#define MAP_BATCH     ((HV_PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
-#define UNMAP_BATCH   512u
+#define PIN_BATCH   512ul
+#define MAP_BATCH   ((HV_PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
+#define UNMAP_BATCH 512u
 
 /* One range of guest memory; all fields belong to the partition's mutex. */
 struct memory_region {

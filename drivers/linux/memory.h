@@ -6,6 +6,9 @@
 #include "partition.h"
 #include "uapi/mshv.h"
 
+/* Physical addresses have at most 52 bits. */
+#define GUEST_PFN_END (1ull << (52 - HV_PAGE_SHIFT))
+
 /*
  * MSHV_SET_GUEST_MEMORY: maps a range or, with MSHV_SET_MEM_UNMAP, unmaps exactly the range that was mapped.
  * Pages count towards the caller's RLIMIT_MEMLOCK. All or nothing. -EINVAL: sizes, alignment, flags, no

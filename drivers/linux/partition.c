@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "uapi/loam.h"
+#include "access_bitmap.h"
 #include "counters.h"
 #include "ioeventfd.h"
 #include "irqfd.h"
@@ -192,7 +193,7 @@ static long ioctl_locked(struct mshv_partition *partition, unsigned int command,
     case MSHV_SET_MSI_ROUTING:
         return routing_set(partition, argument);
     case MSHV_GET_GPAP_ACCESS_BITMAP:
-        return -EOPNOTSUPP;
+        return access_bitmap_get(partition, argument);
     default:
         return -ENOTTY;
     }

@@ -98,13 +98,26 @@ struct mshv_user_irq_table {
 };
 HV_ASSERT_SIZE(struct mshv_user_irq_table, 8);
 
+enum mshv_gpap_access_type {
+    MSHV_GPAP_ACCESS_TYPE_ACCESSED = 0,
+    MSHV_GPAP_ACCESS_TYPE_DIRTY = 1,
+    MSHV_GPAP_ACCESS_TYPE_COUNT,
+};
+
+enum mshv_gpap_access_op {
+    MSHV_GPAP_ACCESS_OP_NOOP = 0,
+    MSHV_GPAP_ACCESS_OP_CLEAR = 1,
+    MSHV_GPAP_ACCESS_OP_SET = 2,
+    MSHV_GPAP_ACCESS_OP_COUNT,
+};
+
 struct mshv_gpap_access_bitmap {
     uint8_t access_type;
     uint8_t access_op;
     uint8_t rsvd[6];
     uint64_t page_count;
-    uint64_t gpap_base;
-    uint64_t bitmap_ptr;
+    uint64_t gpap_base;  /* guest pfn */
+    uint64_t bitmap_ptr; /* a bit a page, in as many bytes as that takes */
 };
 HV_ASSERT_SIZE(struct mshv_gpap_access_bitmap, 32);
 

@@ -7,7 +7,7 @@
 # mshv_test itself also runs on the real hypervisor.
 
 MSHV_TEST_SOURCES := $(addprefix tests/driver/,test.c test_fail.c machine.c partition_test.c memory_test.c run_test.c \
-                                               interrupt_test.c hvcall_test.c state_test.c \
+                                               interrupt_test.c hvcall_test.c access_test.c state_test.c \
                                                host_test.c life_test.c ipi_test.c smp_test.c)
 $(call program,mshv_test,$(MSHV_TEST_SOURCES),-static -pthread)
 $(BUILD)/bin/mshv_test: $(BUILD)/driver-guest/ipi_guest.o

@@ -75,6 +75,10 @@ static u8 *guest_byte(struct fake_partition *partition, u64 gpa, u32 permission,
     *mapped = entry;
     if (!entry || (value & permission) != permission)
         return NULL;
+    if (permission)
+        xa_set_mark(&partition->gpa, gpa >> HV_PAGE_SHIFT, FAKE_ACCESSED);
+    if (permission & HV_MAP_GPA_WRITABLE)
+        xa_set_mark(&partition->gpa, gpa >> HV_PAGE_SHIFT, FAKE_DIRTY);
     return (u8 *)page_address(pfn_to_page(value >> 4)) + (gpa & (HV_PAGE_SIZE - 1));
 }
 

@@ -352,6 +352,39 @@ static u16 unmap_gpa_pages(struct call *call, struct fake_partition *partition)
     return HV_STATUS_SUCCESS;
 }
 
+static u8 change_mark(struct fake_partition *partition, u64 gpa, xa_mark_t mark, bool clear, bool set)
+{
+    bool before = xa_get_mark(&partition->gpa, gpa, mark);
+
+    if (clear)
+        xa_clear_mark(&partition->gpa, gpa, mark);
+    if (set)
+        xa_set_mark(&partition->gpa, gpa, mark);
+    return before;
+}
+
+static u16 get_gpa_pages_access_states(struct call *call, struct fake_partition *partition)
+{
+    struct hv_input_get_gpa_pages_access_states *input = call->input;
+    u64 gpa = input->base_pfn + call->done, flags = input->flags;
+    u8 *output = call->output;
+
+    if (partition->state != FAKE_ACTIVE)
+        return HV_STATUS_INVALID_PARTITION_STATE;
+    if (!RULE(output) || flags & ~15ull || (flags & 3) == 3 || (flags & 12) == 12)
+        return HV_STATUS_INVALID_PARAMETER;
+    if (flags && !partition->tracks && use_frames(partition, 1) != HV_STATUS_SUCCESS)
+        return HV_STATUS_INSUFFICIENT_MEMORY;
+    partition->tracks |= flags != 0;
+    output[call->done] = 0;
+    if (change_mark(partition, gpa, FAKE_ACCESSED, flags & HV_GPA_PAGES_CLEAR_ACCESSED,
+                    flags & HV_GPA_PAGES_SET_ACCESSED))
+        output[call->done] |= HV_GPA_PAGE_ACCESSED;
+    if (change_mark(partition, gpa, FAKE_DIRTY, flags & HV_GPA_PAGES_CLEAR_DIRTY, flags & HV_GPA_PAGES_SET_DIRTY))
+        output[call->done] |= HV_GPA_PAGE_DIRTY;
+    return HV_STATUS_SUCCESS;
+}
+
 static u16 create_vp(struct call *call, struct fake_partition *partition)
 {
     struct hv_input_create_vp *input = call->input;
@@ -641,28 +674,29 @@ static u16 create_partition_handler(struct call *call, struct fake_partition *un
 }
 
 static const struct definition definitions[] = {
-    {HVCALL_CREATE_PARTITION,         false, false, false, create_partition_handler},
-    {HVCALL_INITIALIZE_PARTITION,     false, true,  true,  initialize_partition    },
-    {HVCALL_FINALIZE_PARTITION,       false, true,  true,  finalize_partition      },
-    {HVCALL_DELETE_PARTITION,         false, true,  true,  delete_partition        },
-    {HVCALL_GET_PARTITION_PROPERTY,   false, true,  false, get_property            },
-    {HVCALL_SET_PARTITION_PROPERTY,   false, true,  false, set_property            },
-    {HVCALL_DEPOSIT_MEMORY,           true,  true,  false, deposit_memory          },
-    {HVCALL_WITHDRAW_MEMORY,          true,  true,  false, withdraw_memory         },
-    {HVCALL_MAP_GPA_PAGES,            true,  true,  false, map_gpa_pages           },
-    {HVCALL_UNMAP_GPA_PAGES,          true,  true,  false, unmap_gpa_pages         },
-    {HVCALL_CREATE_VP,                false, true,  false, create_vp               },
-    {HVCALL_DELETE_VP,                false, true,  true,  delete_vp               },
-    {HVCALL_GET_VP_REGISTERS,         true,  true,  false, get_vp_registers        },
-    {HVCALL_SET_VP_REGISTERS,         true,  true,  false, set_vp_registers        },
-    {HVCALL_ASSERT_VIRTUAL_INTERRUPT, false, true,  false, assert_virtual_interrupt},
-    {HVCALL_MAP_VP_STATE_PAGE,        false, true,  false, map_vp_state_page       },
-    {HVCALL_UNMAP_VP_STATE_PAGE,      false, true,  false, unmap_vp_state_page     },
-    {HVCALL_GET_VP_STATE,             false, true,  false, vp_state                },
-    {HVCALL_SET_VP_STATE,             false, true,  false, vp_state                },
-    {LOAM_HVCALL_GET_STATISTICS,      false, false, false, get_statistics          },
-    {LOAM_HVCALL_READ_LOG,            false, false, false, read_log                },
-    {LOAM_HVCALL_RECLAIM_CHILDREN,    false, false, false, reclaim_children        },
+    {HVCALL_CREATE_PARTITION,            false, false, false, create_partition_handler   },
+    {HVCALL_INITIALIZE_PARTITION,        false, true,  true,  initialize_partition       },
+    {HVCALL_FINALIZE_PARTITION,          false, true,  true,  finalize_partition         },
+    {HVCALL_DELETE_PARTITION,            false, true,  true,  delete_partition           },
+    {HVCALL_GET_PARTITION_PROPERTY,      false, true,  false, get_property               },
+    {HVCALL_SET_PARTITION_PROPERTY,      false, true,  false, set_property               },
+    {HVCALL_DEPOSIT_MEMORY,              true,  true,  false, deposit_memory             },
+    {HVCALL_WITHDRAW_MEMORY,             true,  true,  false, withdraw_memory            },
+    {HVCALL_MAP_GPA_PAGES,               true,  true,  false, map_gpa_pages              },
+    {HVCALL_UNMAP_GPA_PAGES,             true,  true,  false, unmap_gpa_pages            },
+    {HVCALL_GET_GPA_PAGES_ACCESS_STATES, true,  true,  false, get_gpa_pages_access_states},
+    {HVCALL_CREATE_VP,                   false, true,  false, create_vp                  },
+    {HVCALL_DELETE_VP,                   false, true,  true,  delete_vp                  },
+    {HVCALL_GET_VP_REGISTERS,            true,  true,  false, get_vp_registers           },
+    {HVCALL_SET_VP_REGISTERS,            true,  true,  false, set_vp_registers           },
+    {HVCALL_ASSERT_VIRTUAL_INTERRUPT,    false, true,  false, assert_virtual_interrupt   },
+    {HVCALL_MAP_VP_STATE_PAGE,           false, true,  false, map_vp_state_page          },
+    {HVCALL_UNMAP_VP_STATE_PAGE,         false, true,  false, unmap_vp_state_page        },
+    {HVCALL_GET_VP_STATE,                false, true,  false, vp_state                   },
+    {HVCALL_SET_VP_STATE,                false, true,  false, vp_state                   },
+    {LOAM_HVCALL_GET_STATISTICS,         false, false, false, get_statistics             },
+    {LOAM_HVCALL_READ_LOG,               false, false, false, read_log                   },
+    {LOAM_HVCALL_RECLAIM_CHILDREN,       false, false, false, reclaim_children           },
 };
 
 static bool asks_for_memory(u16 status)

@@ -20,6 +20,8 @@
 #define FAKE_PARTITIONS 64
 #define FAKE_VPS        8
 #define FAKE_PROPERTIES 8
+#define FAKE_ACCESSED   XA_MARK_0
+#define FAKE_DIRTY      XA_MARK_1
 
 struct fake_vp {
     bool blocked; /* as last reported to the parent: the next event that makes it runnable wakes it */
@@ -51,7 +53,8 @@ struct fake_partition {
     u32 used;       /* of them, for tables and VPs */
     u32 mapped_pages;
     u32 mappings;      /* since creation; every 512th needs a table */
-    struct xarray gpa; /* guest pfn -> xa_mk_value(parent pfn << 4 | permissions) */
+    struct xarray gpa; /* guest pfn -> xa_mk_value(parent pfn << 4 | permissions), with the marks below */
+    bool tracks;       /* accessed and dirty pages, which takes a frame more */
     struct {
         u32 code;
         u64 value;

@@ -238,22 +238,11 @@ static void vp_state(void)
     machine_destroy(&machine);
 }
 
-static void access_bitmap(void)
-{
-    struct mshv_gpap_access_bitmap request = {.page_count = 1};
-    struct machine machine;
-
-    machine_create(&machine, MACHINE_FLAGS, 0);
-    CHECK_ERRNO(ioctl(machine.partition, MSHV_GET_GPAP_ACCESS_BITMAP, &request), EOPNOTSUPP);
-    machine_destroy(&machine);
-}
-
 const struct test hvcall_tests[] = {
     {"request_refuses", request_refuses, false},
     {"calls_allowed",   calls_allowed,   false},
     {"statuses",        statuses,        false},
     {"many_registers",  many_registers,  false},
     {"vp_state",        vp_state,        false},
-    {"access_bitmap",   access_bitmap,   false},
     {NULL,              NULL,            false},
 };

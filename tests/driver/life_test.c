@@ -287,6 +287,7 @@ static void random_ioctl(struct machine *machine, int event, uint8_t *memory, un
         struct mshv_user_irq_table routing;
         struct mshv_root_hvcall call;
         struct mshv_get_set_vp_state state;
+        struct mshv_gpap_access_bitmap bitmap;
     } argument = {.words = {0}};
     static const uint16_t codes[] = {0x44, 0x45, 0x4D, 0x50, 0x51, 0x52, 0x91, 0x94, 0xC9, 0xF4, 0x101};
     static const unsigned long commands[] = {MSHV_CREATE_VP,       MSHV_SET_GUEST_MEMORY,
@@ -317,6 +318,13 @@ static void random_ioctl(struct machine *machine, int event, uint8_t *memory, un
         break;
     case MSHV_SET_MSI_ROUTING:
         argument.routing.nr = rand_r(seed) % 3;
+        break;
+    case MSHV_GET_GPAP_ACCESS_BITMAP:
+        argument.bitmap = (struct mshv_gpap_access_bitmap){.access_type = rand_r(seed) % 3,
+                                                           .access_op = rand_r(seed) % 4,
+                                                           .page_count = 1 + rand_r(seed) % 5000,
+                                                           .gpap_base = rand_r(seed) % 0x1100,
+                                                           .bitmap_ptr = (uintptr_t)memory};
         break;
     case MSHV_ROOT_HVCALL:
         argument.call = (struct mshv_root_hvcall){.code = codes[(unsigned)rand_r(seed) % sizeof(codes) / 2],

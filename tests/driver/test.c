@@ -54,8 +54,7 @@ void test_set_parameter(const char *name, long value)
 
 void test_read_counters(struct test_counters *counters)
 {
-    struct loam_statistics statistics = {.partition_id = HV_PARTITION_ID_SELF,
-                                         .type = LOAM_STATISTICS_HYPERVISOR};
+    struct loam_statistics statistics = {.partition_id = HV_PARTITION_ID_SELF, .type = LOAM_STATISTICS_HYPERVISOR};
     int host = open("/dev/loam", O_RDONLY | O_CLOEXEC);
 
     CHECK(host >= 0);
@@ -76,14 +75,13 @@ void test_check_no_leak(const char *what)
     struct test_counters counters;
 
     test_read_counters(&counters);
-    if (counters.partitions || counters.virtual_processors || counters.deposited_pages ||
-        counters.pinned_pages || counters.hypervisor_partitions || counters.hypervisor_deposited_pages)
-        test_fail(
-            __FILE__, __LINE__,
-            "after %s: %ld partitions, %ld VPs, %ld deposited and %ld pinned pages; in the hypervisor %ld "
-            "partitions, %ld deposited pages",
-            what, counters.partitions, counters.virtual_processors, counters.deposited_pages,
-            counters.pinned_pages, counters.hypervisor_partitions, counters.hypervisor_deposited_pages);
+    if (counters.partitions || counters.virtual_processors || counters.deposited_pages || counters.pinned_pages ||
+        counters.hypervisor_partitions || counters.hypervisor_deposited_pages)
+        test_fail(__FILE__, __LINE__,
+                  "after %s: %ld partitions, %ld VPs, %ld deposited and %ld pinned pages; in the hypervisor %ld "
+                  "partitions, %ld deposited pages",
+                  what, counters.partitions, counters.virtual_processors, counters.deposited_pages,
+                  counters.pinned_pages, counters.hypervisor_partitions, counters.hypervisor_deposited_pages);
 }
 
 void test_restart_watchdog(void)
@@ -134,8 +132,9 @@ static bool needs_processor(const struct test *list)
 
 int main(int argument_count, char **arguments)
 {
-    static const struct test *const lists[] = {partition_tests, memory_tests, run_tests,  interrupt_tests, hvcall_tests,
-                                               state_tests,     host_tests,   life_tests, ipi_tests,       smp_tests};
+    static const struct test *const lists[] = {partition_tests, memory_tests, run_tests,   interrupt_tests,
+                                               hvcall_tests,    access_tests, state_tests, host_tests,
+                                               life_tests,      ipi_tests,    smp_tests};
     bool fake = access(PARAMETERS "violations", F_OK) == 0;
     unsigned passed = 0, failed = 0, list;
 

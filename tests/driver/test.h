@@ -16,37 +16,36 @@ struct test {
 };
 
 extern const struct test partition_tests[], memory_tests[], run_tests[], interrupt_tests[], hvcall_tests[],
-    state_tests[], host_tests[], life_tests[], ipi_tests[], smp_tests[];
+    access_tests[], state_tests[], host_tests[], life_tests[], ipi_tests[], smp_tests[];
 
 /* Ends the test's process as failed, with the message and errno. */
-_Noreturn void test_fail(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+_Noreturn void test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            test_fail(__FILE__, __LINE__, "%s", #condition);                                                 \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            test_fail(__FILE__, __LINE__, "%s", #condition);                                                           \
     } while (0)
 
-#define CHECK_EQUAL(value, expected)                                                                         \
-    do {                                                                                                     \
-        long long value_ = (long long)(value), expected_ = (long long)(expected);                            \
-                                                                                                             \
-        if (value_ != expected_)                                                                             \
-            test_fail(__FILE__, __LINE__, "%s is %lld (%#llx), not %lld (%#llx)", #value, value_,            \
-                      (unsigned long long)value_, expected_, (unsigned long long)expected_);                 \
+#define CHECK_EQUAL(value, expected)                                                                                   \
+    do {                                                                                                               \
+        long long value_ = (long long)(value), expected_ = (long long)(expected);                                      \
+                                                                                                                       \
+        if (value_ != expected_)                                                                                       \
+            test_fail(__FILE__, __LINE__, "%s is %lld (%#llx), not %lld (%#llx)", #value, value_,                      \
+                      (unsigned long long)value_, expected_, (unsigned long long)expected_);                           \
     } while (0)
 
 /* The expression returns -1 and sets this errno. */
-#define CHECK_ERRNO(expression, expected)                                                                    \
-    do {                                                                                                     \
-        long result_;                                                                                        \
-                                                                                                             \
-        errno = 0;                                                                                           \
-        result_ = (long)(expression);                                                                        \
-        if (result_ != -1 || errno != (expected))                                                            \
-            test_fail(__FILE__, __LINE__, "%s returned %ld, errno %d, not errno %d", #expression, result_,   \
-                      errno, (expected));                                                                    \
+#define CHECK_ERRNO(expression, expected)                                                                              \
+    do {                                                                                                               \
+        long result_;                                                                                                  \
+                                                                                                                       \
+        errno = 0;                                                                                                     \
+        result_ = (long)(expression);                                                                                  \
+        if (result_ != -1 || errno != (expected))                                                                      \
+            test_fail(__FILE__, __LINE__, "%s returned %ld, errno %d, not errno %d", #expression, result_, errno,      \
+                      (expected));                                                                                     \
     } while (0)
 
 /* Gives the watchdog's whole time again to a test that gets on. */

@@ -74,6 +74,25 @@ static int set_memory(struct hypervisor *hypervisor, const struct mshv_user_mem_
                                               : map_memory(as_fake(hypervisor), region);
 }
 
+static int written_pages(struct hypervisor *hypervisor, uint64_t first, uint64_t count,
+                         enum mshv_gpap_access_op operation, uint64_t *bitmap)
+{
+    struct fake_hypervisor *fake = as_fake(hypervisor);
+
+    memset(bitmap, 0, (count + 63) / 64 * sizeof *bitmap);
+    pthread_mutex_lock(&fake->lock);
+    for (uint64_t i = 0; i < count && fake->written_error == 0; i++) {
+        uint64_t *word = &fake->written[(first + i) / 64 % FAKE_WRITTEN_WORDS], bit = 1ull << (first + i) % 64;
+
+        if (*word & bit)
+            bitmap[i / 64] |= 1ull << i % 64;
+        if (operation != MSHV_GPAP_ACCESS_OP_NOOP)
+            *word = operation == MSHV_GPAP_ACCESS_OP_SET ? *word | bit : *word & ~bit;
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return fake->written_error;
+}
+
 static uint16_t get_registers(struct fake_hypervisor *fake, struct mshv_root_hvcall *call)
 {
     const struct hv_input_get_vp_registers *input = (const void *)(uintptr_t)call->in_ptr;
@@ -246,6 +265,7 @@ static const struct hypervisor_operations operations = {
     .initialize_partition = initialize_partition,
     .partition_id = partition_id,
     .set_memory = set_memory,
+    .written_pages = written_pages,
     .call = perform_call,
     .create_vp = create_vp,
     .run_vp = run_vp,

@@ -20,6 +20,7 @@
 #define FAKE_REGIONS    32
 #define FAKE_ASSERTS    64
 #define FAKE_PROPERTIES 32
+#define FAKE_WRITTEN_WORDS 128u
 
 struct fake_vp {
     struct hv_vp_register_page page;
@@ -64,6 +65,8 @@ struct fake_hypervisor {
     bool forbidden_gpa_is_zero; /* the result has no GPA */
     uint16_t refused_call;      /* answered with `refused_status`; 0: none */
     uint16_t refused_status;
+    uint64_t written[FAKE_WRITTEN_WORDS]; /* bits of pages, by guest page modulo their number */
+    int written_error;                    /* of written_pages; 0: none */
 };
 
 void fake_hypervisor_initialize(struct fake_hypervisor *fake);

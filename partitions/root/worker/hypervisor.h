@@ -27,6 +27,14 @@ struct hypervisor_operations {
     /* By which other programs of the parent can ask the hypervisor about the partition. */
     int (*partition_id)(struct hypervisor *hypervisor, uint64_t *id);
     int (*set_memory)(struct hypervisor *hypervisor, const struct mshv_user_mem_region *region);
+    /*
+     * Which of `count` pages from guest page `first` on the guest has written: a bit a page in `bitmap`, which
+     * is filled up to whole words. `operation`: the bits are then cleared, or set, or left as they are. Writes
+     * by the VMM's own mapping do not count, nor do those of memory that has been unmapped. From any thread,
+     * also while VPs run. After an error bits that were cleared may be lost: all pages may have been written.
+     */
+    int (*written_pages)(struct hypervisor *hypervisor, uint64_t first, uint64_t count,
+                         enum mshv_gpap_access_op operation, uint64_t *bitmap);
     /* A hypercall on the partition, from any thread. call->status and call->reps are filled in also on
      * failure. */
     int (*call)(struct hypervisor *hypervisor, struct mshv_root_hvcall *call);

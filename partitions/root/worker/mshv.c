@@ -82,6 +82,21 @@ static int set_memory(struct hypervisor *hypervisor, const struct mshv_user_mem_
     return result(ioctl(as_mshv(hypervisor)->partition, MSHV_SET_GUEST_MEMORY, region));
 }
 
+static int written_pages(struct hypervisor *hypervisor, uint64_t first, uint64_t count,
+                         enum mshv_gpap_access_op operation, uint64_t *bitmap)
+{
+    struct mshv_gpap_access_bitmap request = {.access_type = MSHV_GPAP_ACCESS_TYPE_DIRTY,
+                                              .access_op = (uint8_t)operation,
+                                              .page_count = count,
+                                              .gpap_base = first,
+                                              .bitmap_ptr = (uintptr_t)bitmap};
+
+    if (count == 0)
+        return 0;
+    bitmap[(count - 1) / 64] = 0; /* the driver writes bytes */
+    return result(ioctl(as_mshv(hypervisor)->partition, MSHV_GET_GPAP_ACCESS_BITMAP, &request));
+}
+
 static int call(struct hypervisor *hypervisor, struct mshv_root_hvcall *request)
 {
     return result(ioctl(as_mshv(hypervisor)->partition, MSHV_ROOT_HVCALL, request));
@@ -164,6 +179,7 @@ static const struct hypervisor_operations operations = {
     .initialize_partition = initialize_partition,
     .partition_id = partition_id,
     .set_memory = set_memory,
+    .written_pages = written_pages,
     .call = call,
     .create_vp = create_vp,
     .run_vp = run_vp,

@@ -151,7 +151,7 @@ static const int allowed_calls[] = {
 };
 
 static const unsigned long allowed_ioctls[] = {
-    MSHV_ROOT_HVCALL, MSHV_SET_GUEST_MEMORY, MSHV_GET_VP_STATE, MSHV_SET_VP_STATE,
+    MSHV_ROOT_HVCALL, MSHV_SET_GUEST_MEMORY, MSHV_GET_VP_STATE, MSHV_SET_VP_STATE, MSHV_GET_GPAP_ACCESS_BITMAP,
     LOAM_GET_PARTITION_ID, TCGETS, /* the C library asks whether standard output is a terminal */
 };
 
