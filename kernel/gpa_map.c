@@ -20,7 +20,7 @@
 #define REPLACED_LARGE_COST 8000u
 #define REPLACED_TABLE_COST 34000u
 /* To go through a table of accessed and dirty bits, after a large page was split into it. */
-#define ACCESS_STATES_COST 12000u
+#define ACCESS_STATES_COST 18000u
 #define KNOWN_ACCESS_FLAGS                                                                                             \
     (HV_GPA_PAGES_CLEAR_ACCESSED | HV_GPA_PAGES_SET_ACCESSED | HV_GPA_PAGES_CLEAR_DIRTY | HV_GPA_PAGES_SET_DIRTY)
 

@@ -229,25 +229,40 @@ static uint64_t access_bits(uint8_t state)
     return vendor->nested.sets_accessed() ? (uint64_t)state << vendor->nested.accessed_shift : 0;
 }
 
-/* Clears and sets bits of a leaf. Returns it as it was before, or 0 if there is none. */
-static uint64_t exchange_bits(uint64_t *entry, uint64_t clear, uint64_t set)
+/* Clears and sets bits of a leaf, in which processors set them. Returns it as it was before. */
+static uint64_t exchange_bits(uint64_t *entry, uint64_t value, uint64_t clear, uint64_t set)
 {
-    uint64_t value = read_entry(entry);
-
-    if (!is_present(value))
-        return 0;
-    if (value & clear)
-        value = __atomic_fetch_and(entry, ~clear, __ATOMIC_SEQ_CST);
-    if (set & ~value)
-        __atomic_fetch_or(entry, set, __ATOMIC_SEQ_CST);
+    while (
+        !__atomic_compare_exchange_n(entry, &value, (value & ~clear) | set, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        ;
     return value;
+}
+
+/* The states of `count` pages, whose entries are `step` entries apart. True: a bit was cleared. */
+static bool exchange_states(uint64_t *entry, unsigned step, uint64_t clear, uint64_t set, uint8_t *states,
+                            uint32_t count)
+{
+    uint8_t unknown = access_bits(ACCESS_MASK) ? 0 : ACCESS_MASK;
+    unsigned shift = vendor->nested.accessed_shift;
+    bool cleared = false;
+
+    for (uint32_t i = 0; i < count; i++, entry += step) {
+        uint64_t value = read_entry(entry);
+
+        if (is_present(value) && ((value & clear) | (set & ~value))) {
+            value = exchange_bits(entry, value, clear, set);
+            cleared |= (value & clear) != 0;
+        }
+        states[i] = is_present(value) ? (value >> shift & ACCESS_MASK) | unknown : 0;
+    }
+    return cleared;
 }
 
 enum hv_status nested_access_states(struct nested_table *table, uint64_t gpa, struct nested_access_change *change,
                                     uint8_t *states, uint32_t *count)
 {
     uint32_t left = NESTED_ENTRIES - (gpa >> HV_PAGE_SHIFT) % NESTED_ENTRIES, wanted = *count < left ? *count : left;
-    uint64_t clear = access_bits(change->clear), set = access_bits(change->set), known = access_bits(ACCESS_MASK);
+    uint64_t clear = access_bits(change->clear), set = access_bits(change->set);
     unsigned level;
     uint64_t value, *entry = find(table->root, gpa, &level, &value);
 
@@ -260,11 +275,7 @@ enum hv_status nested_access_states(struct nested_table *table, uint64_t gpa, st
         level = 1;
         change->stale = true;
     }
-    for (uint32_t i = 0; i < wanted; i++) {
-        value = exchange_bits(level == 1 ? &entry[i] : entry, clear, set);
-        change->stale |= (value & clear) != 0;
-        states[i] = known ? (value & known) >> vendor->nested.accessed_shift : value ? ACCESS_MASK : 0;
-    }
+    change->stale |= exchange_states(entry, level == 1, clear, set, states, wanted);
     *count = wanted;
     return HV_STATUS_SUCCESS;
 }
