@@ -16,15 +16,16 @@ directory = tempfile.TemporaryDirectory()
 disk = build_disk(os.path.join(directory.name, "disk.img"), os.path.join(BUILD, "image/parent.img"))
 
 CHILD = ('{"version": 1, "name": "NAME", "memory": 134217728, "kernel": {"path": "/boot/vmlinuz"}, '
-         '"initrd": {"path": "/boot/child.img"}, "command_line": "console=ttyS0 quiet cryptomgr.notests", '
-         '"log": {"path": "/run/NAME.log"}}')
+         '"initrd": {"path": "/boot/child.img"}, "command_line": "console=ttyS0 quiet cryptomgr.notests OPTIONS", '
+         '"log": {"path": "/run/NAME.log"}, "processors": PROCESSORS}')
 CHILD_SECONDS = 400
 KILL_SEED = 20251122
 
 
-def start(machine, name):
+def start(machine, name, processors=1, options=""):
     """Starts a child in the background; returns its worker's process id."""
-    machine.run(f": > /run/{name}.log; echo '{CHILD.replace('NAME', name)}' > /run/{name}.json")
+    child = CHILD.replace("NAME", name).replace("PROCESSORS", str(processors)).replace("OPTIONS", options)
+    machine.run(f": > /run/{name}.log; echo '{child}' > /run/{name}.json")
     return machine.run(f"loam-worker -c /run/{name}.json > /run/{name}.events 2>&1 & echo $!").split()[-1]
 
 
@@ -67,6 +68,37 @@ def two_children_at_once():
             expect("turn" in machine.run(f"cat /run/{name}.events"), f"{name} was not turned off")
         machine.run("rmmod mshv_loam")
         machine.power_off()
+
+
+def linux_with_processors(machine, processors):
+    """It finds them all, its clock is the TSC, and it switches itself off."""
+    name = f"with-{processors}"
+    start(machine, name, processors, "off=1")
+    wait_until(machine, "! pidof loam-worker")
+    log = machine.run(f"cat /run/{name}.log")
+    expect(f"child has processors 0-{processors - 1}, its clock is tsc" in log, log)
+    expect("child is up" in log, log)
+    expect("power-off" in machine.run(f"tail -1 /run/{name}.events"), "it did not switch itself off")
+    expect("TSC unstable" not in log and "Marking TSC" not in log, log)
+
+
+def several_processors(host_processors):
+    with Machine(disk, processors=host_processors) as machine:
+        machine.wait_for_shell()
+        for processors in (2, 4):
+            linux_with_processors(machine, processors)
+        machine.run("rmmod mshv_loam")
+        machine.power_off()
+
+
+@suite.test
+def linux_with_four_processors():
+    several_processors(2)
+
+
+@suite.test
+def linux_with_more_processors_than_the_host():
+    several_processors(1)
 
 
 @suite.test

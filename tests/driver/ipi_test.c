@@ -101,6 +101,7 @@ static void print_board(const struct board *board)
 static void wait_until_finished(sem_t *finished, const struct board *board)
 {
     uint64_t replies = 0;
+    bool shown = false;
     unsigned i;
 
     for (i = 0; i < board->vps;) {
@@ -111,9 +112,10 @@ static void wait_until_finished(sem_t *finished, const struct board *board)
         until.tv_sec += STALL_SECONDS;
         if (sem_timedwait(finished, &until) == 0)
             i++;
-        else if (now == replies)
+        else if (now == replies && !shown)
             print_board(board);
-        if (now != replies)
+        shown = now == replies;
+        if (!shown)
             test_restart_watchdog();
         replies = now;
     }

@@ -266,6 +266,73 @@ static void pages_are_kept_until_the_shoot_down(void **state)
     assert_int_equal(frame_find(watched_pfn)->maps, 0);
 }
 
+/* Several VPs of the partition run, each on a processor of its own: one leaves, one flushes at its next entry. */
+static struct vp *vps[3];
+static unsigned waits, kicks;
+
+static void enter_on(unsigned lp, struct vp *vp)
+{
+    fake_machine_become(lp);
+    guest_memory_begin(vp);
+    shoot_down_entry(vp);
+    fake_machine_become(0);
+}
+
+static void leave_one_by_one(void)
+{
+    waits++;
+    if (waits == 1) {
+        fake_machine_become(2);
+        guest_memory_end(NULL);
+        fake_machine_become(0);
+    } else if (waits == 2) {
+        enter_on(1, vps[0]);
+    }
+}
+
+static void count_kick(uint32_t lp)
+{
+    assert_in_range(lp, 1, 2);
+    kicks++;
+}
+
+static void protection_waits_for_every_vp(void **state)
+{
+    uint64_t id, other, pfn;
+    unsigned done;
+
+    fixture_stop(state);
+    fake_machine_start(4, true);
+    fake_kick = count_kick;
+    id = create_active_partition(30);
+    other = create_active_partition(20);
+    pfn = take_pages(1, 1);
+    for (unsigned i = 0; i < 2; i++)
+        vps[i] = create_vp_with_pages(id, i);
+    vps[2] = create_vp_with_pages(other, 0); /* which nobody waits for */
+    for (unsigned call = 0; call < 2; call++) {
+        map_pages(id, 0x10, RWX, &pfn, 1, &done);
+        for (unsigned i = 0; i < 3; i++)
+            enter_on(i + 1, vps[i]);
+        waits = kicks = 0;
+        fake_elsewhere = leave_one_by_one;
+        if (call == 0)
+            assert_int_equal(map_pages(id, 0x10, R, &pfn, 1, &done), HV_STATUS_SUCCESS);
+        else
+            assert_int_equal(unmap_pages(id, 0x10, 0, 1, &done), HV_STATUS_SUCCESS);
+        fake_elsewhere = NULL;
+        assert_int_equal(waits, 2);
+        assert_int_equal(kicks, 2);
+        for (unsigned lp = 1; lp <= 3; lp++) {
+            fake_machine_become(lp);
+            guest_memory_end(NULL);
+        }
+        fake_machine_become(0);
+        if (call == 0)
+            unmap_pages(id, 0x10, 0, 1, &done);
+    }
+}
+
 static void large_calls_continue(void **state)
 {
     uint64_t id = create_active_partition(20), large[8], input[3 + 8] = {id, 0x1000, RWX | LARGE}, result;
@@ -520,6 +587,7 @@ int main(void)
         TEST(insufficient_memory),
         TEST(shoot_downs),
         TEST(pages_are_kept_until_the_shoot_down),
+        TEST(protection_waits_for_every_vp),
         TEST(large_calls_continue),
         TEST(counts_are_right),
         TEST(access_refused),
