@@ -185,6 +185,11 @@ static void test_features_that_are_hidden(void **state)
                      4); /* nothing of power and heat but an APIC timer that always runs */
     assert_int_equal(cpuid_of(6, 0, CPUID_ECX), 0);
     assert_int_equal(cpuid_of(0x80000007, 0, CPUID_EDX), 1u << 8);
+    fake_cpuid_set(0x80000007, 0, 0, 0, 0, 0);
+    assert_int_equal(cpuid_of(0x80000007, 0, CPUID_EDX), 0);
+    fake_cpuid_set(0x40000000, 0, 0x40000001, 0x54474354, 0x43544743, 0x47435447); /* TCG's is invariant all the same */
+    child_policy_detect();
+    assert_int_equal(cpuid_of(0x80000007, 0, CPUID_EDX), 1u << 8);
     assert_int_equal(cpuid_of(0xD, 1, CPUID_ECX) | cpuid_of(0xD, 1, CPUID_EDX), 0); /* no supervisor state */
 }
 

@@ -6,6 +6,7 @@
  */
 #include "arch/x86_64/cpu/child_policy.h"
 #include "arch/x86_64/cpu/cpu_features.h"
+#include "arch/x86_64/cpu/emulator.h"
 #include "arch/x86_64/cpu/extended_state.h"
 #include "arch/x86_64/cpu/instructions.h"
 #include "arch/x86_64/cpu/speculation.h"
@@ -114,6 +115,7 @@ static struct {
     uint32_t maximum_extended; /* counted from EXTENDED */
     uint32_t maximum_7;
     enum processor_vendor vendor;
+    bool on_tcg;
 } host;
 
 enum processor_vendor child_processor_vendor(void)
@@ -129,6 +131,7 @@ void child_policy_detect(void)
     /* "GenuineIntel"; everybody else follows AMD, of whom Loam knows AMD and Hygon. */
     bool intel = leaf[1] == 0x756E6547 && leaf[3] == 0x49656E69 && leaf[2] == 0x6C65746E;
     host.vendor = intel ? PROCESSOR_INTEL : PROCESSOR_AMD;
+    host.on_tcg = running_on_tcg();
     cpuid(EXTENDED, 0, leaf);
     uint32_t maximum = leaf[0] >= EXTENDED ? leaf[0] - EXTENDED : 0;
     host.maximum_extended = maximum < MAXIMUM_EXTENDED ? maximum : MAXIMUM_EXTENDED;
@@ -240,6 +243,8 @@ void child_cpuid_policy(uint32_t leaf, uint32_t subleaf, uint32_t result[4])
         pass(&extended_leaves[leaf - EXTENDED], leaf, subleaf, result);
         if (leaf == EXTENDED)
             result[CPUID_EAX] = EXTENDED + host.maximum_extended;
+        if (leaf == EXTENDED + 7 && host.on_tcg) /* whose TSC is invariant but is not said to be */
+            result[CPUID_EDX] |= EDX8_7_PASS;
     }
 }
 
