@@ -21,8 +21,45 @@ static void unmap(void *context, uint64_t gpa, uint64_t length)
     struct graphics *graphics = context;
 
     (void)length;
+    graphics->writes_unknown = true; /* what was written there and not asked for yet */
     if (guest_ram_hide(graphics->ram, gpa))
         ++*graphics->memory_errors;
+}
+
+/* Adds the pages that the guest has written by way of one window on the video memory. False: it cannot be known. */
+static bool add_written(const struct graphics *graphics, const struct guest_ram_window *window, uint64_t offset,
+                        uint64_t length, uint64_t *bitmap)
+{
+    const struct hypervisor_operations *operations = graphics->ram->hypervisor->operations;
+    uint64_t start = (uint64_t)(window->host - graphics->memory), end = start + window->length;
+    uint64_t first = start > offset ? start : offset, last = end < offset + length ? end : offset + length;
+    uint64_t written[VGA_PAGES / 64], count;
+
+    if (first >= last)
+        return true;
+    count = (last - first) / VGA_PAGE_SIZE;
+    if (operations->written_pages(graphics->ram->hypervisor, (window->gpa + first - start) / VGA_PAGE_SIZE, count,
+                                  MSHV_GPAP_ACCESS_OP_CLEAR, written))
+        return false;
+    for (uint64_t i = 0, page = (first - offset) / VGA_PAGE_SIZE; i < count; i++, page++)
+        bitmap[page / 64] |= (written[i / 64] >> (i % 64) & 1) << (page % 64);
+    return true;
+}
+
+static bool dirty(void *context, uint64_t offset, uint64_t length, uint64_t *bitmap)
+{
+    struct graphics *graphics = context;
+    bool known = !graphics->writes_unknown;
+
+    graphics->writes_unknown = false;
+    memset(bitmap, 0, (length / VGA_PAGE_SIZE + 63) / 64 * sizeof *bitmap);
+    for (unsigned i = 0; i < GUEST_RAM_WINDOWS; i++) {
+        const struct guest_ram_window *window = &graphics->ram->windows[i];
+
+        if (window->length && window->host >= graphics->memory && window->host < graphics->memory + VGA_MEMORY_SIZE)
+            known &= add_written(graphics, window, offset, length, bitmap);
+    }
+    return known;
 }
 
 static bool read_text(void *context, struct screen_text *text)
@@ -41,6 +78,7 @@ bool graphics_create(struct graphics *graphics, struct platform *platform, struc
         .device_lock = device_lock,
         .map = map,
         .unmap = unmap,
+        .dirty = dirty,
         .context = graphics,
     };
     void *memory = mmap(NULL, VGA_HOST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -16,6 +16,7 @@ struct graphics {
     struct guest_ram *ram;
     uint64_t *memory_errors; /* counts changes of what is mapped that the hypervisor refused */
     uint8_t *memory;         /* VGA_HOST_SIZE bytes */
+    bool writes_unknown;     /* pages may have been written that no window tells of; under the device lock */
     struct vga vga;
     struct input input;
     struct machine_screen screen;

@@ -32,6 +32,18 @@ $(call device_test,system_ports,system_ports.c)
 $(call device_test,debug_port,debug_port.c)
 $(call device_test,fw_cfg,fw_cfg.c,partitions/root/worker/guest_memory.c)
 $(call device_test,platform,$(PLATFORM_SOURCES),partitions/root/worker/guest_memory.c)
+# The graphics adapter; vga_bios runs SeaBIOS's VGA BIOS on it.
+VGA_SOURCES := $(notdir $(sort $(wildcard $(WORKER_DEVICES)/vga*.c))) pci.c
+$(call device_test,vga,$(VGA_SOURCES),tests/unit/vga_fixture.c tests/unit/config_space.c)
+$(call device_test,vga_memory,$(VGA_SOURCES),tests/unit/vga_fixture.c)
+$(call device_test,vga_dispi,$(VGA_SOURCES),tests/unit/vga_fixture.c)
+$(call device_test,vga_draw,$(VGA_SOURCES),tests/unit/vga_fixture.c)
+$(call device_test,vga_graphics,$(VGA_SOURCES),tests/unit/vga_fixture.c)
+$(call device_test,vga_update,$(VGA_SOURCES),tests/unit/vga_fixture.c)
+$(call device_test,vga_text,$(VGA_SOURCES),tests/unit/vga_fixture.c)
+$(call unit_test,vga_bios_test,tests/unit/vga_bios_test.c tests/unit/vga_fixture.c tests/unit/device_fixture.c \
+    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(VGA_SOURCES)),-lunicorn)
+
 $(call unit_test,acpi_tables_test,tests/unit/acpi_tables_test.c $(WORKER_DEVICES)/acpi_tables.c \
     $(BUILD)/generated/dsdt.c)
 $(call unit_test,smbios_tables_test,tests/unit/smbios_tables_test.c $(WORKER_DEVICES)/smbios_tables.c)
@@ -43,3 +55,6 @@ $(call device_test,seabios,$(PLATFORM_SOURCES) acpi_tables.c debug_port.c fw_cfg
     $(BUILD)/generated/dsdt.c,-lunicorn)
 $(call fuzzer,devices,tests/fuzz/devices_fuzz.c $(addprefix partitions/root/worker/,bus.c guest_memory.c timer.c) \
     $(addprefix $(WORKER_DEVICES)/,$(PLATFORM_SOURCES) debug_port.c fw_cfg.c))
+
+$(call fuzzer,vga,tests/fuzz/vga_fuzz.c tests/fuzz/fuzz_input.c tests/unit/vga_fixture.c tests/unit/device_fixture.c \
+    $(addprefix partitions/root/worker/,bus.c timer.c) $(addprefix $(WORKER_DEVICES)/,$(VGA_SOURCES)))

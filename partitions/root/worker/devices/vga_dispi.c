@@ -219,7 +219,7 @@ static void enable_write(struct vga *vga, uint16_t value)
         value & (ENABLE_ENABLED | ENABLE_GETCAPS | ENABLE_8BIT_DAC | ENABLE_LFB | ENABLE_NOCLEARMEM);
     vga->dac.eight_bits = value & ENABLE_8BIT_DAC;
     if (vga_dispi_enabled(vga) && !enabled) {
-        registers[DISPI_VIRT_WIDTH] = registers[DISPI_XRES];
+        registers[DISPI_VIRT_WIDTH] = 0; /* as wide as the picture */
         registers[DISPI_X_OFFSET] = 0;
         registers[DISPI_Y_OFFSET] = 0;
         settle(registers);

@@ -104,6 +104,12 @@ const uint32_t *vga_draw(struct vga_frame *frame, const struct vga_line *line);
 /* Is the cursor in this line? */
 bool vga_frame_has_cursor(const struct vga_frame *frame, const struct vga_line *line);
 
+/* Are lines of one address made of the same, whatever the row scan? */
+static inline bool vga_frame_rows_are_alike(const struct vga_look *look)
+{
+    return !look->row_scan_13 && !look->row_scan_14;
+}
+
 static inline bool vga_packed(const struct vga_look *look)
 {
     return look->drawing >= VGA_DRAW_8;

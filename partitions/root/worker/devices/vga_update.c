@@ -29,6 +29,9 @@ struct update {
     struct display_area *areas;
     unsigned area_count;
     struct vga_frame frame;
+    bool fetched; /* the frame has the source of the line at this address */
+    uint32_t fetched_address;
+    uint64_t source_digest;
 };
 
 static uint64_t digest(uint64_t value, const void *data, size_t length)
@@ -190,12 +193,29 @@ static uint64_t blinking(const struct vga_frame *frame)
     return 0;
 }
 
-static uint64_t line_digest(const struct vga_frame *frame, const struct vga_line *line)
+/* Fetches the line, unless the one before it was made of the same: a row of text, a line that is shown twice. */
+static void fetch_line(struct update *update, const struct vga_line *line)
 {
-    uint64_t seed =
-        blinking(frame) | (vga_frame_has_cursor(frame, line) ? frame->cursor_location << 1 | 1ull << 63 : 0);
+    struct vga_frame *frame = &update->frame;
 
-    return digest(seed, frame->source, frame->source_length);
+    if (update->fetched && line->address == update->fetched_address && vga_frame_rows_are_alike(&frame->look))
+        return;
+    vga_frame_fetch(frame, line);
+    update->fetched = true;
+    update->fetched_address = line->address;
+    update->source_digest = digest(0, frame->source, frame->source_length);
+}
+
+static uint64_t line_digest(const struct update *update, const struct vga_line *line)
+{
+    const struct vga_frame *frame = &update->frame;
+    uint64_t moment[] = {
+        update->source_digest,
+        blinking(frame),
+        vga_frame_has_cursor(frame, line) ? frame->cursor_location + 1ull : 0,
+    };
+
+    return digest(0, moment, sizeof moment);
 }
 
 static void compare_line(struct update *update, unsigned y, const uint32_t *dots)
@@ -223,8 +243,8 @@ static void update_line(struct update *update, unsigned y)
 
     if (!line_written(update, &line))
         return;
-    vga_frame_fetch(frame, &line);
-    value = line_digest(frame, &line);
+    fetch_line(update, &line);
+    value = line_digest(update, &line);
     if (update->same_look && update->watcher->lines[y] == value)
         return;
     if (update->watcher)
