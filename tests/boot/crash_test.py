@@ -50,8 +50,10 @@ def hide_page(machine):
 def expect_hidden(machine, core, page):
     """The lent page reads as zeros there, and its neighbour, with the same pattern written to it, as what it is."""
     address = int(page)
-    expect(machine.run(f"read_core {core} {address}") == "zeros", f"a deposited page can be read in {core}")
-    expect(machine.run(f"read_core {core} {address - 4096}") == "data", f"the page before cannot be read in {core}")
+    found = machine.run(f"read_core {core} {address}")
+    expect(found == "zeros", f"a deposited page can be read in {core}: {found}")
+    found = machine.run(f"read_core {core} {address - 4096}")
+    expect(found == "data", f"the page before cannot be read in {core}: {found}")
 
 
 def wait_for_next_kernel(machine, start):
