@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures what Loam costs and prints it as a table, and as JSON into build/bench.json.
 
-usage: bench.py [GROUP...]     GROUP: sizes exits parent child boot disk net (all by default)
+usage: bench.py [GROUP...]     GROUP: sizes exits parent child boot firmware disk net (all by default)
 
 Everything runs in an emulated machine that counts instructions: one tick of the TSC is one virtual nanosecond is one
 executed instruction, of all levels together. So the figures are path lengths and repeat well; the world switch itself
@@ -73,9 +73,9 @@ class Bench:
         """`entry` of tools/initramfs.py for a worker's configuration."""
         path = self.path(f"{name}.json")
         with open(path, "w", encoding="ascii") as stream:
-            json.dump({"version": 1, "name": name, "memory": CHILD_MEMORY * MIB, "processors": 1,
-                       "kernel": {"path": "/kernel"}, "command_line": "", "log": {"path": "/run/child.log"}, **settings},
-                      stream)
+            values = {"version": 1, "name": name, "memory": CHILD_MEMORY * MIB, "processors": 1,
+                      "kernel": {"path": "/kernel"}, "command_line": "", "log": {"path": "/run/child.log"}, **settings}
+            json.dump({key: value for key, value in values.items() if value is not None}, stream)
         return f"{name}.json={path}"
 
     # --- groups ---
@@ -178,6 +178,24 @@ class Bench:
         self.add("boot of Linux without Loam (-machine pc)", native, "s")
         self.add("boot of a Linux child, start and end included", seconds, "s", round(native * 1.04 + 0.06, 3),
                  note="KVM+QEMU pc 1.62")
+
+    def firmware(self):
+        """From power-on to the boot sector: the guest's TSC then, of a machine with a screen and one without."""
+        image = {"path": "/boot.img"}
+        machines = {"floppy": {"floppies": [image], "boot": ["floppy"]},
+                    "disk": {"disks": [{**image, "format": "raw"}], "boot": ["disk"]},
+                    "serial": {"disks": [{**image, "format": "raw"}], "boot": ["disk"], "graphics": False}}
+        roms = [f"{path[1:]}={path}" for path in ("/usr/share/seabios/bios-256k.bin",
+                                                  "/usr/share/seabios/vgabios-stdvga.bin")]
+        settings = [self.configuration(name, kernel=None, command_line=None, **machine)
+                    for name, machine in machines.items()]
+        with self.parent(f"boot.img={BUILD}/bench/boot_sector.img", *roms, *settings) as machine:
+            machine.wait_for_shell(BOOT_SECONDS)
+            for name, title in (("floppy", "from a floppy disk"), ("disk", "from a disk"),
+                                ("serial", "from a disk, without a screen")):
+                ticks = re.search(r"^boot (\d+)", run_child(machine, name), re.M)
+                expect(ticks, f"the boot sector of {name} said nothing")
+                self.add(f"SeaBIOS to the boot sector {title}", int(ticks.group(1)) / 1e9, "s", 0.25)
 
     def linux_child(self, mode, *entries, **settings):
         """Configuration and files for a child with the generic kernel and modules that runs tests/bench/child."""
@@ -287,7 +305,7 @@ def native_boot(kernel, initrd, line):
 
 
 GROUPS = {"sizes": Bench.sizes, "exits": Bench.exits, "parent": Bench.parent_exits, "child": Bench.child,
-          "boot": Bench.boot, "disk": Bench.disk, "net": Bench.net}
+          "boot": Bench.boot, "firmware": Bench.firmware, "disk": Bench.disk, "net": Bench.net}
 
 
 def main():

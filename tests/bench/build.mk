@@ -3,9 +3,13 @@
 #   make bench             measures and prints all figures with their budgets; also as JSON, build/bench.json
 #   make bench BENCH=exits only those whose group's name is given
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,exits.bin tick counters stream)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,exits.bin boot_sector.img tick counters stream)
 
 $(BUILD)/bench/exits.bin: tests/bench/exits.asm
+	@mkdir -p $(@D)
+	$(NASM) -f bin -o $@ $<
+
+$(BUILD)/bench/boot_sector.img: tests/bench/boot_sector.asm
 	@mkdir -p $(@D)
 	$(NASM) -f bin -o $@ $<
 

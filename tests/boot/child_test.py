@@ -92,7 +92,7 @@ def several_processors(host_processors, counts):
         machine.power_off()
 
 
-@suite.test
+@suite.only_in_soak
 def linux_with_four_processors():
     several_processors(2, soak((4,), (2, 4)))
 

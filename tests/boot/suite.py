@@ -42,6 +42,13 @@ class Suite:
         function.again = True
         return self.test(function)
 
+    def only_in_soak(self, function):
+        """A test that make test has no time for."""
+        def skip():
+            raise Skip("it takes minutes: it is in make soak")
+        skip.__name__ = function.__name__
+        return self.test(function if SOAK else skip)
+
     def repeated(self, in_soak):
         """A test that a soak does so many times."""
         def add(function):
