@@ -331,6 +331,31 @@ static void assert_shows(const char *text, const char *name, uint32_t value, uns
     assert_non_null(strstr(device, number));
 }
 
+/* The device, up to the next one, has this identifier and just these ports. */
+static void assert_device(const char *text, const char *name, const char *identifier, const uint16_t *ports,
+                          unsigned count)
+{
+    const char *device = strstr(text, name);
+    const char *end, *at;
+    char line[64];
+
+    assert_non_null(device);
+    end = strstr(device + 1, "Device (");
+    assert_non_null(end);
+    snprintf(line, sizeof line, "EisaId (\"%s\")", identifier);
+    at = strstr(device, line);
+    assert_true(at && at < end);
+    for (unsigned i = 0; i < count; i++) {
+        at = strstr(at, "IO (Decode16,");
+        assert_true(at && at < end);
+        at += strlen("IO (Decode16,");
+        snprintf(line, sizeof line, "0x%04X,", ports[i]);
+        assert_memory_equal(at + strspn(at, " \n"), line, strlen(line));
+    }
+    at = strstr(at, "IO (Decode16,");
+    assert_true(!at || at > end);
+}
+
 static void the_name_space_matches_the_board(void **state)
 {
     char *text = disassemble(dsdt_aml, dsdt_aml_length);
@@ -348,6 +373,9 @@ static void the_name_space_matches_the_board(void **state)
     assert_shows(text, "Device (COM2)", 0x2f8, 4);
     assert_shows(text, "Device (KBD)", 0x60, 4);
     assert_shows(text, "Device (RTC)", 0x70, 4);
+    assert_device(text, "Device (DMAC)", "PNP0200", (const uint16_t[]){0x0000, 0x0080, 0x00c0}, 3);
+    assert_device(text, "Device (FDC)", "PNP0700", (const uint16_t[]){0x03f0, 0x03f7}, 2);
+    assert_null(strstr(strstr(text, "Device (BRD)"), "0x0080,")); /* the DMA page register's */
     assert_shows(text, "Device (HPET)", HPET_BASE, 8);
     assert_shows(text, "Device (HPET)", HPET_LENGTH, 8);
     free(text);

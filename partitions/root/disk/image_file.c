@@ -47,11 +47,18 @@ static bool check_name(int descriptor, const char *name, struct disk_error *erro
     return false;
 }
 
+static bool lock(int descriptor, const char *name, unsigned flags, struct disk_error *error)
+{
+    if ((flags & DISK_OPEN_UNLOCKED) == DISK_OPEN_UNLOCKED)
+        return true;
+    if (flags & DISK_OPEN_CONFINED)
+        return disk_lock_confined(descriptor, name, wants_writing(flags), error);
+    return disk_lock(descriptor, name, wants_writing(flags), error);
+}
+
 struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned flags, struct disk_error *error)
 {
-    bool locked = (flags & DISK_OPEN_UNLOCKED) != DISK_OPEN_UNLOCKED;
-    if (!check_descriptor(descriptor, name, flags, error) ||
-        (locked && !disk_lock(descriptor, name, wants_writing(flags), error)) ||
+    if (!check_descriptor(descriptor, name, flags, error) || !lock(descriptor, name, flags, error) ||
         !check_name(descriptor, name, error)) {
         close(descriptor);
         return NULL;
@@ -71,8 +78,7 @@ struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_
         return image_file_wrap(descriptor, path, flags, error);
 
     if (errno == EACCES || errno == EPERM)
-        disk_error_set(error, EACCES, path, "no permission to %s it",
-                       mode == O_RDWR ? "read and write" : "read");
+        disk_error_set(error, EACCES, path, "no permission to %s it", mode == O_RDWR ? "read and write" : "read");
     else if (errno == EISDIR)
         disk_error_set(error, EISDIR, path, "a directory, not a disk image");
     else if (errno == EROFS)

@@ -28,11 +28,11 @@ static pid_t find_holder(int descriptor, bool writers_only)
         int process;
         unsigned device_major, device_minor;
         unsigned long long inode;
-        if (sscanf(line, "%*u: FLOCK %*s %7s %d %x:%x:%llu", access, &process, &device_major, &device_minor,
-                   &inode) != 5)
+        if (sscanf(line, "%*u: FLOCK %*s %7s %d %x:%x:%llu", access, &process, &device_major, &device_minor, &inode) !=
+            5)
             continue;
-        if (device_major != major(status.st_dev) || device_minor != minor(status.st_dev) ||
-            inode != status.st_ino || (writers_only && strcmp(access, "WRITE") != 0))
+        if (device_major != major(status.st_dev) || device_minor != minor(status.st_dev) || inode != status.st_ino ||
+            (writers_only && strcmp(access, "WRITE") != 0))
             continue;
         if (process > 0)
             holder = process;
@@ -53,7 +53,7 @@ static void read_process_name(pid_t process, char *name, int size)
     name[strcspn(name, "\n")] = '\0';
 }
 
-bool disk_lock(int descriptor, const char *name, bool exclusive, struct disk_error *error)
+bool disk_lock_confined(int descriptor, const char *name, bool exclusive, struct disk_error *error)
 {
     int result;
     do
@@ -61,15 +61,23 @@ bool disk_lock(int descriptor, const char *name, bool exclusive, struct disk_err
     while (result < 0 && errno == EINTR);
     if (result == 0)
         return true;
-    if (errno != EWOULDBLOCK) {
-        disk_error_set(error, errno, name, "cannot be locked: %s", strerror(errno));
-        return false;
-    }
-    pid_t holder = find_holder(descriptor, !exclusive);
-    if (holder == 0) {
+    if (errno == EWOULDBLOCK)
         disk_error_set(error, EBUSY, name, "in use by another process");
+    else
+        disk_error_set(error, errno, name, "cannot be locked: %s", strerror(errno));
+    return false;
+}
+
+bool disk_lock(int descriptor, const char *name, bool exclusive, struct disk_error *error)
+{
+    struct disk_error reason;
+    if (disk_lock_confined(descriptor, name, exclusive, &reason))
+        return true;
+    if (error)
+        *error = reason;
+    pid_t holder = reason.code == EBUSY ? find_holder(descriptor, !exclusive) : 0;
+    if (holder == 0)
         return false;
-    }
     char process_name[64];
     read_process_name(holder, process_name, sizeof(process_name));
     disk_error_set(error, EBUSY, name, "in use by process %d (%s)", (int)holder, process_name);

@@ -13,6 +13,8 @@
  * the way. The lock lasts until disk_unlock or until every copy of the descriptor is closed.
  */
 bool disk_lock(int descriptor, const char *name, bool exclusive, struct disk_error *error);
+/* The same for a process that may open nothing: the holder stays unknown. */
+bool disk_lock_confined(int descriptor, const char *name, bool exclusive, struct disk_error *error);
 void disk_unlock(int descriptor);
 
 #endif

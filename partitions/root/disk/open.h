@@ -27,6 +27,8 @@ enum {
     DISK_OPEN_ISO = 1u << 3 | DISK_OPEN_RAW | DISK_OPEN_READ_ONLY,
     /* For a glance at an image that may be in use: no lock. */
     DISK_OPEN_UNLOCKED = 1u << 2 | DISK_OPEN_READ_ONLY,
+    /* Nothing else is opened, not even to find out who has the image: for a process that may not. */
+    DISK_OPEN_CONFINED = 1u << 4,
 };
 
 /*

@@ -17,6 +17,14 @@
 
 /* ---- Connections ---- */
 
+/* Nobody has wanted it. */
+static void close_passed(struct control_connection *connection)
+{
+    if (connection->passed >= 0)
+        close(connection->passed);
+    connection->passed = -1;
+}
+
 static void disconnect(struct control_connection *connection)
 {
     if (connection->descriptor < 0)
@@ -24,6 +32,7 @@ static void disconnect(struct control_connection *connection)
     event_loop_remove(connection->control->loop, &connection->source);
     close(connection->descriptor);
     connection->descriptor = -1;
+    close_passed(connection);
     free(connection->output);
     connection->output = NULL;
     connection->output_length = 0;
@@ -318,6 +327,9 @@ static const struct {
     {"screenshot",  control_answer_screenshot },
     {"screen-text", control_answer_screen_text},
     {"keys",        control_answer_keys       },
+    {"media",       control_answer_media      },
+    {"insert",      control_answer_insert     },
+    {"eject",       control_answer_eject      },
 };
 
 static void send_answer(struct control_connection *connection, json_t *id, struct answer *answer)
@@ -344,6 +356,7 @@ static void hand_over(struct control_connection *connection, const struct answer
         return;
     }
     event_loop_remove(connection->control->loop, &connection->source);
+    close_passed(connection);
     free(connection->output);
     connection->output = NULL;
     connection->descriptor = -1;
@@ -392,6 +405,9 @@ static void serve_lines(struct control_connection *connection)
         if (length)
             serve(connection, line, length);
     }
+    /* A descriptor belongs to the line that it came with the beginning of, and that line has been served. */
+    if (connection->input_length == 0)
+        close_passed(connection);
     if (connection->descriptor >= 0 && connection->input_length == CONTROL_LINE) {
         struct answer answer = {0};
 
@@ -399,6 +415,44 @@ static void serve_lines(struct control_connection *connection)
         send_answer(connection, NULL, &answer);
         disconnect(connection);
     }
+}
+
+/* Keeps the first descriptor, if there is none yet. */
+static void take_descriptors(struct control_connection *connection, struct msghdr *message)
+{
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            int descriptor;
+
+            memcpy(&descriptor, CMSG_DATA(part) + i * sizeof descriptor, sizeof descriptor);
+            if (connection->passed < 0)
+                connection->passed = descriptor;
+            else
+                close(descriptor);
+        }
+    }
+}
+
+/* As recv. Of descriptors, the kernel closes those that there is no room for. */
+static ssize_t receive(struct control_connection *connection)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = connection->input + connection->input_length,
+                         .iov_len = CONTROL_LINE - connection->input_length};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t count = recvmsg(connection->descriptor, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (count >= 0)
+        take_descriptors(connection, &message);
+    return count;
 }
 
 static void connection_event(void *owner, uint32_t events)
@@ -410,8 +464,7 @@ static void connection_event(void *owner, uint32_t events)
         flush(connection);
     if (connection->descriptor < 0 || !(events & ~(uint32_t)EPOLLOUT))
         return;
-    count = recv(connection->descriptor, connection->input + connection->input_length,
-                 CONTROL_LINE - connection->input_length, MSG_DONTWAIT);
+    count = receive(connection);
     if (count > 0) {
         connection->input_length += (size_t)count;
         serve_lines(connection);
@@ -480,7 +533,8 @@ static void somebody_connects(void *owner, uint32_t events)
         turn_away(descriptor, "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\"}}\n");
         return;
     }
-    *connection = (struct control_connection){.control = control, .descriptor = descriptor, .peer = peer};
+    *connection =
+        (struct control_connection){.control = control, .descriptor = descriptor, .peer = peer, .passed = -1};
     if (event_loop_add(control->loop, &connection->source, descriptor, EPOLLIN, connection_event,
                        connection)) {
         close(descriptor);
@@ -537,7 +591,7 @@ int control_initialize(struct control *control, struct event_loop *loop, int lis
 {
     *control = (struct control){.loop = loop, .listener = listener};
     for (unsigned i = 0; i < CONTROL_CONNECTIONS; i++)
-        control->connections[i].descriptor = -1;
+        control->connections[i].descriptor = control->connections[i].passed = -1;
     return listener < 0
                ? 0
                : event_loop_add(loop, &control->source, listener, EPOLLIN, somebody_connects, control);
@@ -549,10 +603,27 @@ void control_allow(struct control *control, uid_t user)
         control->users[control->user_count++] = user;
 }
 
+/* Sends a line, which is freed, to everybody who wants to hear of changes. */
+static void announce(struct control *control, char *line)
+{
+    for (unsigned i = 0; line && i < CONTROL_CONNECTIONS; i++)
+        if (control->connections[i].descriptor >= 0 && control->connections[i].events)
+            send_line(&control->connections[i], line);
+    free(line);
+}
+
+static void media_changed(void *context, enum storage_kind kind, unsigned number)
+{
+    struct control *control = context;
+
+    announce(control, as_line(control_media_event(storage_find(&control->machine->storage, kind, number))));
+}
+
 void control_set_machine(struct control *control, struct life_cycle *life_cycle, struct machine *machine)
 {
     control->life_cycle = life_cycle;
     control->machine = machine;
+    storage_watch(&machine->storage, media_changed, control);
 }
 
 void control_set_screen(struct control *control, struct screen *screen)
@@ -562,12 +633,7 @@ void control_set_screen(struct control *control, struct screen *screen)
 
 void control_announce(struct control *control)
 {
-    char *line = control_state_line(control->life_cycle);
-
-    for (unsigned i = 0; line && i < CONTROL_CONNECTIONS; i++)
-        if (control->connections[i].descriptor >= 0 && control->connections[i].events)
-            send_line(&control->connections[i], line);
-    free(line);
+    announce(control, control_state_line(control->life_cycle));
 }
 
 void control_close(struct control *control)

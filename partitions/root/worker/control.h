@@ -16,7 +16,7 @@
 
 #define CONTROL_VERSION        1
 #define CONTROL_CONNECTIONS    8
-#define CONTROL_LINE           4096u   /* longest request */
+#define CONTROL_LINE           9216u   /* longest request: has room for a path, however it must be written */
 #define CONTROL_MAXIMUM_OUTPUT 262144u /* that waits for a client before it is let go */
 #define CONTROL_USERS          4
 
@@ -29,6 +29,7 @@ struct control_connection {
     struct event_source source;
     pid_t peer;
     bool events; /* wants to hear of changes */
+    int passed;  /* a descriptor that has come with the request; -1: none */
     char input[CONTROL_LINE];
     size_t input_length;
     char *output; /* what the socket did not take */
@@ -63,7 +64,7 @@ void control_set_machine(struct control *control, struct life_cycle *life_cycle,
 /* Serves requests about the screen too. NULL: there is none, or none any more. */
 void control_set_screen(struct control *control, struct screen *screen);
 
-/* Tells everybody who wants to know the machine's state. */
+/* Tells everybody who wants to know the machine's state. What is in its drives is told without being asked for. */
 void control_announce(struct control *control);
 
 /* Sends what can still be sent and closes everything. */

@@ -24,4 +24,10 @@ void control_answer_screenshot(struct control_connection *connection, const json
 void control_answer_screen_text(struct control_connection *connection, const json_t *request, struct answer *answer);
 void control_answer_keys(struct control_connection *connection, const json_t *request, struct answer *answer);
 
+/* The requests about what is in the drives, and what is told of it (control_media.c) */
+void control_answer_media(struct control_connection *connection, const json_t *request, struct answer *answer);
+void control_answer_insert(struct control_connection *connection, const json_t *request, struct answer *answer);
+void control_answer_eject(struct control_connection *connection, const json_t *request, struct answer *answer);
+json_t *control_media_event(const struct storage_drive *drive);
+
 #endif

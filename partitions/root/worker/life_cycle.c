@@ -87,12 +87,24 @@ static void ejected(void *context)
     wake(life_cycle);
 }
 
+static void debug_exit(void *context, uint32_t code)
+{
+    struct life_cycle *life_cycle = context;
+
+    pthread_mutex_lock(&life_cycle->lock);
+    if (!life_cycle->notes.debug_exit) /* the first counts */
+        life_cycle->notes.code = code;
+    pthread_mutex_unlock(&life_cycle->lock);
+    note(life_cycle, &life_cycle->notes.debug_exit);
+}
+
 struct machine_events life_cycle_events(struct life_cycle *life_cycle)
 {
     return (struct machine_events){.power_off = power_off,
                                    .reset = reset,
                                    .no_space = no_space,
                                    .ejected = ejected,
+                                   .debug_exit = debug_exit,
                                    .triple_fault = triple_fault,
                                    .failed = failed,
                                    .context = life_cycle};
@@ -247,6 +259,14 @@ static void retry(struct life_cycle *life_cycle)
     }
 }
 
+static void debug_exit_was_written(struct life_cycle *life_cycle, uint32_t code)
+{
+    char detail[LIFE_CYCLE_TEXT];
+
+    snprintf(detail, sizeof detail, "the guest wrote %u to its debug exit port", code);
+    end(life_cycle, OFF_DEBUG_EXIT, detail);
+}
+
 static void ran_out_of_space(struct life_cycle *life_cycle, const struct disk *disk)
 {
     life_cycle->retrying = false;
@@ -271,6 +291,8 @@ static bool act_on_notes(struct life_cycle *life_cycle)
         machine_tidy(life_cycle->machine);
     if (notes.failed)
         end(life_cycle, OFF_FAILED, notes.reason);
+    else if (notes.debug_exit)
+        debug_exit_was_written(life_cycle, notes.code);
     else if (notes.power_off)
         end(life_cycle, OFF_POWER_OFF, "the guest switched itself off");
     else if (notes.reset && !life_cycle->reboot) /* before the fault by which a guest waits for it */
@@ -425,8 +447,9 @@ const char *life_cycle_state_name(enum machine_state state)
 const char *life_cycle_off_reason_name(enum off_reason reason)
 {
     static const char *const names[] = {
-        [OFF_POWER_OFF] = "power-off", [OFF_START_FAILED] = "start-failed", [OFF_TURNED_OFF] = "turned-off",
-        [OFF_RESET] = "reset",         [OFF_TRIPLE_FAULT] = "triple-fault", [OFF_FAILED] = "failed",
+        [OFF_POWER_OFF] = "power-off",   [OFF_START_FAILED] = "start-failed", [OFF_TURNED_OFF] = "turned-off",
+        [OFF_RESET] = "reset",           [OFF_TRIPLE_FAULT] = "triple-fault", [OFF_FAILED] = "failed",
+        [OFF_DEBUG_EXIT] = "debug-exit",
     };
 
     return names[reason];

@@ -26,6 +26,7 @@ enum off_reason {
     OFF_RESET = 4,        /* the guest reset, and is not to be started again */
     OFF_TRIPLE_FAULT = 5, /* the guest shut the processor down, and is not to be started again */
     OFF_FAILED = 6,       /* the machine could not go on; `detail` says why */
+    OFF_DEBUG_EXIT = 7,   /* the guest wrote to its debug exit port; `detail` says what */
 };
 
 /* Reasons of Paused, together. */
@@ -58,8 +59,9 @@ struct life_cycle {
 
     pthread_mutex_t lock; /* of the notes; taken after the device lock, none is taken under it */
     struct {
-        bool power_off, reset, triple_fault, failed, no_space, ejected;
+        bool power_off, reset, triple_fault, failed, no_space, ejected, debug_exit;
         const struct disk *disk;
+        uint32_t code; /* of the debug exit */
         char reason[VP_REASON_SIZE];
     } notes;
 };
@@ -88,7 +90,7 @@ const char *life_cycle_resume(struct life_cycle *life_cycle);
 
 /* "Starting", "Running", "Paused", "Stopping", "Off". */
 const char *life_cycle_state_name(enum machine_state state);
-/* For programs: "power-off", "start-failed", "turned-off", "reset", "triple-fault", "failed". */
+/* For programs: "power-off", "start-failed", "turned-off", "reset", "triple-fault", "failed", "debug-exit". */
 const char *life_cycle_off_reason_name(enum off_reason reason);
 /* Why it is Paused: "requested", "no-space", or NULL if it is not. */
 const char *life_cycle_pause_reason(const struct life_cycle *life_cycle);

@@ -94,6 +94,13 @@ static void ejected(void *context)
     machine->events.ejected(machine->events.context);
 }
 
+static void debug_exit_written(void *context, uint32_t code)
+{
+    struct machine *machine = context;
+
+    machine->events.debug_exit(machine->events.context, code);
+}
+
 /* The boot VP's thread shall look at the 8259As. */
 static void attract_boot_vp(void *context)
 {
@@ -293,6 +300,14 @@ static void set_ports(struct machine *machine)
             serial_backend_set_port(&machine->serial[i], &machine->platform.com[i]);
 }
 
+static bool create_debug_exit(struct machine *machine, char error[MACHINE_ERROR_SIZE])
+{
+    uint16_t port = machine->configuration->debug_exit;
+
+    return !port || debug_exit_initialize(&machine->debug_exit, &machine->bus, port, debug_exit_written, machine) ||
+           report(error, "debug_exit: port %#x is a device's", port);
+}
+
 static bool create_board(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
     const struct platform_outputs outputs = {
@@ -418,8 +433,9 @@ struct machine *machine_create(const struct configuration *configuration, struct
     machine->kernel = machine->initrd = -1;
     pthread_mutex_init(&machine->device_lock, NULL);
     if (open_kernel(machine, error) && create_partition(machine, hypervisor, error) && create_console(machine, error) &&
-        create_board(machine, error) && create_storage(machine, error) && create_graphics(machine, error) &&
-        create_firmware(machine, error) && create_nics(machine, error) && create_vps(machine, error))
+        create_board(machine, error) && create_debug_exit(machine, error) && create_storage(machine, error) &&
+        create_graphics(machine, error) && create_firmware(machine, error) && create_nics(machine, error) &&
+        create_vps(machine, error))
         return machine;
     machine_destroy(machine, ignored);
     return NULL;

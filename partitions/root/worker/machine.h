@@ -29,6 +29,7 @@
 #include "partitions/root/worker/timer.h"
 #include "partitions/root/worker/vp.h"
 #include "partitions/root/worker/vp_state.h"
+#include "partitions/root/worker/devices/debug_exit.h"
 #include "partitions/root/worker/devices/dec21140.h"
 #include "partitions/root/worker/devices/platform.h"
 
@@ -41,6 +42,7 @@ struct machine_events {
     void (*reset)(void *context);
     void (*no_space)(void *context, struct disk *disk);
     void (*ejected)(void *context); /* call machine_tidy */
+    void (*debug_exit)(void *context, uint32_t code);
     /* On a VP's thread, without the device lock. The VPs must be held before these return. */
     void (*triple_fault)(void *context, uint32_t vp);
     void (*failed)(void *context, const char *reason);
@@ -62,6 +64,7 @@ struct machine {
     struct timer_queue timers;
     struct host_timer host_timer;
     struct platform platform;
+    struct debug_exit debug_exit; /* if the configuration has it */
     struct interrupts interrupts;
     struct console console;
     struct serial_backend serial[CONFIGURATION_SERIAL]; /* of ports that are not the console's */

@@ -85,7 +85,7 @@ static const struct argp parser = {
         "SIGTERM and SIGINT turn the virtual machine off.\n\n"
         "Exit status: 0 the guest switched itself off, 1 it could not be started, 3 turned off on request, 4 "
         "reset "
-        "and 5 triple fault with --no-reboot, 6 it could not go on, 64 usage.",
+        "and 5 triple fault with --no-reboot, 6 it could not go on, 7 the guest wrote to its debug exit port, 64 usage.",
 };
 
 struct worker {

@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "partitions/root/disk/floppy_image.h"
 #include "partitions/root/disk/open.h"
 
 #define DRIVES_PER_CHANNEL 2u
 #define FLOPPY_IRQ         6
+
+/* A longer name is cut, so that the reason is always there. */
+#define LONGEST_NAME 256
 
 static bool __attribute__((format(printf, 2, 3))) report(char error[STORAGE_ERROR_SIZE], const char *format, ...)
 {
@@ -41,36 +45,57 @@ static struct disk *open_image(enum storage_kind kind, const struct configuratio
     return given ? disk_open_descriptor(file->descriptor, name, flags, error) : disk_open(file->path, flags, error);
 }
 
+static void set_disk(struct storage *storage, struct storage_drive *drive, struct disk *disk)
+{
+    pthread_mutex_lock(storage->device_lock);
+    drive->disk = disk;
+    pthread_mutex_unlock(storage->device_lock);
+}
+
+static void close_descriptor(const struct configuration_file *file)
+{
+    if (file->descriptor >= 0)
+        close(file->descriptor);
+}
+
 /* Opens an image and puts it beside the drive; nothing is attached yet. */
-static bool load(struct storage_drive *drive, const struct configuration_file *file, unsigned flags,
-                 char error[STORAGE_ERROR_SIZE])
+static bool load(struct storage *storage, struct storage_drive *drive, const struct configuration_file *file,
+                 unsigned flags, char error[STORAGE_ERROR_SIZE])
 {
     struct disk_error disk_error;
+    struct disk *disk;
 
     drive->name = strdup(configuration_file_name(file));
-    if (!drive->name)
+    if (!drive->name) {
+        close_descriptor(file);
         return report(error, "no memory");
-    drive->disk = open_image(drive->kind, file, flags, &disk_error);
-    if (drive->disk)
+    }
+    disk = open_image(drive->kind, file, flags, &disk_error);
+    if (disk) {
+        set_disk(storage, drive, disk);
         return true;
+    }
+    report(error, "%.*s: %s", LONGEST_NAME, drive->name, disk_error.text + disk_error.reason);
     free(drive->name);
     drive->name = NULL;
-    return report(error, "%.*s", STORAGE_ERROR_SIZE - 1, disk_error.text);
+    return false;
 }
 
 /* Closes what is beside the drive, and is attached no more. False: it could not be put in order. */
-static bool unload(struct storage_drive *drive, char error[STORAGE_ERROR_SIZE])
+static bool unload(struct storage *storage, struct storage_drive *drive, char error[STORAGE_ERROR_SIZE])
 {
-    int result = 0;
+    struct disk *disk = drive->disk;
+    int result;
 
+    if (!disk)
+        return true;
     if (drive->started)
         disk_queue_serve(&drive->queue, NULL);
-    if (drive->disk)
-        result = disk_close(drive->disk);
+    set_disk(storage, drive, NULL);
+    result = disk_close(disk);
     if (result)
-        report(error, "%s: cannot be put in order: %s", drive->name, strerror(result));
+        report(error, "%.*s: cannot be put in order: %s", LONGEST_NAME, drive->name, strerror(result));
     free(drive->name);
-    drive->disk = NULL;
     drive->name = NULL;
     return !result;
 }
@@ -99,7 +124,7 @@ static bool add_disk(struct storage *storage, unsigned place, const struct confi
     char serial[IDE_SERIAL_LENGTH + 1];
 
     drive->kind = STORAGE_DISK;
-    if (!load(drive, &configuration->file, disk_flags(configuration), error))
+    if (!load(storage, drive, &configuration->file, disk_flags(configuration), error))
         return false;
     serial_of(place, serial);
     return ide_attach(&storage->ide, channel_of(place), unit_of(place), drive->disk, serial) ||
@@ -115,32 +140,33 @@ static bool insert(struct storage *storage, unsigned place)
     return ide_insert_medium(&storage->ide, channel_of(place), unit_of(place), drive->disk);
 }
 
-static bool load_medium(struct storage_drive *drive, const struct configuration_drive *medium,
-                        char error[STORAGE_ERROR_SIZE])
+static bool load_medium(struct storage *storage, struct storage_drive *drive, const struct configuration_drive *medium,
+                        unsigned flags, char error[STORAGE_ERROR_SIZE])
 {
-    unsigned flags = drive->kind == STORAGE_DVD ? DISK_OPEN_ISO : medium->read_only ? DISK_OPEN_READ_ONLY : 0;
-
-    return load(drive, &medium->file, flags, error);
+    flags |= drive->kind == STORAGE_DVD ? DISK_OPEN_ISO : medium->read_only ? DISK_OPEN_READ_ONLY : 0;
+    return load(storage, drive, &medium->file, flags, error);
 }
 
 static bool report_unfit(const struct storage_drive *drive, char error[STORAGE_ERROR_SIZE])
 {
-    return report(error, "%s: the drive cannot read it", drive->name);
+    return report(error, "%.*s: the drive cannot read it", LONGEST_NAME, drive->name);
 }
 
-static bool add_dvd(struct storage *storage, unsigned place, const struct configuration_drive *configuration,
-                    char error[STORAGE_ERROR_SIZE])
+static bool add_dvd(struct storage *storage, unsigned place, unsigned number,
+                    const struct configuration_drive *configuration, char error[STORAGE_ERROR_SIZE])
 {
     struct storage_drive *drive = &storage->drives[place];
     char serial[IDE_SERIAL_LENGTH + 1];
 
     drive->kind = STORAGE_DVD;
+    drive->number = number;
     serial_of(place, serial);
     if (!ide_attach_dvd(&storage->ide, channel_of(place), unit_of(place), serial))
         return report(error, "the IDE controller has no place for the DVD drive");
     if (!configuration_file_given(&configuration->file))
         return true;
-    return load_medium(drive, configuration, error) && (insert(storage, place) || report_unfit(drive, error));
+    return load_medium(storage, drive, configuration, 0, error) &&
+           (insert(storage, place) || report_unfit(drive, error));
 }
 
 static bool add_ide(struct storage *storage, const struct configuration *machine, char error[STORAGE_ERROR_SIZE])
@@ -153,7 +179,7 @@ static bool add_ide(struct storage *storage, const struct configuration *machine
     if (place < CONFIGURATION_DISKS / 2)
         place = CONFIGURATION_DISKS / 2;
     for (unsigned i = 0; i < machine->dvd_count; i++)
-        if (!add_dvd(storage, place++, &machine->dvds[i], error))
+        if (!add_dvd(storage, place + i, i, &machine->dvds[i], error))
             return false;
     return true;
 }
@@ -171,7 +197,9 @@ static bool add_floppies(struct storage *storage, const struct storage_configura
         struct storage_drive *drive = &storage->drives[STORAGE_FLOPPY_A + i];
 
         drive->kind = STORAGE_FLOPPY;
-        if (configuration_file_given(&machine->floppies[i].file) && !load_medium(drive, &machine->floppies[i], error))
+        drive->number = i;
+        if (configuration_file_given(&machine->floppies[i].file) &&
+            !load_medium(storage, drive, &machine->floppies[i], 0, error))
             return false;
         floppy.drives[i] = floppy_drive_type_for(drive->disk);
     }
@@ -264,34 +292,55 @@ const char *storage_disk_name(const struct storage *storage, const struct disk *
 
 /* ---- Media that come and go ---- */
 
-/* The place of the drive; STORAGE_DRIVES, and a complaint, if there is none. */
-static unsigned find_drive(const struct storage *storage, enum storage_kind kind, unsigned number,
+void storage_watch(struct storage *storage, storage_media_fn *changed, void *context)
+{
+    storage->media_changed = changed;
+    storage->media_context = context;
+}
+
+static void tell(const struct storage *storage, const struct storage_drive *drive)
+{
+    if (storage->media_changed)
+        storage->media_changed(storage->media_context, drive->kind, drive->number);
+}
+
+/* Its place in the list; STORAGE_DRIVES if there is none. */
+static unsigned find_place(const struct storage *storage, enum storage_kind kind, unsigned number)
+{
+    unsigned place = 0;
+
+    while (place < STORAGE_DRIVES && (storage->drives[place].kind != kind || storage->drives[place].number != number))
+        place++;
+    return place;
+}
+
+const struct storage_drive *storage_find(const struct storage *storage, enum storage_kind kind, unsigned number)
+{
+    unsigned place = find_place(storage, kind, number);
+
+    return place < STORAGE_DRIVES ? &storage->drives[place] : NULL;
+}
+
+static bool report_missing(const struct storage *storage, enum storage_kind kind, unsigned number,
                            char error[STORAGE_ERROR_SIZE])
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < STORAGE_DRIVES; i++)
-        if (storage->drives[i].kind == kind && count++ == number)
-            return i;
-    report(error, "there is no %s drive %u: the machine has %u", kind == STORAGE_DVD ? "DVD" : "floppy", number, count);
-    return STORAGE_DRIVES;
+    while (storage_find(storage, kind, count))
+        count++;
+    return report(error, "there is no %s drive %u: the virtual machine has %u", kind == STORAGE_DVD ? "DVD" : "floppy",
+                  number, count);
 }
 
-bool storage_insert(struct storage *storage, enum storage_kind kind, unsigned number,
-                    const struct configuration_drive *medium, char error[STORAGE_ERROR_SIZE])
+/* Puts the medium into a drive that is empty. */
+static bool insert_medium(struct storage *storage, unsigned place, const struct configuration_drive *medium,
+                          char error[STORAGE_ERROR_SIZE])
 {
-    unsigned place = find_drive(storage, kind, number, error);
-    struct storage_drive *drive;
+    struct storage_drive *drive = &storage->drives[place];
     char ignored[STORAGE_ERROR_SIZE];
     bool inserted;
 
-    if (place == STORAGE_DRIVES)
-        return false;
-    storage_tidy(storage);
-    drive = &storage->drives[place];
-    if (drive->disk)
-        return report(error, "there is a medium in the drive: eject it first");
-    if (!load_medium(drive, medium, error))
+    if (!load_medium(storage, drive, medium, DISK_OPEN_CONFINED, error))
         return false;
     if (drive->started)
         disk_queue_serve(&drive->queue, drive->disk);
@@ -301,31 +350,70 @@ bool storage_insert(struct storage *storage, enum storage_kind kind, unsigned nu
     if (inserted)
         return true;
     report_unfit(drive, error);
-    unload(drive, ignored);
+    unload(storage, drive, ignored);
     return false;
 }
 
-bool storage_eject(struct storage *storage, enum storage_kind kind, unsigned number, bool force,
-                   char error[STORAGE_ERROR_SIZE])
+bool storage_insert(struct storage *storage, enum storage_kind kind, unsigned number,
+                    const struct configuration_drive *medium, char error[STORAGE_ERROR_SIZE])
 {
-    unsigned place = find_drive(storage, kind, number, error);
+    unsigned place = find_place(storage, kind, number);
+    const struct storage_drive *drive = &storage->drives[place % STORAGE_DRIVES];
+
+    storage_tidy(storage);
+    if (place == STORAGE_DRIVES || drive->disk) {
+        close_descriptor(&medium->file);
+        return place == STORAGE_DRIVES ? report_missing(storage, kind, number, error)
+                                       : report(error, "there is a medium in the drive: eject it first");
+    }
+    if (!insert_medium(storage, place, medium, error))
+        return false;
+    tell(storage, drive);
+    return true;
+}
+
+static bool eject_floppy(struct storage *storage, unsigned place, char error[STORAGE_ERROR_SIZE])
+{
+    struct storage_drive *drive = &storage->drives[place];
+    bool sound;
+
+    if (!drive->disk)
+        return true;
+    pthread_mutex_lock(storage->device_lock);
+    floppy_eject(&storage->floppy, place - STORAGE_FLOPPY_A);
+    pthread_mutex_unlock(storage->device_lock);
+    sound = unload(storage, drive, error);
+    tell(storage, drive);
+    return sound;
+}
+
+static bool eject_dvd(struct storage *storage, unsigned place, bool force, char error[STORAGE_ERROR_SIZE])
+{
+    struct storage_drive *drive = &storage->drives[place];
     bool ejected;
 
-    if (place == STORAGE_DRIVES)
-        return false;
-    if (kind == STORAGE_FLOPPY) {
-        pthread_mutex_lock(storage->device_lock);
-        floppy_eject(&storage->floppy, place - STORAGE_FLOPPY_A);
-        pthread_mutex_unlock(storage->device_lock);
-        return unload(&storage->drives[place], error);
-    }
     pthread_mutex_lock(storage->device_lock);
     ejected = ide_eject_medium(&storage->ide, channel_of(place), unit_of(place), force);
     pthread_mutex_unlock(storage->device_lock);
     if (!ejected)
         return report(error, "the guest has locked the tray: it has been asked to eject, or use force");
+    /* The controller lets go of it when its last request has ended. */
+    if (drive->started)
+        disk_queue_serve(&drive->queue, NULL);
     storage_tidy(storage);
     return true;
+}
+
+bool storage_eject(struct storage *storage, enum storage_kind kind, unsigned number, bool force,
+                   char error[STORAGE_ERROR_SIZE])
+{
+    unsigned place = find_place(storage, kind, number);
+
+    if (place == STORAGE_DRIVES)
+        return report_missing(storage, kind, number, error);
+    if (kind == STORAGE_FLOPPY)
+        return eject_floppy(storage, place, error);
+    return eject_dvd(storage, place, force, error);
 }
 
 void storage_tidy(struct storage *storage)
@@ -340,8 +428,10 @@ void storage_tidy(struct storage *storage)
         released = drive->released;
         drive->released = false;
         pthread_mutex_unlock(storage->device_lock);
-        if (released)
-            unload(drive, ignored); /* it was read only */
+        if (released) {
+            unload(storage, drive, ignored); /* it was read only */
+            tell(storage, drive);
+        }
     }
 }
 
@@ -355,7 +445,7 @@ bool storage_close(struct storage *storage, char error[STORAGE_ERROR_SIZE])
         if (drive->started)
             disk_queue_end(&drive->queue);
         drive->started = false;
-        ok &= unload(drive, error);
+        ok &= unload(storage, drive, error);
     }
     return ok;
 }

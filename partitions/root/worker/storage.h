@@ -18,16 +18,22 @@
 
 #define STORAGE_ERROR_SIZE 512
 
+struct storage;
+
 /* IDE 0:0 to 1:1, then floppy A and B. */
 #define STORAGE_FLOPPY_A CONFIGURATION_DISKS
 #define STORAGE_DRIVES   (STORAGE_FLOPPY_A + CONFIGURATION_FLOPPIES)
 
 enum storage_kind { STORAGE_NOTHING, STORAGE_DISK, STORAGE_DVD, STORAGE_FLOPPY };
 
+/* Drive `number` of its kind has got a medium, or has none any more. On the main thread, without the device lock. */
+typedef void storage_media_fn(void *context, enum storage_kind kind, unsigned number);
+
 struct storage_drive {
     enum storage_kind kind;
-    struct disk *disk; /* NULL: a drive without a medium */
-    char *name;        /* of the disk, for people; NULL without one */
+    unsigned number;   /* among its kind */
+    struct disk *disk; /* NULL: a drive without a medium. Changed by the main thread, under the device lock */
+    char *name;        /* of the disk, for people; NULL without one. The main thread's */
     bool released;     /* the guest has ejected the medium; under the device lock */
     bool started;
     struct disk_queue queue;
@@ -49,6 +55,8 @@ struct storage {
     ide_no_space_fn *no_space;
     void (*ejected)(void *context);
     void *context;
+    storage_media_fn *media_changed; /* NULL: nobody wants to know */
+    void *media_context;
     struct ide ide;
     struct floppy floppy;
     bool has_floppies;
@@ -74,15 +82,25 @@ void storage_resume(struct storage *storage);
 /* What a disk is called, for messages. */
 const char *storage_disk_name(const struct storage *storage, const struct disk *disk);
 
+/* From now on `changed` is told of every medium that comes or goes, until the storage is closed. */
+void storage_watch(struct storage *storage, storage_media_fn *changed, void *context);
+
+/* Number `number` of the drives of a kind, and what is in it; NULL if there is none. On the main thread. */
+const struct storage_drive *storage_find(const struct storage *storage, enum storage_kind kind, unsigned number);
+
 /*
- * Drive `number` of its kind, a DVD or floppy drive, gets a medium: the image in `file`, whose descriptor becomes the
- * storage's. False: `error` is one line, and nothing has changed. By the main thread, without the device lock; waits
- * for a request that is under way.
+ * Drive `number` of its kind, a DVD or floppy drive, gets a medium: the image in `file`, whose descriptor is the
+ * storage's in any case. False: `error` is one line, and the drive is as it was. By the main thread, without the device
+ * lock. Opens no other file, so that it can be used in the sandbox.
  */
 bool storage_insert(struct storage *storage, enum storage_kind kind, unsigned number,
                     const struct configuration_drive *medium, char error[STORAGE_ERROR_SIZE]);
 
-/* Takes the medium out. `force`: also if the guest has locked it. An empty drive stays empty. As above. */
+/*
+ * Takes the medium out, when a request that is under way has ended. `force`: also if the guest has locked it. An empty
+ * drive stays empty. False: `error` is one line; the medium is still there, unless it was its image that could not be
+ * put in order. As above.
+ */
 bool storage_eject(struct storage *storage, enum storage_kind kind, unsigned number, bool force,
                    char error[STORAGE_ERROR_SIZE]);
 

@@ -102,6 +102,17 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
                         IRQNoFlags () {2}
                     })
                 }
+                Device (DMAC)
+                {
+                    Name (_HID, EisaId ("PNP0200"))
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x00, 0x00, 1, 0x10)
+                        IO (Decode16, 0x80, 0x80, 1, 0x10)
+                        IO (Decode16, 0xC0, 0xC0, 1, 0x20)
+                        DMA (Compatibility, NotBusMaster, Transfer8) {4}
+                    })
+                }
                 Device (TIMR)
                 {
                     Name (_HID, EisaId ("PNP0100"))
@@ -175,6 +186,31 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
                         IRQNoFlags () {3}
                     })
                 }
+                Device (FDC)
+                {
+                    Name (_HID, EisaId ("PNP0700"))
+                    OperationRegion (STAT, SystemIO, 0x3F4, 1)
+                    Field (STAT, ByteAcc, NoLock, Preserve)
+                    {
+                        MSR, 8
+                    }
+                    /* A machine without floppy drives has no controller: nothing drives its ports. */
+                    Method (_STA)
+                    {
+                        If (MSR == 0xFF)
+                        {
+                            Return (0)
+                        }
+                        Return (0x0F)
+                    }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x3F0, 0x3F0, 1, 6)
+                        IO (Decode16, 0x3F7, 0x3F7, 1, 1)
+                        IRQNoFlags () {6}
+                        DMA (Compatibility, NotBusMaster, Transfer8) {2}
+                    })
+                }
                 /* What the board uses and no driver claims. */
                 Device (BRD)
                 {
@@ -182,7 +218,6 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LOAM", "GEN1", 1)
                     Name (_CRS, ResourceTemplate ()
                     {
                         IO (Decode16, 0x72, 0x72, 1, 2)
-                        IO (Decode16, 0x80, 0x80, 1, 1)
                         IO (Decode16, 0x92, 0x92, 1, 1)
                         IO (Decode16, 0xB2, 0xB2, 1, 2)
                         IO (Decode16, 0x600, 0x600, 1, 0x40)
