@@ -13,6 +13,8 @@ _loam_options()
     "vm stop") echo "--timeout --turn-off" ;;
     "vm screen") echo "--text --listen" ;;
     "vm send-keys") echo "--text" ;;
+    "vm insert" | "vm eject") echo "--drive" ;;&
+    "vm eject") echo "--force" ;;
     "vm wait") echo "--state --timeout" ;;
     "vm list" | "switch list") echo "--names" ;;
     "disk create") echo "--size --format --block-size --sparse --replace" ;;
@@ -34,7 +36,7 @@ _loam_option_value()
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
     --boot) mapfile -t COMPREPLY < <(compgen -W "dvd disk network floppy dvd,disk,network,floppy" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid | \
+    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid | --drive | \
         --listen)
         COMPREPLY=()
         ;;
@@ -57,6 +59,15 @@ _loam_argument()
             return
         fi
         ;;&
+    "vm insert" | "vm eject")
+        if [[ $COMP_CWORD -eq 4 ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "dvd floppy" -- "$2")
+            return
+        elif [[ $1 == "vm insert" && $COMP_CWORD -gt 4 ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$2")
+            return
+        fi
+        ;;&
     "vm create" | "vm list" | "switch create" | "switch list" | host*) COMPREPLY=() ;;
     vm*) mapfile -t COMPREPLY < <(compgen -W "$(loam vm list --names 2>/dev/null)" -- "$2") ;;
     switch*) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
@@ -76,7 +87,7 @@ _loam()
     fi
     local -A verbs=(
         [host]="info log stats"
-        [vm]="create list show start stop reset pause resume wait set console screen screenshot send-keys remove"
+        [vm]="create list show start stop reset pause resume wait set console screen screenshot send-keys insert eject remove"
         [disk]="create info check convert"
         [switch]="create list show forward remove"
     )

@@ -10,7 +10,7 @@
 #include "tools/loam/cli.h"
 #include "tools/loam/verbs.h"
 
-#define MOST_VERBS 16 /* and an empty one behind them */
+#define MOST_VERBS 18 /* and an empty one behind them */
 
 struct verb {
     const char *name;
@@ -45,6 +45,8 @@ static const struct noun {
       {"screen", vm_screen, "its screen, for VNC viewers or as text"},
       {"screenshot", vm_screenshot, "a picture of its screen"},
       {"send-keys", vm_send_keys, "press keys, or type a text"},
+      {"insert", vm_insert, "put a medium into a DVD or floppy drive"},
+      {"eject", vm_eject, "take it out"},
       {"remove", vm_remove, "forget one that is Off; its disks stay"}}},
     {"disk",
      "Disk images: VHD and raw",

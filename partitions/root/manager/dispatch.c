@@ -38,6 +38,8 @@ static const struct {
     {"vm-screen-text",   vm_screen_text_request  },
     {"vm-screenshot",    vm_screenshot_request   },
     {"vm-keys",          vm_keys_request         },
+    {"vm-insert",        vm_insert_request       },
+    {"vm-eject",         vm_eject_request        },
     {"switch-create",    switch_create_request   },
     {"switch-list",      switch_list_request     },
     {"switch-show",      switch_show_request     },

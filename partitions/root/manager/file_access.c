@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/floppy_image.h"
 #include "partitions/root/disk/lock.h"
 #include "partitions/root/disk/open.h"
 #include "partitions/root/manager/identity.h"
@@ -129,17 +130,20 @@ static const char *disk_remedy(int code)
     }
 }
 
-/* Looks at the image without locking it. */
-static int judge_disk(int descriptor, const struct file_access *file, struct file_access_problem *problem)
+/* Looks at the image without locking it; `open_image`: as what. */
+static int judge_image(int descriptor, const struct file_access *file, unsigned flags,
+                       struct disk *(*open_image)(int descriptor, const char *name, unsigned flags,
+                                                  struct disk_error *error),
+                       struct file_access_problem *problem)
 {
     struct disk_error error;
     int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
         return refuse(problem, file, "cannot be opened: %s", strerror(errno));
-    struct disk *disk =
-        disk_open_descriptor(copy, file->path, DISK_OPEN_UNLOCKED | (file->raw ? DISK_OPEN_RAW : 0), &error);
+    struct disk *disk = open_image(copy, file->path, DISK_OPEN_UNLOCKED | flags, &error);
     if (!disk)
-        return refuse(problem, file, "%s%s", error.text + error.reason, disk_remedy(error.code));
+        return refuse(problem, file, "%s%s", error.text + error.reason,
+                      file->role == FILE_DISK ? disk_remedy(error.code) : "");
     disk_close(disk);
     return 0;
 }
@@ -163,7 +167,8 @@ static int judge_dvd(int descriptor, const struct file_access *file, struct file
     struct stat status;
     if (fstat(descriptor, &status) == 0 && S_ISBLK(status.st_mode))
         return 0;
-    return judge_regular(descriptor, file, problem);
+    int result = judge_regular(descriptor, file, problem);
+    return result ? result : judge_image(descriptor, file, DISK_OPEN_ISO, disk_open_descriptor, problem);
 }
 
 static int judge(int descriptor, const struct file_access *file, bool to_use, struct file_access_problem *problem)
@@ -171,13 +176,16 @@ static int judge(int descriptor, const struct file_access *file, bool to_use, st
     int result;
     switch (file->role) {
     case FILE_DISK:
-        result = judge_disk(descriptor, file, problem);
+        result = judge_image(descriptor, file, file->raw ? DISK_OPEN_RAW : 0, disk_open_descriptor, problem);
         return result || !to_use ? result : judge_lock(descriptor, file, problem);
     case FILE_KERNEL:
         result = judge_regular(descriptor, file, problem);
         return result ? result : judge_kernel(descriptor, file, problem);
     case FILE_DVD:
         return judge_dvd(descriptor, file, problem);
+    case FILE_FLOPPY:
+        result = judge_regular(descriptor, file, problem);
+        return result ? result : judge_image(descriptor, file, 0, floppy_image_open_descriptor, problem);
     default:
         return judge_regular(descriptor, file, problem);
     }

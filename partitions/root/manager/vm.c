@@ -14,6 +14,7 @@
 #include "partitions/root/manager/report.h"
 #include "partitions/root/manager/request.h"
 #include "partitions/root/manager/store.h"
+#include "partitions/root/manager/vm_media.h"
 #include "partitions/root/manager/vm_requests.h"
 
 /* Milliseconds: for a worker to turn itself off, and between attempts to reach one. */
@@ -96,7 +97,11 @@ static void take_state(struct vm *vm, const json_t *value)
 
 static void on_event(void *owner, const json_t *event)
 {
-    take_state(owner, event);
+    const char *name = json_string_value(json_object_get(event, "event"));
+    if (name && strcmp(name, "media") == 0)
+        vm_media_event(owner, event);
+    else
+        take_state(owner, event);
 }
 
 static void on_first_state(void *owner, const json_t *answer)
@@ -130,9 +135,11 @@ int vm_connect(struct vm *vm)
     if (descriptor < 0)
         return -descriptor;
     int error = channel_open(&vm->channel, descriptor);
-    if (!error)
-        channel_call(&vm->channel, json_pack("{s:s}", "request", "events"), -1, on_first_state, vm);
-    return error;
+    if (error)
+        return error;
+    channel_call(&vm->channel, json_pack("{s:s}", "request", "events"), -1, on_first_state, vm);
+    vm_media_compare(vm);
+    return 0;
 }
 
 void vm_keep_end(const struct vm *vm)
@@ -207,6 +214,22 @@ struct vm *vm_add(struct manager *manager, struct definition *definition)
     vm->next = *link;
     *link = vm;
     return vm;
+}
+
+int vm_keep(struct manager *manager, const struct definition *definition)
+{
+    json_t *value = definition_json(definition);
+    int error = value ? store_write(manager->vm_definitions, definition->name, value) : ENOMEM;
+    json_decref(value);
+    return error;
+}
+
+void vm_redefine(struct vm *vm, struct definition *definition)
+{
+    definition_clear(&vm->definition);
+    vm->definition = *definition;
+    vm->generation = ++vm->manager->generations;
+    *definition = (struct definition){0};
 }
 
 void vm_remove(struct vm *vm)

@@ -19,6 +19,7 @@
 #include "partitions/root/manager/process.h"
 #include "partitions/root/manager/vm_end.h"
 
+struct insertion;
 struct manager;
 struct request;
 struct vm_start;
@@ -35,6 +36,7 @@ struct vm {
     struct vm_start *starting; /* until there is a worker */
     struct process worker;
     struct channel channel;
+    struct insertion *insertion; /* of a medium, that the worker has been asked for; NULL: none (vm_media.c) */
     struct request *starters; /* to be answered when it runs, or cannot */
     struct request *stoppers; /* to be answered when it is Off */
     struct request *waiters;  /* to be answered when it is in a state that they name */
@@ -51,6 +53,11 @@ struct vm *vm_find(struct manager *manager, const char *name);
 struct vm *vm_add(struct manager *manager, struct definition *definition);
 /* It must be Off. Its files are left alone. */
 void vm_remove(struct vm *vm);
+
+/* Makes a definition durable, before it takes the place of another. 0 or an errno. */
+int vm_keep(struct manager *manager, const struct definition *definition);
+/* Gives it a definition, which it takes over. */
+void vm_redefine(struct vm *vm, struct definition *definition);
 
 /* Reads all definitions, and takes over the workers that run. 0 or an errno. */
 int vm_load_all(struct manager *manager);

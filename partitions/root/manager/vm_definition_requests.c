@@ -135,9 +135,7 @@ static bool is_off(struct request *request, const struct vm *vm, const char *wha
 /* Makes the definition durable. False: the request has been refused. */
 static bool keep(struct request *request, const struct definition *definition)
 {
-    json_t *value = definition_json(definition);
-    int error = value ? store_write(request->manager->vm_definitions, definition->name, value) : ENOMEM;
-    json_decref(value);
+    int error = vm_keep(request->manager, definition);
     if (error)
         request_refuse(request, REFUSED_FAILED, "the definition of %s cannot be kept in %s: %s", definition->name,
                        request->manager->settings.state_directory, strerror(error));
@@ -171,10 +169,7 @@ static void replace(struct change *change)
     if (!is_off(change->request, vm, "changed") || !check(change->request, &change->definition) ||
         !keep(change->request, &change->definition))
         return;
-    definition_clear(&vm->definition);
-    vm->definition = change->definition;
-    vm->generation = ++vm->manager->generations;
-    change->definition = (struct definition){0};
+    vm_redefine(vm, &change->definition);
     report("%s: changed by user %u", vm->definition.name, (unsigned)change->request->asker.user);
     request_answer(change->request, definition_json(&vm->definition));
 }

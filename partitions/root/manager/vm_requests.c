@@ -84,7 +84,7 @@ static json_t *state_json(const struct vm *vm)
 /* Whether a virtual machine that is Off has run before, however short. */
 static bool has_run(const struct vm *vm)
 {
-    static const char *const after_running[] = {"power-off", "turned-off", "reset", "triple-fault"};
+    static const char *const after_running[] = {"power-off", "turned-off", "reset", "triple-fault", "debug-exit"};
     for (size_t i = 0; i < COUNT(after_running); i++)
         if (strcmp(vm->end.reason, after_running[i]) == 0)
             return true;

@@ -35,6 +35,10 @@ void vm_screenshot_request(struct request *request);
 void vm_screen_text_request(struct request *request);
 void vm_keys_request(struct request *request);
 
+/* What changes what is in drives (vm_media.c) */
+void vm_insert_request(struct request *request);
+void vm_eject_request(struct request *request);
+
 /* The virtual machine of this name; NULL: the request has been refused, with one that may have been meant. */
 struct vm *vm_request_find(struct request *request, const char *name);
 /* The same with the only argument, "name". */
