@@ -1279,10 +1279,12 @@ def several_requests_on_one_connection(host):
 
 @case
 def switches(host):
-    host.do("switch", "create", "lab", "--subnet", "10.99.0.0/24", "--allow-host")
+    host.do("switch", "create", "lab", "--subnet", "10.99.0.0/24", "--allow-host",
+            "--boot-file", "http://10.99.0.1/boot.ipxe")
     shown = host.do("switch", "show", "lab", "--json").json()
-    equal((shown["subnet"], shown["allow_host"], shown["state"], shown["gateway"]),
-          ("10.99.0.0/24", True, "Running", "10.99.0.1"))
+    equal((shown["subnet"], shown["allow_host"], shown["boot_file"], shown["state"], shown["gateway"]),
+          ("10.99.0.0/24", True, "http://10.99.0.1/boot.ipxe", "Running", "10.99.0.1"))
+    check(re.search("^Boot file: +http://10.99.0.1/boot.ipxe$", host.do("switch", "show", "lab").out, re.M), "shown")
     host.do("switch", "create", "auto")
     nets = {entry["subnet"] for entry in host.do("switch", "list", "--json").json()["switches"]}
     equal(len(nets), 3, "different networks")
@@ -1331,6 +1333,8 @@ def switch_mistakes_change_nothing(host):
         wrong(f"'{text}' is reserved and cannot be used", "x", "--subnet", text)
     for text in ("10.99.0.0/24", "10.99.0.128/25", "10.99.0.0/16"):
         wrong(f"subnet: {text} overlaps 10.99.0.0/24 of switch lab: choose another", "x", "--subnet", text)
+    for text in ("", "a b", "a\tb", "ä", "x" * 128):
+        wrong("boot_file: .*(cannot be a boot file: use 1 to 127 printable ASCII|control characters)", "x", "--boot-file", text)
     for kind in ("external", "internal", "nat", ""):
         wrong(f"--type: '{kind}' cannot be made, only NAT", "x", "--type", kind)
     usage("NAME is missing", "create")
@@ -1348,6 +1352,7 @@ def switch_mistakes_change_nothing(host):
     for pattern, arguments in (("\"name\" is missing", {}), ("name: must be a string, not a number", {"name": 1}),
                                ("type: must be \"NAT\"", {"name": "x", "type": "external"}),
                                ("allow_host: must be true or false, not a string", {"name": "x", "allow_host": "no"}),
+                               ("boot_file: must be a string, not null", {"name": "x", "boot_file": None}),
                                ("subnet: must be a string, not a list", {"name": "x", "subnet": []}),
                                ("unknown key \"gateway\"", {"name": "x", "gateway": "10.98.0.1"})):
         request = {"version": 1, "request": "switch-create", "arguments": arguments}

@@ -161,6 +161,67 @@ static void test_exchange(void **state)
     assert_int_equal(leases.count, 2);
 }
 
+static void expect_boot_file(const struct dhcp_reply *reply, const char *file)
+{
+    in_addr_t next_server;
+    memcpy(&next_server, reply->message + 20, 4);
+    assert_int_equal(next_server, subnet.gateway);
+    assert_string_equal((const char *)reply->message + 108, file);
+    assert_memory_equal(option(reply, 67, (uint8_t)strlen(file)), file, strlen(file));
+    assert_in_range(reply->length, 241, DHCP_REPLY_SIZE);
+}
+
+static void test_boot_file(void **state)
+{
+    (void)state;
+    char longest[BOOT_FILE_SIZE];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    const char *files[] = {"http://192.168.100.1/boot.ipxe", longest};
+    begin("192.168.100.0/24");
+    struct mac_address mac = mac_number(1);
+    struct dhcp_reply reply;
+    assert_true(serve(request(1, mac), mac, &reply));
+    for (unsigned i = 20; i < 24; i++)
+        assert_int_equal(reply.message[i], 0);
+    assert_int_equal(reply.message[108], 0);
+
+    for (unsigned i = 0; i < 2; i++) {
+        server.boot_file = files[i];
+        assert_true(serve(request(1, mac), mac, &reply));
+        expect_boot_file(&reply, files[i]);
+        struct message second = request(3, mac);
+        add_address(&second, 50, your_address(&reply));
+        assert_true(serve(second, mac, &reply));
+        assert_int_equal(*option(&reply, 53, 1), 5);
+        expect_boot_file(&reply, files[i]);
+    }
+    /* A refusal says no more than that. */
+    struct message wrong = request(3, mac);
+    add_address(&wrong, 50, inet_addr("10.0.0.1"));
+    assert_true(serve(wrong, mac, &reply));
+    assert_int_equal(*option(&reply, 53, 1), 6);
+    assert_int_equal(reply.message[108], 0);
+}
+
+static void test_valid_boot_files(void **state)
+{
+    (void)state;
+    char text[BOOT_FILE_SIZE + 1];
+    memset(text, 'x', sizeof(text) - 1);
+    text[BOOT_FILE_SIZE] = '\0';
+    assert_false(boot_file_is_valid(text));
+    text[BOOT_FILE_SIZE - 1] = '\0';
+    assert_true(boot_file_is_valid(text));
+    assert_true(boot_file_is_valid("!"));
+    assert_true(boot_file_is_valid("~"));
+    assert_false(boot_file_is_valid(""));
+    assert_false(boot_file_is_valid("a b"));
+    assert_false(boot_file_is_valid("a\n"));
+    assert_false(boot_file_is_valid("\x7f"));
+    assert_false(boot_file_is_valid("\xc3\xa4"));
+}
+
 static void test_broadcast_flag(void **state)
 {
     (void)state;
@@ -375,6 +436,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_exchange, end),
+        cmocka_unit_test_teardown(test_boot_file, end),
+        cmocka_unit_test(test_valid_boot_files),
         cmocka_unit_test_teardown(test_broadcast_flag, end),
         cmocka_unit_test_teardown(test_request_states, end),
         cmocka_unit_test_teardown(test_wanted_address, end),

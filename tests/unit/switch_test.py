@@ -55,6 +55,25 @@ def case_dhcp(bed):
           "the lease is not shown")
 
 
+def case_boot_file(bed):
+    url = f"http://{GATEWAY}/boot.ipxe"
+    script = os.path.join(bed.directory, "udhcpc-boot")
+    with open(script, "w") as file:
+        file.write("#!/bin/sh\n[ \"$1\" = bound ] || exit 0\necho \"siaddr=$siaddr file=$boot_file option=$bootfile\"\n")
+    os.chmod(script, 0o755)
+    check(bed.ask("show")["boot_file"] is None, "there is a boot file already")
+    bed.restart("--boot-file", url)
+    check(bed.ask("show")["boot_file"] == url, "the boot file is not shown")
+    run("ip", "-n", namespace("c1"), "addr", "flush", "dev", "eth0")
+    status, output = shell("c1", "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "5", "-T", "2", "-O", "bootfile",
+                           "-s", script)
+    check(status == 0 and f"siaddr={GATEWAY} file={url} option={url}" in output, f"no boot file: {output}")
+    bed.restart()
+    result = subprocess.run(["ip", "netns", "exec", namespace("parent"), SWITCH, "--socket", bed.socket + "-2",
+                             "--boot-file", "a b"], capture_output=True, text=True, timeout=LIMIT)
+    check(result.returncode != 0 and "cannot be a boot file" in result.stderr, result.stderr)
+
+
 def case_ping_gateway(bed):
     status, output = shell("c1", "busybox", "ping", "-c", "3", "-W", "5", "-i", "0.1", GATEWAY)
     check(status == 0, output)

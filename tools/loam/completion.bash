@@ -20,7 +20,7 @@ _loam_options()
     "disk create") echo "--size --format --block-size --sparse --replace" ;;
     "disk convert") echo "--format --block-size --source-raw --replace" ;;
     "disk info") echo "--raw" ;;
-    "switch create") echo "--type --subnet --allow-host" ;;
+    "switch create") echo "--type --subnet --boot-file --allow-host" ;;
     "switch forward") echo "--remove" ;;
     esac
     echo "--json --socket --help"
@@ -36,7 +36,7 @@ _loam_option_value()
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
     --boot) mapfile -t COMPREPLY < <(compgen -W "dvd disk network floppy dvd,disk,network,floppy" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --com2 | --uuid | --drive | \
+    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --boot-file | --com2 | --uuid | --drive | \
         --listen)
         COMPREPLY=()
         ;;

@@ -9,7 +9,7 @@
 #include "tools/loam/table.h"
 #include "tools/loam/verbs.h"
 
-enum { OPTION_TYPE = 0x100, OPTION_SUBNET, OPTION_ALLOW_HOST, OPTION_REMOVE };
+enum { OPTION_TYPE = 0x100, OPTION_SUBNET, OPTION_BOOT_FILE, OPTION_ALLOW_HOST, OPTION_REMOVE };
 
 /* ---- Create and remove ---- */
 
@@ -17,6 +17,7 @@ struct create_arguments {
     const char *name;
     const char *type;
     const char *subnet;
+    const char *boot_file;
     bool allow_host;
 };
 
@@ -26,6 +27,9 @@ static const struct argp_option create_options[] = {
     {"subnet", OPTION_SUBNET, "NETWORK", 0,
      "Network of its virtual machines, as 192.168.150.0/24 (default: one that neither this machine's routes nor other "
      "switches use)",
+     0},
+    {"boot-file", OPTION_BOOT_FILE, "URL", 0,
+     "What virtual machines that boot from the network shall load, as http://192.168.150.1/boot.ipxe (default: nothing)",
      0},
     {"allow-host", OPTION_ALLOW_HOST, NULL, 0,
      "Let virtual machines reach this machine's own addresses; the gateway's leads to its loopback (default: they "
@@ -46,6 +50,9 @@ static error_t parse_create(int key, char *text, struct argp_state *state)
     case OPTION_SUBNET:
         arguments->subnet = text;
         return 0;
+    case OPTION_BOOT_FILE:
+        arguments->boot_file = text;
+        return 0;
     case OPTION_ALLOW_HOST:
         arguments->allow_host = true;
         return 0;
@@ -62,8 +69,9 @@ int switch_create(int argc, char **argv)
               "by way of "
               "this machine's connections the world.",
               &arguments);
-    return cli_do("switch-create", json_pack("{s:s, s:s*, s:b}", "name", arguments.name, "subnet",
-                                             arguments.subnet, "allow_host", arguments.allow_host));
+    return cli_do("switch-create",
+                  json_pack("{s:s, s:s*, s:s*, s:b}", "name", arguments.name, "subnet", arguments.subnet,
+                            "boot_file", arguments.boot_file, "allow_host", arguments.allow_host));
 }
 
 int switch_remove(int argc, char **argv)
@@ -221,6 +229,8 @@ int switch_show(int argc, char **argv)
     table_describe("This machine", "%s",
                    json_is_true(json_object_get(result, "allow_host")) ? "can be reached (--allow-host)"
                                                                        : "cannot be reached");
+    if (cli_text(result, "boot_file")[0])
+        table_describe("Boot file", "%s", cli_text(result, "boot_file"));
     show_forwards(json_object_get(result, "forwards"));
     show_ports(json_object_get(result, "ports"));
     json_decref(result);

@@ -40,6 +40,28 @@ static bool read_subnet(struct fields *fields, const json_t *value, void *target
     return subnet_parse(text, target, error, sizeof(error)) || fields_complain(fields, "%s", error);
 }
 
+bool switch_read_boot_file(struct fields *fields, const json_t *value, void *target)
+{
+    const char *text = fields_text(fields, value, SIZE_MAX);
+    if (!text)
+        return false;
+    if (!boot_file_is_valid(text))
+        return fields_complain(fields, "cannot be a boot file: " BOOT_FILE_RULE);
+    strcpy(target, text);
+    return true;
+}
+
+json_t *switch_boot_file_json(const struct switch_definition *definition)
+{
+    return definition->boot_file[0] ? json_string(definition->boot_file) : json_null();
+}
+
+/* A definition that has none says so, or nothing. */
+static bool read_stored_boot_file(struct fields *fields, const json_t *value, void *target)
+{
+    return json_is_null(value) || switch_read_boot_file(fields, value, target);
+}
+
 bool switch_read_protocol(struct fields *fields, const json_t *value, void *target)
 {
     const char *text = json_string_value(value);
@@ -106,12 +128,13 @@ bool switch_definition_read(struct switch_definition *definition, const json_t *
 {
     struct fields fields = {.error = error};
     const struct field list[] = {
-        {"version",    read_version,        NULL,                    true},
-        {"name",       read_name,           definition->name,        true},
-        {"type",       read_type,           NULL,                    true},
-        {"subnet",     read_subnet,         &definition->subnet,     true},
-        {"allow_host", fields_read_boolean, &definition->allow_host, true},
-        {"forwards",   read_forwards,       definition,              true},
+        {"version",    read_version,          NULL,                    true },
+        {"name",       read_name,             definition->name,        true },
+        {"type",       read_type,             NULL,                    true },
+        {"subnet",     read_subnet,           &definition->subnet,     true },
+        {"allow_host", fields_read_boolean,   &definition->allow_host, true },
+        {"boot_file",  read_stored_boot_file, definition->boot_file,   false},
+        {"forwards",   read_forwards,         definition,              true },
     };
     *definition = (struct switch_definition){0};
     return fields_read(&fields, object, list, COUNT(list));
@@ -145,7 +168,7 @@ json_t *switch_definition_json(const struct switch_definition *definition)
     for (unsigned i = 0; i < definition->forward_count; i++)
         json_array_append_new(forwards, switch_forward_json(&definition->forwards[i].rule));
     subnet_format(&definition->subnet, subnet);
-    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:o}", "version", SWITCH_DEFINITION_VERSION, "name",
+    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:o, s:o}", "version", SWITCH_DEFINITION_VERSION, "name",
                      definition->name, "type", "NAT", "subnet", subnet, "allow_host", definition->allow_host,
-                     "forwards", forwards);
+                     "boot_file", switch_boot_file_json(definition), "forwards", forwards);
 }

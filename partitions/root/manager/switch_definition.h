@@ -8,6 +8,7 @@
 
 #include "partitions/root/manager/fields.h"
 #include "partitions/root/manager/name.h"
+#include "partitions/root/net/boot_file.h"
 #include "partitions/root/net/forward.h"
 #include "partitions/root/net/subnet.h"
 
@@ -23,6 +24,7 @@ struct switch_definition {
     char name[NAME_SIZE];
     struct subnet subnet;
     bool allow_host;
+    char boot_file[BOOT_FILE_SIZE]; /* what its virtual machines boot from the network; empty: nothing */
     unsigned forward_count;
     struct switch_forward forwards[FORWARD_MAXIMUM];
 };
@@ -30,6 +32,10 @@ struct switch_definition {
 /* Reads a stored definition. False: `error` (FIELDS_ERROR_SIZE bytes) says where and what. */
 bool switch_definition_read(struct switch_definition *definition, const json_t *object, char *error);
 json_t *switch_definition_json(const struct switch_definition *definition);
+
+/* For struct field.read: a boot file, into char[BOOT_FILE_SIZE]; and as JSON, null if there is none. */
+bool switch_read_boot_file(struct fields *fields, const json_t *value, void *target);
+json_t *switch_boot_file_json(const struct switch_definition *definition);
 
 /*
  * A forward as the switch's control socket has it: protocol, host_address, host_port, mac or address, port.

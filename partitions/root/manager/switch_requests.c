@@ -118,10 +118,11 @@ void switch_create_request(struct request *request)
     unsigned count = 0;
     definition = (struct switch_definition){0};
     const struct field list[] = {
-        {"name",       dispatch_read_name,  definition.name,        true },
-        {"type",       read_type,           NULL,                   false},
-        {"subnet",     dispatch_read_text,  &subnet,                false},
-        {"allow_host", fields_read_boolean, &definition.allow_host, false},
+        {"name",       dispatch_read_name,    definition.name,        true },
+        {"type",       read_type,             NULL,                   false},
+        {"subnet",     dispatch_read_text,    &subnet,                false},
+        {"allow_host", fields_read_boolean,   &definition.allow_host, false},
+        {"boot_file",  switch_read_boot_file, definition.boot_file,   false},
     };
     if (!dispatch_read_arguments(request, list, COUNT(list)))
         return;
@@ -192,9 +193,10 @@ static json_t *summary(const struct virtual_switch *virtual_switch)
     const char *state = virtual_switch->problem[0] ? "Failed"
                         : virtual_switch->ready    ? "Running"
                                                    : "Starting";
-    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o}", "name", virtual_switch->definition.name, "type",
-                     "NAT", "subnet", subnet, "allow_host", virtual_switch->definition.allow_host, "state",
-                     state, "problem", text_json(virtual_switch->problem), "vms", vms);
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:s, s:o, s:o}", "name", virtual_switch->definition.name,
+                     "type", "NAT", "subnet", subnet, "allow_host", virtual_switch->definition.allow_host,
+                     "boot_file", switch_boot_file_json(&virtual_switch->definition), "state", state,
+                     "problem", text_json(virtual_switch->problem), "vms", vms);
 }
 
 void switch_list_request(struct request *request)

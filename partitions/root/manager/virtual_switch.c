@@ -201,7 +201,7 @@ static int run(struct virtual_switch *virtual_switch, int output)
     snprintf(control, sizeof(control), "%s/switch/%s.control", settings->run_directory, definition->name);
     snprintf(leases, sizeof(leases), "%s/leases/%s", settings->state_directory, definition->name);
     subnet_format(&definition->subnet, subnet);
-    char *arguments[16] = {(char *)settings->switch_program,
+    char *arguments[18] = {(char *)settings->switch_program,
                            "--name",
                            (char *)definition->name,
                            "--socket",
@@ -213,6 +213,10 @@ static int run(struct virtual_switch *virtual_switch, int output)
                            "--leases",
                            leases};
     unsigned count = 11;
+    if (definition->boot_file[0]) {
+        arguments[count++] = "--boot-file";
+        arguments[count++] = (char *)definition->boot_file;
+    }
     if (definition->allow_host)
         arguments[count++] = "--allow-host";
     if (settings->switch_user[0]) {

@@ -45,7 +45,7 @@ $(eval $(call lwip_archive_template,program,$(CC) $(CFLAGS_PROGRAM)))
 $(eval $(call lwip_archive_template,unit,$(CC) $(CFLAGS_UNIT)))
 $(eval $(call lwip_archive_template,fuzz,$(CLANG) $(CFLAGS_FUZZ)))
 
-SWITCH_CORE := $(patsubst %,$(NET)/%.c,bridge checksum coalesce control dhcp_server dns event_loop flow_key forward frame \
+SWITCH_CORE := $(patsubst %,$(NET)/%.c,boot_file bridge checksum coalesce control dhcp_server dns event_loop flow_key forward frame \
                gateway ipv4_output lease nat_icmp nat_policy nat_tcp nat_udp neighbour packet port port_holder port_message shadow \
                stack subnet tcp_flow vswitch)
 
@@ -53,7 +53,7 @@ $(call program,loam-switch,$(SWITCH_CORE) $(patsubst %,$(NET)/%.c,host_network s
 $(BUILD)/bin/loam-switch: $(LWIP)/program.a
 
 # Whatever includes lwIP's headers waits for them.
-NET_OBJECTS := $(filter-out $(patsubst %,$(NET)/%.o,event_loop flow_key nic_port packet port_holder port_message subnet),$(patsubst %.c,%.o,$(wildcard $(NET)/*.c)))
+NET_OBJECTS := $(filter-out $(patsubst %,$(NET)/%.o,boot_file event_loop flow_key nic_port packet port_holder port_message subnet),$(patsubst %.c,%.o,$(wildcard $(NET)/*.c)))
 $(addprefix $(BUILD)/program/,$(NET_OBJECTS)) $(addprefix $(BUILD)/unit/object/,$(NET_OBJECTS)): \
     CPPFLAGS_EXTRA = $(LWIP_FLAGS)
 $(addprefix $(BUILD)/program/,$(NET_OBJECTS)) $(addprefix $(BUILD)/unit/object/,$(NET_OBJECTS)): | $(LWIP)/kind
@@ -68,7 +68,7 @@ SWITCH_TEST_LIBRARIES := $$(LWIP_LIBRARY) -ljansson
 FAKE_SWITCH := tests/unit/fake_host_network.c $(SWITCH_CORE)
 
 $(call unit_test,switch_subnet_test,tests/unit/switch_subnet_test.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))
-$(call unit_test,switch_dhcp_test,tests/unit/switch_dhcp_test.c $(patsubst %,$(NET)/%.c,dhcp_server lease packet subnet))
+$(call unit_test,switch_dhcp_test,tests/unit/switch_dhcp_test.c $(patsubst %,$(NET)/%.c,boot_file dhcp_server lease packet subnet))
 $(call unit_test,switch_bridge_test,tests/unit/switch_bridge_test.c tests/unit/switch_fixture.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))
 $(call unit_test,switch_nat_test,tests/unit/switch_nat_test.c tests/unit/switch_fixture.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))
 $(call unit_test,switch_control_test,tests/unit/switch_control_test.c tests/unit/switch_fixture.c $(FAKE_SWITCH),$(SWITCH_TEST_LIBRARIES))

@@ -132,11 +132,11 @@ static json_t *show(struct vswitch *vswitch, json_t *request, int *descriptor)
             json_array_append_new(ports, port_json(vswitch->ports[i]));
     for (unsigned i = 0; i < vswitch->leases.count; i++)
         json_array_append_new(leases, lease_json(vswitch, &vswitch->leases.leases[i]));
-    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:b,s:s,s:i,s:o,s:o,s:o,s:o}", "version", CONTROL_VERSION,
+    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:b,s:s?,s:s,s:i,s:o,s:o,s:o,s:o}", "version", CONTROL_VERSION,
                      "status", "ok", "name", vswitch->name, "type", "NAT", "subnet", subnet, "gateway",
-                     address_json(vswitch->subnet.gateway), "allow_host", vswitch->allow_host, "stack",
-                     stack_description(), "process", (int)getpid(), "ports", ports, "leases", leases, "nat",
-                     nat_json(vswitch), "forwards", forwards_json(vswitch));
+                     address_json(vswitch->subnet.gateway), "allow_host", vswitch->allow_host, "boot_file",
+                     vswitch->boot_file, "stack", stack_description(), "process", (int)getpid(), "ports",
+                     ports, "leases", leases, "nat", nat_json(vswitch), "forwards", forwards_json(vswitch));
 }
 
 /* Reads protocol, host_address (any if left out) and host_port. NULL, or what is wrong. */

@@ -23,7 +23,7 @@ struct dhcp_header {
     uint32_t relay_address;
     uint8_t client_hardware[16];
     char server_name[64];
-    char boot_file[128];
+    char boot_file[BOOT_FILE_SIZE];
     uint32_t cookie;
 } PACKET;
 _Static_assert(sizeof(struct dhcp_header) == 240, "RFC 2131");
@@ -52,6 +52,7 @@ enum dhcp_option {
     OPTION_SERVER = 54,
     OPTION_RENEWAL_TIME = 58,
     OPTION_REBINDING_TIME = 59,
+    OPTION_BOOT_FILE = 67,
     OPTION_END = 255,
 };
 
@@ -136,6 +137,22 @@ static void begin_reply(const struct dhcp_server *server, const struct dhcp_requ
     add_option(reply, OPTION_SERVER, &subnet->gateway, sizeof(subnet->gateway));
 }
 
+/*
+ * What to boot, for those who ask by BOOTP's field and for those who ask by an option. Who needs a server to
+ * it finds the gateway's address (RFC 2131, table 3: siaddr).
+ */
+static void add_boot_file(const struct dhcp_server *server, struct dhcp_reply *reply)
+{
+    struct dhcp_header *header = (struct dhcp_header *)reply->message;
+    size_t length;
+    if (!server->boot_file)
+        return;
+    length = strnlen(server->boot_file, sizeof(header->boot_file) - 1);
+    memcpy(header->boot_file, server->boot_file, length);
+    header->server_address = server->leases->subnet->gateway;
+    add_option(reply, OPTION_BOOT_FILE, server->boot_file, (uint8_t)length);
+}
+
 /* The network's parameters, and where the reply goes. */
 static void finish_reply(const struct dhcp_server *server, const struct dhcp_request *request,
                          struct dhcp_reply *reply, in_addr_t address, bool with_lease)
@@ -152,6 +169,7 @@ static void finish_reply(const struct dhcp_server *server, const struct dhcp_req
     add_option(reply, OPTION_BROADCAST, &subnet->broadcast, sizeof(subnet->broadcast));
     add_option(reply, OPTION_ROUTER, &subnet->gateway, sizeof(subnet->gateway));
     add_option(reply, OPTION_DNS_SERVER, &subnet->gateway, sizeof(subnet->gateway));
+    add_boot_file(server, reply);
     reply->message[reply->length++] = OPTION_END;
     header->client_address = request->header.client_address;
     /* RFC 2131, 4.1. */

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "partitions/root/net/boot_file.h"
 #include "partitions/root/net/lease.h"
 
 /* What every client must accept: 576 bytes of packet less IP and UDP headers. */
@@ -14,7 +15,8 @@
 
 struct dhcp_server {
     struct lease_table *leases;
-    uint64_t refused; /* requests that could not be served: no address left */
+    const char *boot_file; /* what to boot from the network, valid; NULL: nothing. The caller's. */
+    uint64_t refused;      /* requests that could not be served: no address left */
 };
 
 struct dhcp_reply {

@@ -34,6 +34,7 @@ struct arguments {
     const char *lease_path;
     const char *resolver_path;
     const char *user;
+    const char *boot_file;
     bool allow_host;
     bool print_subnet;
     unsigned flows;
@@ -50,6 +51,7 @@ enum {
     OPTION_LEASES,
     OPTION_RESOLVERS,
     OPTION_USER,
+    OPTION_BOOT_FILE,
     OPTION_ALLOW_HOST,
     OPTION_PRINT_SUBNET,
     OPTION_FLOWS,
@@ -65,6 +67,8 @@ static const struct argp_option options[] = {
     {"subnet", OPTION_SUBNET, "NETWORK", 0,
      "Network of the virtual machines, as 192.168.100.0/24 (default: one that no route of this machine leads to)", 0},
     {"leases", OPTION_LEASES, "FILE", 0, "Keep the addresses given out in this file (default: forget them)", 0},
+    {"boot-file", OPTION_BOOT_FILE, "URL", 0,
+     "What virtual machines that boot from the network shall load (default: nothing)", 0},
     {"allow-host", OPTION_ALLOW_HOST, NULL, 0,
      "Let virtual machines reach this machine's own addresses; the gateway's leads to its loopback", 0},
     {"forward", OPTION_FORWARD, "RULE", 0,
@@ -122,6 +126,11 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         break;
     case OPTION_USER:
         arguments->user = text;
+        break;
+    case OPTION_BOOT_FILE:
+        if (!boot_file_is_valid(text))
+            argp_error(state, "'%s' cannot be a boot file: " BOOT_FILE_RULE, text);
+        arguments->boot_file = text;
         break;
     case OPTION_ALLOW_HOST:
         arguments->allow_host = true;
@@ -363,6 +372,7 @@ int main(int argc, char **argv)
     }
     fit_files(&arguments.flows);
     snprintf(vswitch.name, sizeof(vswitch.name), "%s", arguments.name);
+    vswitch.boot_file = arguments.boot_file;
     vswitch.allow_host = arguments.allow_host;
     vswitch.limits = (struct vswitch_limits){.flows = arguments.flows, .rate = arguments.rate};
     vswitch.lease_path = arguments.lease_path;

@@ -32,7 +32,7 @@ bool vswitch_initialize(struct vswitch *vswitch, const char *resolver_path, char
         return false;
     }
     vswitch->mac = vswitch_gateway_mac;
-    vswitch->dhcp = (struct dhcp_server){.leases = &vswitch->leases};
+    vswitch->dhcp = (struct dhcp_server){.leases = &vswitch->leases, .boot_file = vswitch->boot_file};
     if (getrandom(&vswitch->identification, sizeof(vswitch->identification), 0) < 0)
         vswitch->identification = 0;
     neighbour_initialize(&vswitch->neighbours);

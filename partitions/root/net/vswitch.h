@@ -40,6 +40,7 @@ struct vswitch {
     struct subnet subnet;
     struct mac_address mac; /* the gateway's */
     bool allow_host;        /* children may reach the parent itself */
+    const char *boot_file;  /* for children that boot from the network; NULL: none */
     bool stop;
     struct vswitch_limits limits;
     uint16_t identification; /* of the next IPv4 packet */
@@ -63,8 +64,8 @@ struct vswitch {
 extern const struct mac_address vswitch_gateway_mac;
 
 /*
- * Makes a switch without ports. Its name, subnet, limits, lease_path and allow_host are set. False, with a
- * message.
+ * Makes a switch without ports. Its name, subnet, limits, lease_path, boot_file and allow_host are set.
+ * False, with a message.
  */
 bool vswitch_initialize(struct vswitch *vswitch, const char *resolver_path, char *error, size_t error_size);
 
