@@ -390,6 +390,35 @@ static void test_setup_frame_size(void **state)
     assert_true(received(machine, mac, 0));
 }
 
+/* The setup frame, too, is what a big-endian processor wrote. */
+static void test_big_endian_buffers(void **state)
+{
+    struct machine *machine = *state;
+    uint8_t frame[61];
+
+    for (unsigned i = 0; i < 16; i++)
+        put_setup_address(machine, 3 * i, mac);
+    for (uint32_t address = SETUP; address < SETUP + 192; address += 4)
+        set_word(machine, address, __builtin_bswap32(word(machine, address)));
+    set_csr(machine, 0, 0x80);
+    set_descriptor(machine, TX_RING, OWNED, SET | TER | 192, SETUP, 0);
+    set_csr(machine, 4, TX_RING);
+    set_csr(machine, 6, ST);
+    /* Two buffers; the second is one byte behind what would be the next longword of the frame. */
+    set_descriptor(machine, RX_RING, OWNED, TER | 100 << 11 | 20, RX_BUFFER, RX_BUFFER + 0x101);
+    set_csr(machine, 3, RX_RING);
+    set_csr(machine, 6, ST | SR);
+    assert_true(receive(machine, sizeof frame, stranger));
+    assert_int_equal(word(machine, RX_RING) & OWNED, OWNED);
+    assert_true(receive(machine, sizeof frame, mac));
+    assert_int_equal(word(machine, RX_RING) >> 16 & 0x3fff, sizeof frame + 4);
+    make_frame(frame, sizeof frame, mac);
+    for (size_t i = 0; i < 20; i++)
+        assert_int_equal(machine->ram[(RX_BUFFER + i) ^ 3], frame[i]);
+    for (size_t i = 20; i < sizeof frame; i++)
+        assert_int_equal(machine->ram[(RX_BUFFER + 0x101 + i - 20) ^ 3], frame[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, dec21140_set_up, dec21140_tear_down)
@@ -412,6 +441,7 @@ int main(void)
         TEST(test_filter_hash_only),
         TEST(test_filter_receive_all),
         TEST(test_setup_frame_size),
+        TEST(test_big_endian_buffers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

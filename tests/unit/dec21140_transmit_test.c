@@ -546,6 +546,43 @@ static void test_needs_bus_master_enable(void **state)
     assert_int_equal(word(machine, RX_RING) & OWNED, 0);
 }
 
+/* Guest memory as a big-endian processor writes it over a bus that keeps longwords whole. */
+static void write_big_endian(struct machine *machine, uint32_t address, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        machine->ram[(address + i) ^ 3] = bytes[i];
+}
+
+static void test_big_endian_buffers(void **state)
+{
+    struct machine *machine = *state;
+    uint8_t frame[99];
+
+    make_frame(frame, sizeof frame, broadcast);
+    set_csr(machine, 0, 0x80);
+    assert_int_equal(csr(machine, 0) & 0x80, 0x80);
+    /* Two buffers, neither of which begins or ends with a longword. */
+    write_big_endian(machine, TX_BUFFER + 1, frame, 50);
+    write_big_endian(machine, TX_BUFFER + 0x103, &frame[50], 49);
+    set_descriptor(machine, TX_RING, OWNED, WHOLE | TER | 49 << 11 | 50, TX_BUFFER + 1, TX_BUFFER + 0x103);
+    set_csr(machine, 4, TX_RING);
+    set_csr(machine, 6, ST);
+    assert_int_equal(machine->sent_count, 1);
+    assert_int_equal(machine->sent_length[0], sizeof frame);
+    assert_memory_equal(machine->sent[0], frame, sizeof frame);
+
+    /* As much as there can be, which does not leave; and a buffer that is not RAM. */
+    set_descriptor(machine, TX_RING, OWNED, WHOLE | TER | 2047 << 11 | 2047, TX_BUFFER, TX_BUFFER);
+    set_csr(machine, 15, 1);
+    set_csr(machine, 1, 1);
+    assert_int_equal(word(machine, TX_RING) & OWNED, 0);
+    assert_int_equal(machine->sent_count, 1);
+    set_descriptor(machine, TX_RING, OWNED, WHOLE | TER | 60, MEMORY_SIZE - 4, 0);
+    set_csr(machine, 1, 1);
+    assert_int_equal(csr(machine, 5) & FBE, FBE);
+    assert_int_equal(machine->sent_count, 1);
+}
+
 static void test_big_endian_descriptors(void **state)
 {
     struct machine *machine = *state;
@@ -620,6 +657,7 @@ int main(void)
         TEST(test_automatic_polling),
         TEST(test_transmit_bus_errors),
         TEST(test_needs_bus_master_enable),
+        TEST(test_big_endian_buffers),
         TEST(test_big_endian_descriptors),
         TEST(test_loopback),
     };

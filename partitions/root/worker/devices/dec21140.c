@@ -148,6 +148,32 @@ uint32_t dec21140_second_size(const struct dec21140_descriptor *descriptor)
     return descriptor->control & DESCRIPTOR_CHAINED ? 0 : DESCRIPTOR_SIZE_2(descriptor->control);
 }
 
+/* Where the byte is whose address is this to a big-endian processor. */
+static uint64_t swapped(uint64_t address)
+{
+    return address ^ 3;
+}
+
+bool dec21140_read_data(const struct dec21140 *card, uint32_t address, uint8_t *data, size_t length)
+{
+    if (!(card->csr[0] & CSR0_BIG_BUFFERS))
+        return guest_memory_read(card->memory, address, data, length);
+    for (size_t i = 0; i < length; i++)
+        if (!guest_memory_read(card->memory, swapped(address + i), &data[i], 1))
+            return false;
+    return true;
+}
+
+bool dec21140_write_data(const struct dec21140 *card, uint64_t address, const uint8_t *data, size_t length)
+{
+    if (!(card->csr[0] & CSR0_BIG_BUFFERS))
+        return guest_memory_write(card->memory, address, data, length);
+    for (size_t i = 0; i < length; i++)
+        if (!guest_memory_write(card->memory, swapped(address + i), &data[i], 1))
+            return false;
+    return true;
+}
+
 /* The summary bits: what is enabled and has happened (CSR5<16:15>). */
 static uint32_t summary(const struct dec21140 *card)
 {

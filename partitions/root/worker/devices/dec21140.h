@@ -2,7 +2,7 @@
 /*
  * DEC 21140A, Hyper-V's legacy network adapter (21140A PCI Fast Ethernet LAN Controller Hardware Reference
  * Manual): registers CSR0 to CSR15 by ports and by memory, descriptor rings and chains, setup frames, serial
- * ROM, MII, timer. Big-endian data buffers (CSR0<7>) are not offered; big-endian descriptors (CSR0<20>) are.
+ * ROM, MII, timer.
  *
  * dec21140.c holds the registers and interrupts, dec21140_transmit.c and dec21140_receive.c the two
  * processes. Used under the device lock.

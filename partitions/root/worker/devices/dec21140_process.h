@@ -11,6 +11,7 @@
 /* CSR0, bus mode. */
 #define CSR0_SOFTWARE_RESET       0x00000001u
 #define CSR0_SKIP_LENGTH(csr0)    ((csr0) >> 2 & 0x1f) /* longwords between the descriptors of a ring */
+#define CSR0_BIG_BUFFERS          0x00000080u
 #define CSR0_AUTOMATIC_POLL(csr0) ((csr0) >> 17 & 7)
 #define CSR0_BIG_DESCRIPTORS      0x00100000u
 
@@ -85,6 +86,13 @@ uint32_t dec21140_next(const struct dec21140 *card, const struct dec21140_descri
 
 /* The second buffer, unless its place holds the next descriptor's address. */
 uint32_t dec21140_second_size(const struct dec21140_descriptor *descriptor);
+
+/*
+ * What buffers hold, in the order of the wire; false if they are not RAM. With big-endian buffers (CSR0<7>)
+ * the bytes of each longword are the other way round.
+ */
+bool dec21140_read_data(const struct dec21140 *card, uint32_t address, uint8_t *data, size_t length);
+bool dec21140_write_data(const struct dec21140 *card, uint64_t address, const uint8_t *data, size_t length);
 
 /* Records events of CSR5 and drives the interrupt pin. */
 void dec21140_event(struct dec21140 *card, uint32_t events);

@@ -68,7 +68,7 @@ static bool write_image(struct dec21140 *card, const struct image *image, uint32
         part -= offset;
         if (part > length)
             part = length;
-        if (!guest_memory_write(card->memory, address, (const uint8_t *)piece->iov_base + offset, part)) {
+        if (!dec21140_write_data(card, address, (const uint8_t *)piece->iov_base + offset, part)) {
             dec21140_bus_error(card);
             return false;
         }

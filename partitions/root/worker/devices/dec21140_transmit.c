@@ -55,6 +55,7 @@ struct frame {
     struct iovec vector[2 * FRAME_DESCRIPTORS + 1]; /* one for padding */
     int vector_count;
     uint32_t length;
+    uint8_t copy[JABBER_LENGTH]; /* what it points to instead of big-endian buffers */
 };
 
 enum step {
@@ -117,7 +118,7 @@ static void setup(struct dec21140 *card, const struct dec21140_descriptor *descr
                          (descriptor->control & CONTROL_FILTERING_0 ? 1 : 0);
 
     if (DESCRIPTOR_SIZE_1(descriptor->control) == sizeof frame) {
-        if (!guest_memory_read(card->memory, descriptor->buffer[0], frame, sizeof frame)) {
+        if (!dec21140_read_data(card, descriptor->buffer[0], frame, sizeof frame)) {
             dec21140_bus_error(card);
             return;
         }
@@ -127,13 +128,23 @@ static void setup(struct dec21140 *card, const struct dec21140_descriptor *descr
         dec21140_event(card, CSR5_TRANSMIT_INTERRUPT);
 }
 
+/* The bytes of a buffer; what is too long to leave the card may be in any order. */
+static void *frame_bytes(struct dec21140 *card, struct frame *frame, uint32_t address, uint32_t size)
+{
+    uint8_t *copy = &frame->copy[frame->length];
+
+    if (!(card->csr[0] & CSR0_BIG_BUFFERS) || frame->length + size > sizeof frame->copy)
+        return guest_memory_range(card->memory, address, size);
+    return dec21140_read_data(card, address, copy, size) ? copy : NULL;
+}
+
 static bool add_buffer(struct dec21140 *card, struct frame *frame, uint32_t address, uint32_t size)
 {
     void *host;
 
     if (size == 0)
         return true;
-    host = guest_memory_range(card->memory, address, size);
+    host = frame_bytes(card, frame, address, size);
     if (!host) {
         dec21140_bus_error(card);
         return false;
