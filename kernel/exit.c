@@ -281,6 +281,13 @@ static enum exit_action exit_invalid_state(struct vp *vp, const struct vp_exit *
     return EXIT_INTERCEPT;
 }
 
+/* The VMM does it. What the task gate took is the new task's: it is not pending any more. */
+static enum exit_action exit_task_switch(struct vp *vp, const struct vp_exit *exit)
+{
+    message_task_switch(vp, exit);
+    return EXIT_INTERCEPT;
+}
+
 static enum exit_action exit_other(struct vp *vp, const struct vp_exit *exit)
 {
     log_limited("partition %lu VP %u: unknown exit %lx at %lx", vp->partition->id, vp->index, exit->raw, vp->rip);
@@ -314,6 +321,7 @@ static const struct {
     [LOAM_EXIT_PAUSE] = {exit_pause,                      false},
     [LOAM_EXIT_INVALID_STATE] = {exit_invalid_state,              false},
     [LOAM_EXIT_OTHER] = {exit_other,                      true },
+    [LOAM_EXIT_TASK_SWITCH] = {exit_task_switch,                false},
 };
 
 /* The most frequent instructions do not go by way of the table: indirect calls are retpolines. */

@@ -152,3 +152,20 @@ void message_unsupported_feature(struct vp *vp, uint32_t code, uint64_t paramete
     message->feature_parameter = parameter;
     end(vp, HVMSG_UNSUPPORTED_FEATURE);
 }
+
+void message_task_switch(struct vp *vp, const struct vp_exit *exit)
+{
+    uint64_t parameter = exit->task_switch.selector |
+                         (uint64_t)exit->task_switch.source << LOAM_TASK_SWITCH_SOURCE_SHIFT |
+                         (uint64_t)(exit->instruction_length & 15) << LOAM_TASK_SWITCH_LENGTH_SHIFT;
+
+    if (exit->task_switch.source == LOAM_TASK_SWITCH_GATE) {
+        parameter |= (uint64_t)exit->task_switch.event << LOAM_TASK_SWITCH_TYPE_SHIFT;
+        if (exit->task_switch.event == HV_INTERRUPTION_TYPE_EXCEPTION)
+            parameter |= (uint64_t)(exit->task_switch.vector & 31) << LOAM_TASK_SWITCH_EXCEPTION_SHIFT;
+        if (exit->task_switch.has_error_code)
+            parameter |= LOAM_TASK_SWITCH_ERROR_CODE_VALID |
+                         (uint64_t)exit->task_switch.error_code << LOAM_TASK_SWITCH_ERROR_CODE_SHIFT;
+    }
+    message_unsupported_feature(vp, HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS, parameter);
+}

@@ -24,6 +24,8 @@ void message_apic_eoi(struct vp *vp, uint8_t vector);
 void message_interruption_deliverable(struct vp *vp, uint32_t type);
 /* The processor refused the VP's state. */
 void message_invalid_register(struct vp *vp);
+/* A hardware task switch, which the parent has to do. */
+void message_task_switch(struct vp *vp, const struct vp_exit *exit);
 /* An exit that Loam does not know; `code` and `parameter` are the vendor's. */
 void message_unsupported_feature(struct vp *vp, uint32_t code, uint64_t parameter);
 

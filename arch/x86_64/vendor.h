@@ -77,6 +77,14 @@ struct vp_exit {
             bool write;
             uint8_t gpr;
         } control;
+        struct { /* TASK_SWITCH, begun by the processor, which has delivered an event as far as its task gate */
+            uint16_t selector; /* of the new TSS */
+            uint8_t source;    /* enum loam_task_switch_source; what follows is of GATE only */
+            uint8_t event;     /* enum hv_pending_interruption_type */
+            uint8_t vector;
+            bool has_error_code;
+            uint32_t error_code;
+        } task_switch;
         struct {                 /* OTHER, INVALID_STATE: for the log */
             uint64_t raw;        /* the vendor's exit code */
             const char *refused; /* INVALID_STATE: what of the state, or NULL: not known */

@@ -81,13 +81,33 @@ HV_ASSERT_SIZE(struct loam_output_reclaim, 16);
     X(TRIPLE_FAULT, "triple-fault")                                                                          \
     X(PAUSE, "pause")                                                                                        \
     X(INVALID_STATE, "invalid-state")                                                                        \
-    X(OTHER, "other")
+    X(OTHER, "other")                                                                                        \
+    X(TASK_SWITCH, "task-switch")
 
 enum loam_exit_reason {
 #define LOAM_EXIT_ENUM(name, text) LOAM_EXIT_##name,
     LOAM_EXIT_REASONS(LOAM_EXIT_ENUM)
 #undef LOAM_EXIT_ENUM
         LOAM_EXIT_REASON_COUNT
+};
+
+/*
+ * Parameter of a message UNSUPPORTED_FEATURE with HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS: a hardware task switch
+ * (SDM vol. 3A, 8.3) that the processor has begun and the VMM has to do. RIP is at the instruction, if one began it; what
+ * follows the source is of the event that met a task gate, which is not delivered again, and 0 otherwise.
+ */
+#define LOAM_TASK_SWITCH_SELECTOR_MASK 0xFFFFull /* of the new TSS */
+#define LOAM_TASK_SWITCH_SOURCE_SHIFT 16         /* 2 bits, enum loam_task_switch_source */
+#define LOAM_TASK_SWITCH_LENGTH_SHIFT 18         /* 4 bits: of the instruction; 0: none began it */
+#define LOAM_TASK_SWITCH_TYPE_SHIFT 22           /* 3 bits, enum hv_pending_interruption_type */
+#define LOAM_TASK_SWITCH_ERROR_CODE_VALID 0x2000000ull
+#define LOAM_TASK_SWITCH_EXCEPTION_SHIFT 26 /* 5 bits: the vector of an exception */
+#define LOAM_TASK_SWITCH_ERROR_CODE_SHIFT 32
+enum loam_task_switch_source { /* as VT-x numbers them (SDM vol. 3C, table 28-2) */
+    LOAM_TASK_SWITCH_CALL = 0,
+    LOAM_TASK_SWITCH_IRET = 1,
+    LOAM_TASK_SWITCH_JMP = 2,
+    LOAM_TASK_SWITCH_GATE = 3, /* an event, by a task gate in the IDT */
 };
 
 enum loam_statistics_type {

@@ -134,6 +134,12 @@ struct hv_invalid_vp_register_message {
 } HV_PACKED;
 HV_ASSERT_SIZE(struct hv_invalid_vp_register_message, 8);
 
+/* feature_code */
+enum hv_unsupported_feature_code {
+    HV_UNSUPPORTED_FEATURE_INTERCEPT = 1,
+    HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS = 2, /* Loam's parameter: LOAM_TASK_SWITCH_... of hv/loam.h */
+};
+
 struct hv_unsupported_feature_message {
     uint32_t vp_index;
     uint32_t feature_code;

@@ -735,6 +735,53 @@ static void refused_state(void **state)
         ((const struct hv_unsupported_feature_message *)message_page(0)->payload)->feature_parameter, 0x7D);
 }
 
+static uint64_t task_switch_parameter(void)
+{
+    const struct hv_unsupported_feature_message *message = (const void *)message_page(0)->payload;
+
+    assert_int_equal(message_page(0)->header.message_type, HVMSG_UNSUPPORTED_FEATURE);
+    assert_int_equal(message->vp_index, 0);
+    assert_int_equal(message->feature_code, HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS);
+    return message->feature_parameter;
+}
+
+/* All that the VMM has to know, and the event that met the task gate does not come again. */
+static void task_switches(void **state)
+{
+    struct vp_exit *exit;
+
+    (void)state;
+    exit = add(LOAM_EXIT_TASK_SWITCH);
+    exit->instruction_length = 7;
+    exit->task_switch.selector = 0x1238;
+    exit->task_switch.source = LOAM_TASK_SWITCH_JMP;
+    exit->task_switch.event = HV_INTERRUPTION_TYPE_EXCEPTION; /* leavings of another exit */
+    exit->task_switch.has_error_code = true;
+    EXPECT_INTERCEPT(0);
+    assert_int_equal(task_switch_parameter(), 0x1238 | 2u << 16 | 7u << 18);
+    begin_script();
+    exit = add(LOAM_EXIT_TASK_SWITCH);
+    exit->task_switch.selector = 0x40;
+    exit->task_switch.source = LOAM_TASK_SWITCH_GATE;
+    exit->task_switch.event = HV_INTERRUPTION_TYPE_EXCEPTION;
+    exit->task_switch.vector = 14;
+    exit->task_switch.has_error_code = true;
+    exit->task_switch.error_code = 0x80000003;
+    fake_interrupted_event = EXCEPTION(14);
+    EXPECT_INTERCEPT(CLEAR);
+    assert_int_equal(task_switch_parameter(), 0x40 | 3u << 16 | 3u << 22 | 1u << 25 | 14u << 26 | 0x80000003ull << 32);
+    assert_int_equal(register_low(id, 0, HV_REGISTER_PENDING_INTERRUPTION), 0);
+    begin_script();
+    exit = add(LOAM_EXIT_TASK_SWITCH);
+    exit->instruction_length = 2;
+    exit->task_switch.selector = 0x40;
+    exit->task_switch.source = LOAM_TASK_SWITCH_GATE;
+    exit->task_switch.event = HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT;
+    exit->task_switch.vector = 0x80;
+    EXPECT_INTERCEPT(CLEAR);
+    assert_int_equal(task_switch_parameter(), 0x40 | 3u << 16 | 2u << 18 | 4u << 22);
+}
+
 static void halts(void **state)
 {
     (void)state;
@@ -1252,6 +1299,7 @@ int main(void)
         TEST(small_exits),
         TEST(triple_fault),
         TEST(refused_state),
+        TEST(task_switches),
         TEST(halts),
         TEST(halts_without_interrupts),
         TEST(no_lost_wake_ups),

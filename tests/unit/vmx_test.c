@@ -451,9 +451,10 @@ static void test_entries(void **state)
     assert_int_equal(clears, 1);
 }
 
-static uint64_t reason, qualification;
+static uint64_t reason, qualification, vectoring;
 static void exits(void)
 {
+    fields[VMCS_VECTORING] = vectoring;
     fields[VMCS_EXIT_REASON] = reason;
     fields[VMCS_EXIT_QUALIFICATION] = qualification;
     fields[VMCS_EXIT_INSTRUCTION_LENGTH] = 2;
@@ -497,6 +498,41 @@ static void test_exits(void **state)
     assert_int_equal(exit_of(VMX_EXIT_ENCLS, 0).reason, LOAM_EXIT_VIRTUALIZATION_INSTRUCTION);
     assert_int_equal(exit_of(VMX_EXIT_EPT_MISCONFIGURATION, 0).reason, LOAM_EXIT_OTHER);
     assert_int_equal(exit_of(VMX_EXIT_COUNT, 0).reason, LOAM_EXIT_OTHER);
+}
+
+static void test_task_switches(void **state)
+{
+    struct vp_exit exit;
+
+    (void)state;
+    exit = exit_of(VMX_EXIT_TASK_SWITCH, 0x28 | 2u << TASK_SOURCE_SHIFT);
+    assert_int_equal(exit.reason, LOAM_EXIT_TASK_SWITCH);
+    assert_int_equal(exit.task_switch.selector, 0x28);
+    assert_int_equal(exit.task_switch.source, LOAM_TASK_SWITCH_JMP);
+    assert_int_equal(exit.instruction_length, 2);
+    exit = exit_of(VMX_EXIT_TASK_SWITCH, 0xFFF8 | 1u << TASK_SOURCE_SHIFT);
+    assert_int_equal(exit.task_switch.selector, 0xFFF8);
+    assert_int_equal(exit.task_switch.source, LOAM_TASK_SWITCH_IRET);
+    /* Double fault: there is an error code, and no instruction. */
+    vectoring = EVENT_VALID | EVENT_ERROR_CODE_VALID | HV_INTERRUPTION_TYPE_EXCEPTION << EVENT_TYPE_SHIFT | 8;
+    fields[VMCS_VECTORING_ERROR] = 0x1234;
+    exit = exit_of(VMX_EXIT_TASK_SWITCH, 0x30 | 3u << TASK_SOURCE_SHIFT);
+    assert_int_equal(exit.task_switch.source, LOAM_TASK_SWITCH_GATE);
+    assert_int_equal(exit.task_switch.event, HV_INTERRUPTION_TYPE_EXCEPTION);
+    assert_int_equal(exit.task_switch.vector, 8);
+    assert_true(exit.task_switch.has_error_code && exit.task_switch.error_code == 0x1234);
+    assert_int_equal(exit.instruction_length, 0);
+    assert_false(vmx_vendor.get(vp, VP_NMI_MASKED));
+    vectoring = EVENT_VALID | HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT << EVENT_TYPE_SHIFT | 0x80;
+    exit = exit_of(VMX_EXIT_TASK_SWITCH, 0x30 | 3u << TASK_SOURCE_SHIFT);
+    assert_int_equal(exit.task_switch.event, HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT);
+    assert_int_equal(exit.instruction_length, 2);
+    assert_false(exit.task_switch.has_error_code);
+    /* The NMI counts as delivered. */
+    vectoring = EVENT_VALID | HV_INTERRUPTION_TYPE_NMI << EVENT_TYPE_SHIFT | 2;
+    exit_of(VMX_EXIT_TASK_SWITCH, 0x30 | 3u << TASK_SOURCE_SHIFT);
+    assert_true(vmx_vendor.get(vp, VP_NMI_MASKED));
+    vectoring = 0;
 }
 
 /* A state that the processor takes; what of it is spoilt has its name in the answer. */
@@ -805,6 +841,7 @@ int main(void)
         TEST(test_events),
         TEST(test_entries),
         TEST(test_exits),
+        TEST(test_task_switches),
         TEST(test_refused_states),
         TEST(test_memory_types),
         TEST(test_parent_msr_exits),

@@ -175,6 +175,8 @@ enum vmcs_field {
 #define CONTROL_NUMBER_MASK 15u
 #define CONTROL_TYPE_SHIFT  4 /* 0 to CR, 1 from CR, 2 CLTS, 3 LMSW */
 #define CONTROL_GPR_SHIFT   8
+#define TASK_SELECTOR_MASK  0xFFFFu
+#define TASK_SOURCE_SHIFT   30
 #define EPT_READ            (1u << 0)
 #define EPT_WRITE           (1u << 1)
 #define EPT_EXECUTE         (1u << 2)

@@ -36,8 +36,11 @@ static const uint8_t reasons[VMX_EXIT_COUNT] = {
     [VMX_EXIT_TDCALL] = LOAM_EXIT_VIRTUALIZATION_INSTRUCTION,
 };
 
-/* The exit came when an IRET had already ended the masking of NMIs that it was to end (28.2.3). */
-static void mask_nmis_again(void)
+/*
+ * The exit came when an IRET had already ended the masking of NMIs that it was to end (28.2.3), or when an NMI was being
+ * delivered.
+ */
+static void mask_nmis(void)
 {
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 }
@@ -61,7 +64,7 @@ static void decode_exception(struct vp_exit *exit)
         return;
     }
     if ((event & EVENT_NMI_UNBLOCKED) && vector != EXCEPTION_DF)
-        mask_nmis_again();
+        mask_nmis();
     exit->reason = LOAM_EXIT_EXCEPTION;
     exit->exception.vector = vector;
     exit->exception.has_error_code = (event & EVENT_ERROR_CODE_VALID) != 0;
@@ -101,7 +104,7 @@ static void decode_nested_fault(struct vp_exit *exit)
     uint64_t info = vmread(VMCS_EXIT_QUALIFICATION);
 
     if ((info & EPT_NMI_UNBLOCKED) && !(vmread(VMCS_VECTORING) & EVENT_VALID))
-        mask_nmis_again();
+        mask_nmis();
     exit->reason = LOAM_EXIT_NESTED_FAULT;
     exit->fault.gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
     exit->fault.mapped = (info & EPT_MAPPED) != 0;
@@ -109,6 +112,30 @@ static void decode_nested_fault(struct vp_exit *exit)
     exit->fault.execute = (info & EPT_EXECUTE) != 0;
     exit->fault.table_walk = (info & (EPT_LINEAR_VALID | EPT_FINAL)) == EPT_LINEAR_VALID;
     exit->fault.bytes_count = 0;
+}
+
+/*
+ * Task switches always exit (26.4.2), after the checks of privilege and of the new TSS's descriptor. The event that met
+ * a task gate is the new task's first, so that it must not be injected again. Only instructions have a length.
+ */
+static void decode_task_switch(struct vp_exit *exit)
+{
+    uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION), event = (uint32_t)vmread(VMCS_VECTORING);
+
+    exit->reason = LOAM_EXIT_TASK_SWITCH;
+    exit->task_switch.selector = info & TASK_SELECTOR_MASK;
+    exit->task_switch.source = (uint8_t)(info >> TASK_SOURCE_SHIFT);
+    if (exit->task_switch.source != LOAM_TASK_SWITCH_GATE)
+        return;
+    exit->task_switch.event = event >> EVENT_TYPE_SHIFT & EVENT_TYPE_MASK;
+    exit->task_switch.vector = event & EVENT_VECTOR_MASK;
+    exit->task_switch.has_error_code = (event & EVENT_ERROR_CODE_VALID) != 0;
+    if (exit->task_switch.has_error_code)
+        exit->task_switch.error_code = (uint32_t)vmread(VMCS_VECTORING_ERROR);
+    if (exit->task_switch.event < HV_INTERRUPTION_TYPE_SOFTWARE_INTERRUPT)
+        exit->instruction_length = 0;
+    if (exit->task_switch.event == HV_INTERRUPTION_TYPE_NMI)
+        mask_nmis();
 }
 
 /* What exits of some reasons say besides them. Kept out of the way of the others. */
@@ -124,6 +151,9 @@ static void __attribute__((noinline)) decode_details(uint32_t reason, struct vp_
     case VMX_EXIT_INIT: /* as an NMI: something of the parent's, which it gets when a child has been left */
         __atomic_store_n(&lp_current()->parent_init, true, __ATOMIC_SEQ_CST);
         exit->reason = LOAM_EXIT_NMI;
+        break;
+    case VMX_EXIT_TASK_SWITCH:
+        decode_task_switch(exit);
         break;
     case VMX_EXIT_VMCALL:
         exit->reason = LOAM_EXIT_HYPERCALL;
