@@ -12,7 +12,9 @@
 #include "partitions/root/worker/exception.h"
 
 #define CR0_PE    0x00000001ull
+#define CR0_TS    0x00000008ull
 #define CR0_PG    0x80000000ull
+#define CR4_PAE   0x00000020ull
 #define CR4_LA57  0x00001000ull
 #define CR4_SMAP  0x00200000ull
 #define EFER_LMA  0x00000400ull
@@ -25,6 +27,7 @@
 #define RFLAGS_IF 0x00000200ull
 #define RFLAGS_DF 0x00000400ull
 #define RFLAGS_OF 0x00000800ull
+#define RFLAGS_NT 0x00004000ull
 #define RFLAGS_RF 0x00010000ull
 #define RFLAGS_VM 0x00020000ull
 #define RFLAGS_AC 0x00040000ull

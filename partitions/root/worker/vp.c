@@ -10,6 +10,7 @@
 
 #include "partitions/root/worker/io_port.h"
 #include "partitions/root/worker/processor_mode.h"
+#include "partitions/root/worker/task_switch.h"
 
 #define DR6_BS 0x4000u /* single step */
 
@@ -148,10 +149,31 @@ static void end_of_interrupt(struct vp *vp)
     interrupts_end(vp->group->configuration.interrupts, (uint8_t)message->interrupt_vector);
 }
 
+static void task_switch(struct vp *vp, uint64_t parameter)
+{
+    const struct vp_group_configuration *configuration = &vp->group->configuration;
+    unsigned status;
+
+    switch (task_switch_run(configuration->partition, vp->index, &vp->memory, parameter, &status)) {
+    case TASK_SWITCH_DONE:
+        break;
+    case TASK_SWITCH_SHUTDOWN:
+        configuration->triple_fault(configuration->context, vp->index);
+        break;
+    case TASK_SWITCH_REFUSED:
+        fail(vp, "the hypervisor refused a register in a task switch (status %#x)", status);
+        break;
+    }
+}
+
 static void unsupported_feature(struct vp *vp)
 {
     const struct hv_unsupported_feature_message *message = (const void *)vp->message->payload;
 
+    if (message->feature_code == HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS) {
+        task_switch(vp, message->feature_parameter);
+        return;
+    }
     fail(vp, "it did something that the hypervisor cannot do (code %u, parameter %#llx)",
          message->feature_code, (unsigned long long)message->feature_parameter);
 }
