@@ -293,7 +293,6 @@ bool linux_boot_load(const struct linux_boot *boot, struct linux_entry *entry,
 #define BOOT_TR      0x20
 #define CR0_ET       0x10ull
 #define CR0_NE       0x20ull
-#define CR4_PAE      0x20ull
 #define EFER_LME     0x100ull
 #define ENTRY_RFLAGS 0x2ull
 
