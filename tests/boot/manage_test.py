@@ -13,13 +13,13 @@ from check import expect
 from console import BOOT_SECONDS
 from images import BUILD, build_disk
 from machine import Machine
+from managed import CHILD_SECONDS, refuse, show, type_into_console, wait_until
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
 disk = build_disk(os.path.join(directory.name, "disk.img"), os.path.join(BUILD, "image/parent.img"))
 
-CHILD_SECONDS = 400
 CREATE = ("loam vm create {} --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img "
           "--cmdline 'console=ttyS0 quiet cryptomgr.notests'")
 
@@ -53,10 +53,6 @@ def on_parent(function):
     return suite.test(run)
 
 
-def show(machine, name):
-    return json.loads(machine.run(f"loam vm show {name} --json"))
-
-
 def expect_state(machine, name, state, reason=None):
     vm = show(machine, name)
     expect((vm["state"], vm["reason"]) == (state, reason), f"{name} is {vm['state']} ({vm['reason']}, {vm['detail']})")
@@ -67,38 +63,10 @@ def wait_for_state(machine, name, state, seconds=CHILD_SECONDS):
     machine.run(f"loam vm wait {name} --state {state} --timeout {seconds}", seconds + 60)
 
 
-def wait_until(machine, condition, seconds=CHILD_SECONDS):
-    status, _ = machine.try_run(f"n=0; until {condition}; do sleep 1; n=$((n+1)); [ $n -lt {seconds} ] || break; done; "
-                                f"{condition}", seconds + 60)
-    expect(status == 0, f"never became true: {condition}")
-
-
 def everything(machine):
     """What a mistake must not change."""
     return machine.run("cd /var/lib/loam; md5sum vm/* switch/* 2> /dev/null; cd /; ls /srv; loam vm list --names; "
                        "loam switch list --names")
-
-
-def refuse(machine, command, pattern, status=1):
-    got, output = machine.try_run(command)
-    expect(got == status, f"'{command}' ended with {got}: {output}")
-    expect(output.count("\n") == 0 and re.search(pattern, output), f"'{command}' says {output!r}, not {pattern!r}")
-
-
-def type_into_console(machine, name, line, answer):
-    """Opens the console, waits for its prompt, types a line, waits for the answer, and leaves."""
-    start = len(machine.output)
-    machine.send(f"loam vm console {name}\n")
-    machine.wait_for(rf"\[console of {name}; Ctrl-\] leaves it\]", start=start)
-    machine.send("\n")
-    machine.wait_for("^child# ", start=start)
-    machine.send(f"{line}\n")
-    machine.wait_for(answer, CHILD_SECONDS, start)
-    machine.send("\x1d")
-    machine.wait_for(rf"\[left the console of {name}, which goes on\]", start=start)
-    text = machine.output[start:].decode(errors="replace")
-    machine.run("echo")
-    return text
 
 
 @on_parent

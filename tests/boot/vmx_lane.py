@@ -70,6 +70,7 @@ SLOW = {
     "manage_test.life_of_a_virtual_machine": "a Linux child that works, 250 s and more",
     "manage_test.mistakes_change_nothing": "a boot of 60 s with two processors",
     "manage_test.shutdown_of_the_parent_stops_it": "a Linux child, 150 s",
+    "media_test.linux_child": "a Linux child that works, 250 s and more",
 }
 
 

@@ -19,6 +19,10 @@ What it does beside that stands in the virtual machine's command line, as words:
   headless        it has no graphics adapter
   cut             its screenshots end in the middle
   typing          it is still typing what it was asked to
+  locked          its guest has locked the trays of the DVD drives
+  unreadable      its drives cannot read what is inserted
+  forgetful       it ends instead of answering a request to insert something
+SIGUSR1 makes its guest eject what is in the first DVD drive.
 Its console echoes what is typed in upper case, and begins with a line of what it was given; keys that are sent to it
 become a line there. Its screen echoes what viewers send, behind the greeting of VNC.
 """
@@ -55,6 +59,9 @@ class Worker:
         self.presses = 0
         self.started = time.monotonic()
         self.log = configuration["log"]["fd"]
+        self.media = {("dvd" if kind == "dvds" else "floppy", number): drive.get("path")
+                      for kind in ("dvds", "floppies") for number, drive in enumerate(configuration[kind])}
+        self.passed = []  # descriptors that have come with a request
 
     # Start
 
@@ -117,9 +124,18 @@ class Worker:
         self.state = {"state": state, "reason": reason, "path": path, "detail": detail}
         line = json.dumps({**self.state, "event": "state"})
         print(line, flush=True)
+        self.announce(line)
+
+    def announce(self, line):
         for client, (_, events) in list(self.clients.items()):
             if events:
                 self.send(client, line)
+
+    def change_medium(self, place, path):
+        if self.media[place] != path:
+            self.media[place] = path
+            self.announce(json.dumps({"event": "media", "drive": place[0], "number": place[1], "path": path,
+                                      "read_only": False}))
 
     def end(self, status, reason, detail):
         self.enter("Off", reason, None, detail)
@@ -219,7 +235,34 @@ class Worker:
                 return "bad-request", "there is no key \"ctlr\""
             self.write(f"keys {request.get('keys')} text {request.get('text')!r}\r\n".encode())
             return {"waiting": 2 * len(request.get("keys", []))}
+        if name == "media":
+            return {"drives": [{"drive": kind, "number": number, "path": path, "read_only": False}
+                               for (kind, number), path in self.media.items()]}
+        if name in ("insert", "eject"):
+            return self.change(name, request)
         return "unknown-request", "there is no such request"
+
+    def change(self, name, request):
+        place = request["drive"], request["number"]
+        if place not in self.media:
+            return "wrong-state", f"there is no {place[0]} drive {place[1]}"
+        if name == "eject":
+            if "locked" in self.words and place[0] == "dvd" and not request["force"]:
+                return "wrong-state", "the guest has locked the tray: it has been asked to eject, or use force"
+            self.change_medium(place, None)
+            return {}
+        if "forgetful" in self.words:
+            os._exit(9)
+        if self.media[place]:
+            return "wrong-state", "there is a medium in the drive: eject it first"
+        if "unreadable" in self.words:
+            return "wrong-state", f"{request['path']}: the drive cannot read it"
+        if len(self.passed) != 1:
+            return "bad-request", f"{len(self.passed)} descriptors"
+        file = self.describe_file({"fd": self.passed[0]})
+        self.write(f"inserted {place[0]} {place[1]} {file} read_only {request['read_only']}\r\n".encode())
+        self.change_medium(place, request["path"])
+        return {}
 
     def serve(self, client, line):
         request = json.loads(line)
@@ -245,9 +288,9 @@ class Worker:
 
     def on_client(self, client):
         try:
-            data = client.recv(4096)
+            data, self.passed, _, _ = socket.recv_fds(client, 65536, 4)
         except OSError:
-            data = b""
+            data, self.passed = b"", []
         if not data:
             self.forget(client)
             return
@@ -255,6 +298,8 @@ class Worker:
         while client in self.clients and b"\n" in self.clients[client][0]:
             line, self.clients[client][0] = self.clients[client][0].split(b"\n", 1)
             self.serve(client, line)
+        for descriptor in self.passed:
+            os.close(descriptor)
 
     def on_console(self, client):
         try:
@@ -305,6 +350,7 @@ class Worker:
         self.write((b"x" * 79 + b"\n") * (int(self.words.get("output", 0)) // 80))
         self.listener.setblocking(True)
         self.selector.register(self.listener, selectors.EVENT_READ, self.on_listener)
+        signal.signal(signal.SIGUSR1, lambda *_: self.change_medium(("dvd", 0), None))
         signal.signal(signal.SIGTERM, lambda *_: self.end(TURNED_OFF, "turned-off", "turned off on request"))
         time.sleep(float(self.words.get("slow", 0)))
         self.enter("Running")

@@ -3,6 +3,7 @@
  * A whole machine over a scripted hypervisor: how it is put together, what firmware's part leaves behind, its
  * life from start to Off, and the control socket.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -35,10 +36,11 @@
 #define PM_ENABLE    (PLATFORM_PM_BASE + PIIX4_PM1_ENABLE)
 #define DISK_SECTORS 64
 #define PROCESSORS   4
+#define DEBUG_EXIT   0x500
 
 static struct {
     char directory[64];
-    char disk_path[96], control_path[96], log_path[96];
+    char disk_path[96], image_path[96], control_path[96], log_path[96];
     int kernel;
     struct configuration *configuration;
     struct fake_hypervisor fake;
@@ -91,8 +93,9 @@ static struct configuration *make_configuration(bool reboot, unsigned processors
     snprintf(text, sizeof text,
              "{\"version\":1, \"name\":\"web1\", \"memory\":%llu, \"processors\":%u, \"kernel\":{\"fd\":%d},"
              " \"command_line\":\"quiet\", \"disks\":[{\"path\":\"%s\", \"format\":\"raw\"}],"
+             " \"dvds\":[{}], \"floppies\":[{}], \"debug_exit\":%u,"
              " \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s\"}, \"reboot\":%s}",
-             (unsigned long long)MEMORY, processors, dup(test.kernel), test.disk_path, test.log_path,
+             (unsigned long long)MEMORY, processors, dup(test.kernel), test.disk_path, DEBUG_EXIT, test.log_path,
              reboot ? "true" : "false");
     configuration = configuration_parse(text, "test", error);
     if (!configuration)
@@ -145,6 +148,7 @@ static int set_up(void **state)
     strcpy(test.directory, "/tmp/machine_test.XXXXXX");
     assert_non_null(mkdtemp(test.directory));
     snprintf(test.disk_path, sizeof test.disk_path, "%s/disk.raw", test.directory);
+    snprintf(test.image_path, sizeof test.image_path, "%s/image", test.directory);
     snprintf(test.control_path, sizeof test.control_path, "%s/control", test.directory);
     snprintf(test.log_path, sizeof test.log_path, "%s/log", test.directory);
     int disk = open(test.disk_path, O_RDWR | O_CREAT, 0600);
@@ -165,6 +169,7 @@ static int tear_down(void **state)
     snprintf(previous, sizeof previous, "%s.1", test.log_path);
     unlink(previous);
     unlink(test.disk_path);
+    unlink(test.image_path);
     unlink(test.control_path);
     unlink(test.log_path);
     assert_int_equal(rmdir(test.directory), 0);
@@ -430,6 +435,13 @@ static void test_files_that_are_wrong(void **state)
     fake_hypervisor_destroy(&fake);
 
     fake_hypervisor_initialize(&fake);
+    test.configuration->debug_exit = 0x60;
+    assert_null(machine_create(test.configuration, &fake.hypervisor, &test.loop, &events, test.error));
+    assert_string_equal(test.error, "debug_exit: port 0x60 is a device's");
+    test.configuration->debug_exit = DEBUG_EXIT;
+    fake_hypervisor_destroy(&fake);
+
+    fake_hypervisor_initialize(&fake);
     fake.refused_call = HVCALL_SET_PARTITION_PROPERTY;
     fake.refused_status = HV_STATUS_ACCESS_DENIED;
     assert_null(machine_create(test.configuration, &fake.hypervisor, &test.loop, &events, test.error));
@@ -457,6 +469,19 @@ static void test_guest_switches_itself_off(void **state)
     guest_out(PM_CONTROL, 2, 1 << 13); /* SLP_EN with the type of S5 */
     run_until(MACHINE_OFF);
     assert_int_equal(test.life_cycle.off_reason, OFF_POWER_OFF);
+}
+
+static void test_guest_ends_by_its_debug_exit(void **state)
+{
+    (void)state;
+    start();
+    port_out(DEBUG_EXIT, 4, 0x12345678);
+    port_out(DEBUG_EXIT, 1, 0); /* the first counts */
+    run_until(MACHINE_OFF);
+    assert_int_equal(test.life_cycle.off_reason, OFF_DEBUG_EXIT);
+    assert_int_equal(OFF_DEBUG_EXIT, 7);
+    assert_string_equal(life_cycle_off_reason_name(test.life_cycle.off_reason), "debug-exit");
+    assert_string_equal(test.life_cycle.detail, "the guest wrote 305419896 to its debug exit port");
 }
 
 static void test_guest_resets(void **state)
@@ -954,6 +979,210 @@ static void test_control_console(void **state)
     close(second);
 }
 
+/* ---- Media ---- */
+
+/* Sends text, and with it so many copies of a descriptor, which is closed. */
+static void send_with(int client, const char *text, int descriptor, unsigned copies)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = (char *)text, .iov_len = strlen(text)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (copies) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(copies * sizeof(int));
+        control.header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(copies * sizeof(int))};
+        for (unsigned i = 0; i < copies; i++)
+            memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &descriptor, sizeof(int));
+    }
+    assert_int_equal(sendmsg(client, &message, 0), strlen(text));
+    if (copies)
+        close(descriptor);
+}
+
+/* A file that still has its name, as a disk's must; tear_down removes it. */
+static int make_image(size_t size)
+{
+    int descriptor = open(test.image_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_int_equal(ftruncate(descriptor, (off_t)size), 0);
+    return descriptor;
+}
+
+static unsigned open_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static void assert_medium(int client, unsigned index, const char *drive, const char *path)
+{
+    json_t *answer = ask(client, "{\"request\":\"media\"}\n");
+    const json_t *drives = json_object_get(json_object_get(answer, "result"), "drives");
+    const json_t *found = json_array_get(drives, index);
+
+    assert_int_equal(json_array_size(drives), 2);
+    assert_string_equal(text_at(found, NULL, "drive"), drive);
+    assert_int_equal(json_integer_value(json_object_get(found, "number")), 0);
+    if (path)
+        assert_string_equal(text_at(found, NULL, "path"), path);
+    else
+        assert_true(json_is_null(json_object_get(found, "path")));
+    json_decref(answer);
+}
+
+static void assert_media_event(int watcher, const char *drive, const char *path)
+{
+    json_t *event = receive(watcher);
+
+    assert_string_equal(text_at(event, NULL, "event"), "media");
+    assert_string_equal(text_at(event, NULL, "drive"), drive);
+    assert_int_equal(json_integer_value(json_object_get(event, "number")), 0);
+    if (path)
+        assert_string_equal(text_at(event, NULL, "path"), path);
+    else
+        assert_true(json_is_null(json_object_get(event, "path")));
+    json_decref(event);
+}
+
+static void assert_done(json_t *answer)
+{
+    assert_true(json_is_object(json_object_get(answer, "result")));
+    json_decref(answer);
+}
+
+#define INSERT_DVD "{\"request\":\"insert\",\"drive\":\"dvd\",\"path\":\"cd.iso\"}\n"
+#define EJECT_DVD  "{\"request\":\"eject\",\"drive\":\"dvd\",\"number\":0}\n"
+
+/* START STOP UNIT */
+static void guest_ejects_dvd(void)
+{
+    const uint16_t packet[6] = {0x1B, 0, 2};
+
+    port_out(0x176, 1, 0xA0);
+    port_out(0x177, 1, 0xA0);
+    for (unsigned i = 0; i < 6; i++)
+        port_out(0x170, 2, packet[i]);
+}
+
+static void test_control_media(void **state)
+{
+    unsigned before;
+    int watcher;
+
+    (void)state;
+    start();
+    test.client = connect_and_greet();
+    watcher = connect_and_greet();
+    json_decref(ask(watcher, "{\"request\":\"events\"}\n"));
+    before = open_descriptors();
+    assert_medium(test.client, 0, "dvd", NULL);
+    send_with(test.client, INSERT_DVD, make_image(40960), 1);
+    assert_done(receive(test.client));
+    assert_media_event(watcher, "dvd", "cd.iso");
+    assert_medium(test.client, 0, "dvd", "cd.iso");
+    assert_int_equal(open_descriptors(), before + 1);
+    assert_done(ask(test.client, EJECT_DVD));
+    assert_media_event(watcher, "dvd", NULL);
+    assert_int_equal(open_descriptors(), before);
+
+    send_with(test.client, INSERT_DVD, make_image(40960), 1);
+    assert_done(receive(test.client));
+    assert_media_event(watcher, "dvd", "cd.iso");
+    for (unsigned i = 0; i < 3; i++) /* the first two hear of the reset and of the new medium */
+        guest_ejects_dvd();
+    assert_media_event(watcher, "dvd", NULL);
+    assert_medium(test.client, 0, "dvd", NULL);
+    assert_int_equal(open_descriptors(), before);
+    close(watcher);
+}
+
+static void test_control_media_mistakes(void **state)
+{
+    static const char *const none[] = {
+        "{\"request\":\"insert\",\"path\":\"x\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"disk\",\"path\":\"x\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"dvd\",\"number\":-1,\"path\":\"x\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"dvd\",\"number\":4294967296,\"path\":\"x\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"dvd\",\"number\":\"0\",\"path\":\"x\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"dvd\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"dvd\",\"path\":7}\n",
+    };
+    unsigned before;
+
+    (void)state;
+    start();
+    test.client = connect_and_greet();
+    before = open_descriptors();
+    for (unsigned i = 0; i < sizeof none / sizeof none[0]; i++) {
+        send_with(test.client, none[i], make_image(40960), 1);
+        assert_error(test.client, "", "bad-request");
+    }
+    assert_error(test.client, INSERT_DVD, "bad-request"); /* without an image */
+    send_with(test.client, "{\"request\":\"insert\",\"drive\":\"dvd\",\"number\":1,\"path\":\"x\"}\n",
+              make_image(40960), 1);
+    assert_error(test.client, "", "wrong-state");
+    send_with(test.client, INSERT_DVD, make_image(40961), 1); /* not whole */
+    assert_error(test.client, "", "wrong-state");
+    assert_error(test.client, "{\"request\":\"eject\"}\n", "bad-request");
+    assert_error(test.client, "{\"request\":\"eject\",\"drive\":\"floppy\",\"number\":1}\n", "wrong-state");
+    assert_medium(test.client, 0, "dvd", NULL);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* Descriptors that nobody asked for, too many, too early, or of a client that goes. */
+static void test_control_closes_uninvited_descriptors(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    start();
+    test.client = connect_and_greet();
+    before = open_descriptors();
+    send_with(test.client, "{\"request\":\"media\"}\n", make_image(40960), 4);
+    json_decref(receive(test.client));
+    assert_int_equal(open_descriptors(), before);
+    assert_error(test.client, INSERT_DVD, "bad-request"); /* it does not wait for another request */
+
+    /* Three with a request: the first is taken. It may come in pieces. */
+    send_with(test.client, "{\"request\":\"insert\",\"drive\":\"dvd\",", make_image(40960), 3);
+    worker_loop_settle(&test.loop);
+    assert_in_range(open_descriptors(), before + 1, before + 1);
+    send_with(test.client, "\"path\":\"cd.iso\"}\n", make_image(40960), 1);
+    assert_done(receive(test.client));
+    assert_medium(test.client, 0, "dvd", "cd.iso");
+    assert_int_equal(open_descriptors(), before + 1);
+    assert_done(ask(test.client, EJECT_DVD));
+
+    send_with(test.client, "{\"request\":", make_image(40960), 1);
+    worker_loop_settle(&test.loop);
+    assert_int_equal(open_descriptors(), before + 1);
+    close(test.client);
+    test.client = -1;
+    worker_loop_settle(&test.loop);
+    assert_int_equal(open_descriptors(), before - 2); /* both ends of the connection are gone, too */
+}
+
+/* A machine that is taken apart puts in order what is in its drives. */
+static void test_floppy_is_put_in_order_at_the_end(void **state)
+{
+    (void)state;
+    start();
+    test.client = connect_and_greet();
+    send_with(test.client, "{\"request\":\"insert\",\"drive\":\"floppy\",\"path\":\"a.vfd\"}\n", make_image(2880 * 512), 1);
+    assert_done(receive(test.client));
+    assert_medium(test.client, 1, "floppy", "a.vfd");
+}
+
 /* ---- The screen ---- */
 
 static unsigned update_display(void *context, struct display *display, struct display_area areas[DISPLAY_AREAS])
@@ -1058,6 +1287,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_files_that_are_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kernel_that_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_guest_switches_itself_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_guest_ends_by_its_debug_exit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_guest_resets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_triple_fault_is_a_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_several_processors, set_up, tear_down),
@@ -1073,6 +1303,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_control_mistakes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_changes_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_console, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_control_media, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_control_media_mistakes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_control_closes_uninvited_descriptors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_floppy_is_put_in_order_at_the_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_screen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_is_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_socket_in_use, set_up, tear_down),

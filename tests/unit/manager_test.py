@@ -126,6 +126,15 @@ class Host:
         os.chown(path, user, user)
         return path
 
+    def iso(self, name, mark=b"CD IMAGE", user=0, volume=20, blocks=20):
+        """An image with so many blocks, and a volume descriptor that speaks of `volume`."""
+        image = bytearray(mark * (blocks * 2048 // len(mark)))
+        image[16 * 2048:16 * 2048 + 2048] = bytes(2048)
+        image[16 * 2048:16 * 2048 + 6] = b"\x01CD001"
+        struct.pack_into("<I", image, 16 * 2048 + 80, volume)
+        struct.pack_into("<H", image, 16 * 2048 + 128, 2048)
+        return self.file(name, bytes(image), user)
+
     # loamd
 
     def start(self, expect=True):
@@ -525,7 +534,7 @@ def machine_with_firmware(host):
     for line in (r"^Boot order: +dvd, disk, network, floppy$", r"^IDE 1:0: +DVD drive, empty$",
                  r"^Floppy A: +floppy drive, empty$"):
         check(re.search(line, shown, re.M), shown)
-    iso, floppy = host.file("cd.iso", b"CD IMAGE" * 512), host.file("a.vfd", b"FLOPPY  " * 184320)
+    iso, floppy = host.iso("cd.iso", b"CD IMAGE"), host.file("a.vfd", b"FLOPPY  " * 184320)
     os.mkfifo(host.path("fifo"))
     host.do("vm", "set", "pc", "--dvd", "none", "--dvd", iso, "--floppy", floppy + ",read-only", "--boot", "floppy,disk",
             "--com2", "pipe:" + host.path("fifo"), "--no-graphics", "--cmdline", "")
@@ -548,6 +557,157 @@ def machine_with_firmware(host):
     equal((vm["dvds"], vm["floppies"], vm["com2"], vm["graphics"]), ([], [], {"kind": "none"}, True))
     host.restart()
     equal(host.show("pc")["graphics"], True)
+
+
+# Media that come and go ---------------------------------------------------------------------------------------------
+
+def media(host, name):
+    """The paths in the drives, as the definition has them, shown and kept."""
+    vm = host.show(name)
+    drives = [drive["path"] for drive in vm["dvds"] + vm["floppies"]]
+    stored = json.loads(host.definitions()["vm", name + ".json"])
+    equal([drive["path"] for drive in stored["dvds"] + stored["floppies"]], drives, "drives in the file")
+    return drives
+
+
+def expect_media(host, name, *drives):
+    wait_until(lambda: media(host, name) == list(drives), f"{drives} in the drives of {name}")
+
+
+@case
+def media_come_and_go(host):
+    one, two, floppy = host.iso("one.iso", b"FIRST CD"), host.iso("two.iso", b"SECONDCD"), \
+        host.file("a.vfd", b"FLOPPY  " * 184320)
+    host.do("vm", "create", "pc")
+    # Off: only the definition changes, and the next start has it.
+    host.do("vm", "insert", "pc", "dvd", "one.iso", cwd=host.root)
+    host.do("vm", "insert", "pc", "floppy", floppy + ",read-only")
+    equal(media(host, "pc"), [one, floppy])
+    equal(host.show("pc")["floppies"], [{"path": floppy, "read_only": True, "uid": 0}])
+    host.refuse(f"there is a medium in DVD drive 0 of pc, {one}: eject it first", "vm", "insert", "pc", "dvd", two)
+    host.do("vm", "eject", "pc", "floppy")
+    equal(host.show("pc")["floppies"], [{"path": None, "read_only": False, "uid": 0}])
+    host.do("vm", "start", "pc")
+    with open(host.show("pc")["log"]) as file:
+        check("dvds b'FIRST CD' ro, floppies empty" in file.readline(), "the worker's drives")
+    # Running.
+    host.refuse("there is a medium in DVD drive 0", "vm", "insert", "pc", "dvd", two)
+    host.do("vm", "eject", "pc", "dvd")
+    equal(media(host, "pc"), [None, None])
+    host.do("vm", "eject", "pc", "dvd")
+    host.do("vm", "insert", "pc", "dvd", two)
+    shown = host.do("vm", "insert", "pc", "floppy", floppy, "--json").json()
+    equal((shown["dvds"][0]["path"], shown["floppies"][0]["path"]), (two, floppy))
+    equal(media(host, "pc"), [two, floppy])
+    check(re.search(rf"^IDE 1:0: +DVD drive: {two} ", host.do("vm", "show", "pc").out, re.M), "vm show")
+    with open(host.show("pc")["log"]) as file:
+        seen = file.read()
+    for line in ("inserted dvd 0 b'SECONDCD' ro read_only False", "inserted floppy 0 b'FLOPPY  ' rw read_only False"):
+        check(line in seen, f"{line!r} is not in {seen!r}")
+    host.do("vm", "pause", "pc")
+    host.do("vm", "eject", "pc", "floppy")
+    host.do("vm", "insert", "pc", "floppy", floppy + ",read-only")
+    with open(host.show("pc")["log"]) as file:
+        check("inserted floppy 0 b'FLOPPY  ' ro read_only True" in file.read(), "a write-protected floppy disk")
+    # The guest's own ejection, also while loamd is away.
+    os.kill(host.worker("pc"), signal.SIGUSR1)
+    expect_media(host, "pc", None, floppy)
+    host.do("vm", "insert", "pc", "dvd", one)
+    host.stop(signal.SIGKILL)
+    os.kill(host.worker("pc"), signal.SIGUSR1)
+    host.start()
+    expect_media(host, "pc", None, floppy)
+    host.do("vm", "stop", "--turn-off", "pc")
+    host.restart()
+    equal(media(host, "pc"), [None, floppy])
+
+
+@case
+def media_that_cannot_be_used(host):
+    good, cut = host.iso("good.iso"), host.iso("cut.iso", volume=21)
+    odd, large = host.file("odd.iso", b"x" * 2049), host.file("large.vfd", b"x" * 2949121)
+    empty, secret = host.file("empty", b""), host.iso("secret.iso", user=BOB)
+    os.chmod(secret, 0o600)
+    host.do("vm", "create", "off")
+    host.do("vm", "create", "pc", "--dvd", "none", "--dvd", "none")
+    host.do("vm", "start", "pc")
+    for file, drive, pattern in ((cut, "dvd", "cut.iso: truncated: the file has 40960 bytes.*copy it again"),
+                                 (odd, "dvd", "odd.iso: no whole disc image"), (empty, "dvd", "empty: is empty"),
+                                 (empty, "floppy", "empty: is empty"), (host.root, "floppy", "directory"),
+                                 (large, "floppy", "large.vfd: with 2949121 bytes too large for.*accepted are"),
+                                 (host.path("none"), "dvd", "none: there is no such file")):
+        for name in ("off", "pc"):
+            host.refuse(pattern, "vm", "insert", name, drive, file)
+        host.refuse(pattern, "vm", "create", "new", f"--{drive}", file)
+        host.refuse(pattern, "vm", "set", "off", f"--{drive}", file)
+    host.refuse("pc has no floppy drive 1: it has 1", "vm", "insert", "pc", "floppy", large, "--drive", "1")
+    host.refuse("off has no DVD drive 1: it has 1", "vm", "eject", "off", "dvd", "--drive", "1")
+    host.refuse("no virtual machine cp: did you mean pc", "vm", "eject", "cp", "dvd")
+    for words in (["pc"], ["pc", "dvd"], ["pc", "disk", good], ["pc", "dvd", good, "more"]):
+        equal(host.loam("vm", "insert", *words).status, 2, f"usage of vm insert {words}")
+    host.refuse("--drive", "vm", "eject", "pc", "dvd", "--drive", "2")
+    for arguments in ({"drive": "disk"}, {"drive": "dvd", "number": -1}, {"drive": "dvd", "path": "relative"},
+                      {"drive": "dvd", "path": good, "more": 1}):
+        request = {"version": 1, "request": "vm-insert", "arguments": {"name": "pc", "path": good, **arguments}}
+        equal(host.raw(json.dumps(request).encode())[0]["error"]["code"], "value", f"code of {arguments}")
+    host.do("vm", "insert", "pc", "dvd", good, "--drive", "1")
+    equal(media(host, "pc"), [None, good, None])
+    # What was good when it was named, and is not any more when the machine starts.
+    host.do("vm", "insert", "off", "dvd", good)
+    os.truncate(good, 30 * 1024)
+    host.refuse("good.iso: truncated|good.iso: no whole", "vm", "start", "off")
+    # With the asker's rights, and all of the machine's files open to him: it may start from what he puts in.
+    disk, own = host.disk("bobs.vhd", BOB), host.iso("own.iso", user=ALICE)
+    os.chmod(disk, 0o600)
+    host.refuse("may not read it", "vm", "insert", "pc", "dvd", secret, user=ALICE, groups=[GROUP])
+    host.do("vm", "create", "bobs", "--disk", disk, user=BOB, groups=[GROUP])
+    host.refuse("bobs.vhd: .* may not", "vm", "insert", "bobs", "dvd", own, user=ALICE, groups=[GROUP])
+    host.do("vm", "insert", "bobs", "dvd", secret, user=BOB, groups=[GROUP])
+    equal(host.show("bobs")["dvds"], [{"path": secret, "read_only": False, "uid": BOB}])
+    host.do("vm", "eject", "bobs", "dvd", user=ALICE, groups=[GROUP])
+
+
+@case
+def media_that_the_worker_refuses(host):
+    iso = host.iso("cd.iso")
+    host.do("vm", "create", "locked", "--cmdline", "locked", "--dvd", iso)
+    host.do("vm", "create", "blind", "--cmdline", "unreadable")
+    host.do("vm", "create", "gone", "--cmdline", "forgetful")
+    host.do("vm", "create", "slow", "--cmdline", "slow=2")
+    for name in ("locked", "blind", "gone"):
+        host.do("vm", "start", name)
+    host.refuse("the guest has locked the tray: it has been asked to eject", "vm", "eject", "locked", "dvd")
+    host.do("vm", "eject", "locked", "dvd", "--force")
+    equal(media(host, "locked"), [None, None])
+    host.refuse("cd.iso: the drive cannot read it", "vm", "insert", "blind", "dvd", iso)
+    host.refuse("gone: its worker does not answer", "vm", "insert", "gone", "dvd", iso)
+    host.expect_state("gone", "Off")
+    equal(media(host, "gone"), [None, None])
+    starting = subprocess.Popen([LOAM, "vm", "start", "slow", "--socket", host.path("run/loamd.sock")])
+    wait_until(lambda: host.state("slow") == "Starting" and host.show("slow")["process"], "its worker")
+    host.do("vm", "insert", "slow", "dvd", iso)  # answered when there is somebody to do it
+    equal(starting.wait(LIMIT), 0)
+    equal(media(host, "slow"), [iso, None])
+
+
+@case
+def medium_that_is_in_no_definition_is_ejected(host):
+    """loamd ends between the worker's answer and what it would have made of it: here by a definition changed behind its
+    back."""
+    iso = host.iso("cd.iso")
+    host.do("vm", "create", "pc", "--dvd", iso)
+    host.do("vm", "start", "pc")
+    host.stop(signal.SIGKILL)
+    path = host.path("state/vm/pc.json")
+    with open(path) as file:
+        definition = json.load(file)
+    definition["dvds"][0]["path"] = None
+    with open(path, "w") as file:
+        json.dump(definition, file)
+    host.start()
+    wait_until(lambda: "is not in its definition, and is ejected" in host.messages(), "the ejection")
+    host.do("vm", "insert", "pc", "dvd", iso)
+    equal(media(host, "pc"), [iso, None])
 
 
 @case

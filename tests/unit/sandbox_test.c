@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -177,6 +178,7 @@ static struct {
     struct life_cycle life_cycle;
     struct control control;
     struct machine *machine;
+    int image, writer; /* of the same file */
 } day;
 
 static void state_changed(void *context)
@@ -214,6 +216,7 @@ static void make_files(void)
     memcpy(kernel + 0x238, &(uint32_t){255}, 4);
     make_file("kernel", kernel, sizeof kernel, 5 * 512 + 0x4000);
     make_file("disk", "", 0, 65536);
+    make_file("image", "", 0, 65536);
 }
 
 static struct configuration *make_configuration(void)
@@ -224,7 +227,7 @@ static struct configuration *make_configuration(void)
     snprintf(text, sizeof text,
              "{\"version\":1, \"name\":\"day\", \"memory\":8388608, \"kernel\":{\"path\":\"%s/kernel\"},"
              " \"disks\":[{\"path\":\"%s/disk\", \"format\":\"raw\"}],"
-             " \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s/log\"}}",
+             " \"dvds\":[{}], \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s/log\"}}",
              day.directory, day.directory, day.directory);
     configuration = configuration_parse(text, "day", error);
     if (!configuration)
@@ -268,7 +271,44 @@ static void write_sector_and_flush(void)
         leave(92);
 }
 
-/* As loamd talks to it: status and the console. */
+/* A medium whose image somebody else writes to, and then, when it is free, again; `image` was opened outside. */
+static void change_media(int client)
+{
+    static const char *const requests[] = {
+        "{\"request\":\"insert\",\"drive\":\"dvd\",\"path\":\"x\"}\n",
+        "{\"request\":\"insert\",\"drive\":\"dvd\",\"path\":\"x\"}\n",
+        "{\"request\":\"eject\",\"drive\":\"dvd\",\"force\":true}\n",
+    };
+    static const char *const answers[] = {"in use by another process", "result", "result"};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {
+        .header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}
+    };
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct iovec part = {.iov_base = (char *)requests[i], .iov_len = strlen(requests[i])};
+        const struct msghdr message = {.msg_iov = &part,
+                                       .msg_iovlen = 1,
+                                       .msg_control = i < 2 ? &control : NULL,
+                                       .msg_controllen = i < 2 ? sizeof control : 0};
+        char answer[4096];
+        ssize_t length;
+
+        memcpy(CMSG_DATA(&control.header), &day.image, sizeof(int));
+        flock(day.writer, i ? LOCK_UN : LOCK_EX);
+        if (sendmsg(client, &message, 0) < 0)
+            leave(96);
+        worker_loop_settle(&day.loop);
+        length = recv(client, answer, sizeof answer - 1, 0);
+        answer[length > 0 ? length : 0] = 0;
+        if (!strstr(answer, answers[i]))
+            leave(97);
+    }
+}
+
+/* As loamd talks to it: media, status and the console. */
 static void talk(int client)
 {
     const char *const requests =
@@ -277,6 +317,9 @@ static void talk(int client)
     char answer[65536];
 
     worker_loop_settle(&day.loop);
+    if (recv(client, answer, sizeof answer, 0) <= 0) /* the greeting */
+        leave(98);
+    change_media(client);
     if (send(client, requests, strlen(requests), 0) < 0)
         leave(93);
     worker_loop_settle(&day.loop);
@@ -476,6 +519,9 @@ static void spend_a_day(void)
     control_set_machine(&day.control, &day.life_cycle, day.machine);
     client = socket(AF_UNIX, SOCK_STREAM, 0);
     strcpy(address.sun_path, path);
+    snprintf(path, sizeof path, "%.80s/image", day.directory);
+    day.image = open(path, O_RDONLY);
+    day.writer = open(path, O_RDWR);
     if (connect(client, (const struct sockaddr *)&address, sizeof address) != 0 ||
         !machine_start_threads(day.machine, error))
         leave(72);
@@ -489,7 +535,7 @@ static void spend_a_day(void)
 
 static void test_a_worker_lives_in_it(void **state)
 {
-    static const char *const names[] = {"kernel", "disk", "log", "log.1", "control"};
+    static const char *const names[] = {"kernel", "disk", "image", "log", "log.1", "control"};
     int status;
     pid_t child;
 

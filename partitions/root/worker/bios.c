@@ -77,6 +77,7 @@ bool bios_create(struct bios *bios, const struct configuration *configuration, s
                  const struct guest_ram *ram, const struct storage *storage, char error[FIRMWARE_ERROR_SIZE])
 {
     struct firmware_configuration *told = &bios->told;
+    struct mc146818_start drives = {0};
 
     *told = (struct firmware_configuration){
         .processors = configuration->processors,
@@ -91,11 +92,9 @@ bool bios_create(struct bios *bios, const struct configuration *configuration, s
     };
     memcpy(told->uuid, configuration->uuid, sizeof told->uuid);
     set_boot_order(bios, configuration, storage);
-    for (unsigned i = 0; i < FIRMWARE_FLOPPY_DRIVES; i++)
-        told->floppies[i] = (enum mc146818_floppy)storage->floppy.drives[i].type;
-    for (unsigned i = 0; i < STORAGE_FLOPPY_A; i++)
-        if (storage->drives[i].kind == STORAGE_DISK)
-            told->disks[i] = disk_sectors(storage->drives[i].disk);
+    storage_describe(storage, &drives);
+    memcpy(told->floppies, drives.floppies, sizeof told->floppies);
+    memcpy(told->disks, drives.disks, sizeof told->disks);
     if (fw_cfg_initialize(&bios->fw_cfg, bus, &ram->memory))
         return firmware_configure(&bios->firmware, &bios->fw_cfg, told, error);
     snprintf(error, FIRMWARE_ERROR_SIZE, "the bus has no place for the firmware's configuration");

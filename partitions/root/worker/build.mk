@@ -67,6 +67,8 @@ $(call unit_test,vnc_server_test,tests/unit/vnc_server_test.c tests/unit/rfb_cli
     $(addprefix $(WORKER)/,vnc_client.c vnc_message.c vnc_server.c) partitions/root/net/event_loop.c,-lvncserver)
 $(call unit_test,screen_test,tests/unit/screen_test.c tests/unit/rfb_client.c $(WORKER_MACHINE_SOURCES) $(DISK_SOURCES), \
     $(WORKER_LIBRARIES))
+$(call unit_test,storage_test,tests/unit/storage_test.c tests/unit/scratch.c $(WORKER_MACHINE_SOURCES) $(DISK_SOURCES), \
+    $(WORKER_LIBRARIES))
 $(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)
 $(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
     $(DISK_SOURCES),$(WORKER_LIBRARIES))

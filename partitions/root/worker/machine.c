@@ -458,6 +458,7 @@ bool machine_start_threads(struct machine *machine, char error[MACHINE_ERROR_SIZ
 
 static bool set_chipset_up(struct machine *machine, char error[MACHINE_ERROR_SIZE])
 {
+    struct mc146818_start start = {.processors = machine->configuration->processors};
     bool ok;
 
     pthread_mutex_lock(&machine->device_lock);
@@ -465,6 +466,8 @@ static bool set_chipset_up(struct machine *machine, char error[MACHINE_ERROR_SIZ
     for (unsigned channel = 0; ok && channel < IDE_CHANNELS; channel++)
         pci_config_write(&machine->platform.pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, IDE_PCI_TIMING(channel), 2,
                          IDE_PCI_TIMING_DECODE);
+    storage_describe(&machine->storage, &start);
+    mc146818_set_start(&machine->platform.rtc, &start); /* where Linux looks for floppy drives */
     pthread_mutex_unlock(&machine->device_lock);
     if (!ok)
         return report(error, "the PCI windows have no room for the devices' registers");

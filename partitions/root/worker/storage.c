@@ -282,6 +282,15 @@ void storage_resume(struct storage *storage)
     ide_resume(&storage->ide);
 }
 
+void storage_describe(const struct storage *storage, struct mc146818_start *start)
+{
+    for (unsigned i = 0; i < MC146818_FLOPPY_DRIVES; i++)
+        start->floppies[i] = (enum mc146818_floppy)storage->floppy.drives[i].type;
+    for (unsigned i = 0; i < MC146818_DISKS; i++)
+        if (storage->drives[i].kind == STORAGE_DISK)
+            start->disks[i] = disk_sectors(storage->drives[i].disk);
+}
+
 const char *storage_disk_name(const struct storage *storage, const struct disk *disk)
 {
     for (unsigned i = 0; i < STORAGE_DRIVES; i++)

@@ -79,6 +79,9 @@ bool storage_is_quiet(const struct storage *storage);
 /* There is space on the host again. Under the device lock. */
 void storage_resume(struct storage *storage);
 
+/* What the firmware is told of the drives. */
+void storage_describe(const struct storage *storage, struct mc146818_start *start);
+
 /* What a disk is called, for messages. */
 const char *storage_disk_name(const struct storage *storage, const struct disk *disk);
 
