@@ -15,19 +15,19 @@ $(BUILD)/image/bare.img: tools/initramfs.py partitions/root/image/init
 
 CHILD_MODULES := ata_piix sd_mod ext4 tulip button evdev
 CHILD_FILES := init demo dhcp power-button
-# $(call child_image,MODULES): the recipe
+# $(call child_image,ENTRIES): the recipe
 define child_image
 	@mkdir -p $(@D)
 	tools/initramfs.py --kernel $(GENERIC_RELEASE) $@ $(foreach file,init demo dhcp,$(file)=partitions/child/demo/$(file)) \
 	    etc/acpi/PWRF/00000080=partitions/child/demo/power-button \
-	    $(BUSYBOX) program:sbin/mkfs.ext4=/sbin/mkfs.ext4 etc/mke2fs.conf=/etc/mke2fs.conf $(1:%=module:%)
+	    $(BUSYBOX) program:sbin/mkfs.ext4=/sbin/mkfs.ext4 etc/mke2fs.conf=/etc/mke2fs.conf $(1)
 endef
 $(BUILD)/image/child.img: tools/initramfs.py $(CHILD_FILES:%=partitions/child/demo/%)
-	$(call child_image,$(CHILD_MODULES))
+	$(call child_image,$(CHILD_MODULES:%=module:%))
 
 # With drives for media that come and go: tests/boot/media_test.py.
 $(BUILD)/image/media.img: tools/initramfs.py $(CHILD_FILES:%=partitions/child/demo/%)
-	$(call child_image,$(CHILD_MODULES) sr_mod floppy)
+	$(call child_image,$(addprefix module:,$(CHILD_MODULES) sr_mod floppy) program:usr/bin/eject=/usr/bin/eject)
 TEST_PROGRAMS += $(BUILD)/image/media.img
 
 PARENT_PROGRAMS := $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch mshv_test)
