@@ -336,6 +336,34 @@ static void test_what_cannot_be_emulated_is_named(void **state)
     assert_int_equal(vp()->registers->rip, 0x1000);
 }
 
+/* task_switch_test has the switch; here is where its three ends lead. */
+static void test_task_switch(void **state)
+{
+    const struct hv_x64_table_register gdtr = {.limit = 0xF, .base = 0x100};
+    struct hv_register_assoc table = {.name = HV_X64_REGISTER_GDTR};
+    struct hv_unsupported_feature_message feature = {.feature_code = HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS,
+                                                     .feature_parameter = 0x18 | LOAM_TASK_SWITCH_JMP << 16};
+
+    (void)state;
+    memcpy(&table.value, &gdtr, sizeof gdtr);
+    assert_int_equal(partition_set_registers(&test.partition, 0, &table, 1), HV_STATUS_SUCCESS);
+    dispatch(HVMSG_UNSUPPORTED_FEATURE, &feature, sizeof feature); /* beyond the GDT */
+    assert_int_equal(fake_register(&test.fake, 0, HV_REGISTER_PENDING_EVENT0), 0x101 | 13u << 16 | 0x18ull << 32);
+    assert_string_equal(test.reason, "");
+    assert_int_equal(test.triple_faults, 0);
+    feature.feature_parameter = 0x18 | LOAM_TASK_SWITCH_GATE << 16 |
+                                HV_INTERRUPTION_TYPE_EXCEPTION << LOAM_TASK_SWITCH_TYPE_SHIFT |
+                                8u << LOAM_TASK_SWITCH_EXCEPTION_SHIFT;
+    dispatch(HVMSG_UNSUPPORTED_FEATURE, &feature, sizeof feature); /* a double fault */
+    assert_int_equal(test.triple_faults, 1);
+    assert_string_equal(test.reason, "");
+    test.fake.refused_call = HVCALL_GET_VP_REGISTERS;
+    test.fake.refused_status = HV_STATUS_INVALID_VP_STATE;
+    dispatch(HVMSG_UNSUPPORTED_FEATURE, &feature, sizeof feature);
+    assert_string_equal(test.reason,
+                        "VP 0: the hypervisor refused a register in a task switch (status 0x15)");
+}
+
 static void test_messages_without_an_answer_stop_the_machine(void **state)
 {
     const struct hv_x64_msr_intercept_message message = {.msr_number = 0x10};
@@ -627,6 +655,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_page_fault_reaches_the_guest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_jump_to_nowhere_is_an_invalid_opcode, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_emulated_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_task_switch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_messages_without_an_answer_stop_the_machine, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ioapic_message_is_asserted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ioapic_delivery_modes, set_up, tear_down),

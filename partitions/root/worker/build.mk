@@ -41,10 +41,10 @@ $(call unit_test,mmio_emulator_test,tests/unit/mmio_emulator_test.c $(WORKER_EMU
     -lZydis -lZycore)
 $(call unit_test,vp_test,tests/unit/vp_test.c tests/unit/fake_hypervisor.c $(WORKER_VP_SOURCES) \
     $(WORKER_DEVICES)/i8259.c $(WORKER_DEVICES)/ioapic.c,-lZydis -lZycore -lpthread)
-WORKER_TASK_SOURCES := $(addprefix $(WORKER)/,bus.c memory_access.c partition.c processor_mode.c task_segment.c \
-    task_state.c task_switch.c)
-$(call unit_test,task_switch_test,tests/unit/task_switch_test.c tests/unit/fake_hypervisor.c $(WORKER_TASK_SOURCES), \
-    -lpthread)
+WORKER_TASK_SOURCES := $(addprefix $(WORKER)/,bus.c memory_access.c processor_mode.c task_segment.c task_state.c \
+    task_switch.c)
+$(call unit_test,task_switch_test,tests/unit/task_switch_test.c tests/unit/fake_hypervisor.c $(WORKER_TASK_SOURCES) \
+    $(WORKER)/partition.c,-lpthread)
 $(call unit_test,io_port_test,tests/unit/io_port_test.c \
     $(addprefix $(WORKER)/,bus.c io_port.c memory_access.c processor_mode.c))
 $(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c \
@@ -80,8 +80,7 @@ $(call unit_test,sandbox_test,tests/unit/sandbox_test.c tests/unit/fake_hypervis
 
 $(call fuzzer,mmio,tests/fuzz/mmio_fuzz.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c $(WORKER)/io_port.c, \
     -lZydis -lZycore)
-$(call fuzzer,task_switch,tests/fuzz/task_switch_fuzz.c tests/fuzz/fuzz_input.c tests/unit/fake_hypervisor.c \
-    $(WORKER_TASK_SOURCES),-lpthread)
+$(call fuzzer,task_switch,tests/fuzz/task_switch_fuzz.c tests/fuzz/fuzz_input.c $(WORKER_TASK_SOURCES))
 $(call fuzzer,linux_boot,tests/fuzz/linux_boot_fuzz.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c \
     arch/x86_64/boot/linux_image.c)
 $(call fuzzer,screen,tests/fuzz/screen_fuzz.c tests/fuzz/fuzz_input.c $(WORKER_KEYS_SOURCES) $(WORKER)/vnc_message.c)
