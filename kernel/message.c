@@ -164,8 +164,8 @@ void message_task_switch(struct vp *vp, const struct vp_exit *exit)
         if (exit->task_switch.event == HV_INTERRUPTION_TYPE_EXCEPTION)
             parameter |= (uint64_t)(exit->task_switch.vector & 31) << LOAM_TASK_SWITCH_EXCEPTION_SHIFT;
         if (exit->task_switch.has_error_code)
-            parameter |= LOAM_TASK_SWITCH_ERROR_CODE_VALID |
-                         (uint64_t)exit->task_switch.error_code << LOAM_TASK_SWITCH_ERROR_CODE_SHIFT;
+            parameter |= LOAM_TASK_SWITCH_ERROR_CODE_VALID | (uint64_t)exit->task_switch.error_code
+                                                                 << LOAM_TASK_SWITCH_ERROR_CODE_SHIFT;
     }
     message_unsupported_feature(vp, HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS, parameter);
 }

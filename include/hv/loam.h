@@ -93,8 +93,8 @@ enum loam_exit_reason {
 
 /*
  * Parameter of a message UNSUPPORTED_FEATURE with HV_UNSUPPORTED_FEATURE_TASK_SWITCH_TSS: a hardware task switch
- * (SDM vol. 3A, 8.3) that the processor has begun and the VMM has to do. RIP is at the instruction, if one began it; what
- * follows the source is of the event that met a task gate, which is not delivered again, and 0 otherwise.
+ * (SDM vol. 3A, 8.3) that the processor has begun and the VMM has to do. RIP is at the instruction, if one began it;
+ * what follows the source is of the event that met a task gate, which is not delivered again, and 0 otherwise.
  */
 #define LOAM_TASK_SWITCH_SELECTOR_MASK 0xFFFFull /* of the new TSS */
 #define LOAM_TASK_SWITCH_SOURCE_SHIFT 16         /* 2 bits, enum loam_task_switch_source */

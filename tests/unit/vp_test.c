@@ -360,8 +360,7 @@ static void test_task_switch(void **state)
     test.fake.refused_call = HVCALL_GET_VP_REGISTERS;
     test.fake.refused_status = HV_STATUS_INVALID_VP_STATE;
     dispatch(HVMSG_UNSUPPORTED_FEATURE, &feature, sizeof feature);
-    assert_string_equal(test.reason,
-                        "VP 0: the hypervisor refused a register in a task switch (status 0x15)");
+    assert_string_equal(test.reason, "VP 0: the hypervisor refused a register in a task switch (status 0x15)");
 }
 
 static void test_messages_without_an_answer_stop_the_machine(void **state)

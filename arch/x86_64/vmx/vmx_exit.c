@@ -37,8 +37,8 @@ static const uint8_t reasons[VMX_EXIT_COUNT] = {
 };
 
 /*
- * The exit came when an IRET had already ended the masking of NMIs that it was to end (28.2.3), or when an NMI was being
- * delivered.
+ * The exit came when an IRET had already ended the masking of NMIs that it was to end (28.2.3), or when an NMI was
+ * being delivered.
  */
 static void mask_nmis(void)
 {
