@@ -576,7 +576,14 @@ static void test_big_endian_buffers(void **state)
     set_csr(machine, 15, 1);
     set_csr(machine, 1, 1);
     assert_int_equal(word(machine, TX_RING) & OWNED, 0);
+    set_descriptor(machine, TX_RING, OWNED, FS | 2047 << 11 | 2047, TX_BUFFER, TX_BUFFER);
+    set_descriptor(machine, TX_RING + 16, OWNED, LS | TER | 2047 << 11 | 2047, TX_BUFFER, TX_BUFFER);
+    set_csr(machine, 1, 1);
+    assert_int_equal(word(machine, TX_RING + 16) & OWNED, 0);
     assert_int_equal(machine->sent_count, 1);
+    set_csr(machine, 6, 0);
+    set_csr(machine, 4, TX_RING);
+    set_csr(machine, 6, ST);
     set_descriptor(machine, TX_RING, OWNED, WHOLE | TER | 60, MEMORY_SIZE - 4, 0);
     set_csr(machine, 1, 1);
     assert_int_equal(csr(machine, 5) & FBE, FBE);

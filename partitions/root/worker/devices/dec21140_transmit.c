@@ -131,10 +131,11 @@ static void setup(struct dec21140 *card, const struct dec21140_descriptor *descr
 /* The bytes of a buffer; what is too long to leave the card may be in any order. */
 static void *frame_bytes(struct dec21140 *card, struct frame *frame, uint32_t address, uint32_t size)
 {
-    uint8_t *copy = &frame->copy[frame->length];
+    uint8_t *copy;
 
     if (!(card->csr[0] & CSR0_BIG_BUFFERS) || frame->length + size > sizeof frame->copy)
         return guest_memory_range(card->memory, address, size);
+    copy = &frame->copy[frame->length];
     return dec21140_read_data(card, address, copy, size) ? copy : NULL;
 }
 
