@@ -97,7 +97,7 @@ def linux_with_four_processors():
     several_processors(2, soak((4,), (2, 4)))
 
 
-@suite.test
+@suite.only_in_soak
 def linux_with_more_processors_than_the_host():
     several_processors(1, soak((2,), (2, 4)))
 
