@@ -1061,10 +1061,10 @@ BITS 16
     hlt
 BITS 32
 on_protection:
-    mov esp, [protected_stack]
-    mov ax, DATA32
+    mov ax, DATA32                  ; the interrupt has made null of all but SS
     mov ds, ax
     mov es, ax
+    mov esp, [protected_stack]
     cmp word [0x520], 0xCAFE
     jne .wrong
     clc
