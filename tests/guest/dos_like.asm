@@ -956,9 +956,11 @@ BITS 32
     jmp CODE16:.protected16
 BITS 16
 .protected16:
-    mov ax, DATA16
+    mov ax, DATA16                  ; what all of them have to be in real mode (SDM vol. 3A, 9.9.2)
     mov ds, ax
     mov es, ax
+    mov fs, ax
+    mov gs, ax
     mov ss, ax
     mov eax, cr0
     and al, 0xFE
