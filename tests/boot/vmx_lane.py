@@ -71,6 +71,8 @@ SLOW = {
     "manage_test.mistakes_change_nothing": "a boot of 60 s with two processors",
     "manage_test.shutdown_of_the_parent_stops_it": "a Linux child, 150 s",
     "media_test.linux_child": "a Linux child that works, 250 s and more",
+    "network_boot_test.kernel_by_http": "a boot, and iPXE that waits 25 s of its time, more than 100 s",
+    "network_boot_test.scripts_by_http": "a boot, and iPXE that waits 25 s of its time, more than 100 s",
 }
 
 
