@@ -366,6 +366,8 @@ static void copy_host(bool xsave)
         uint64_t xcr0 = host_xcr0();
         __cpuid_count(0xD, 0, eax, ebx, ecx, edx);
         fake_cpuid_set(0xD, 0, eax & (uint32_t)xcr0, ebx, ecx, edx & (uint32_t)(xcr0 >> 32));
+        __cpuid_count(0xD, 1, eax, ebx, ecx, edx);
+        fake_cpuid_set(0xD, 1, eax | 8, ebx, ecx, edx); /* XSAVES: a hypervisor may hide it, and XSS is the fake's */
         fake_xcr0 = xcr0;
     }
     fake_guest_start(2);
