@@ -48,18 +48,25 @@ static bool is_memory(const Elf64_Phdr *segment)
     return segment->p_type == PT_LOAD && segment->p_paddr != NO_ADDRESS;
 }
 
+/*
+ * Some memory is in two segments: the kernel's own, which is first, and what lies behind its data was given back and is
+ * no longer mapped there, so that it reads as zeros.
+ */
 static const char *kind_of_page(int file, uint64_t address)
 {
     static const char zeros[PAGE];
+    const char *kind = "absent";
     char page[PAGE];
 
     for (unsigned i = 0; i < segment_count; i++)
         if (is_memory(&segments[i]) && address >= segments[i].p_paddr &&
             address - segments[i].p_paddr < segments[i].p_memsz) {
             read_exactly(file, page, sizeof(page), segments[i].p_offset + (address - segments[i].p_paddr));
-            return memcmp(page, zeros, sizeof(page)) == 0 ? "zeros" : "data";
+            if (memcmp(page, zeros, sizeof(page)) != 0)
+                return "data";
+            kind = "zeros";
         }
-    return "absent";
+    return kind;
 }
 
 static uint64_t read_all(int file)
