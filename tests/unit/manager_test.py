@@ -412,7 +412,7 @@ def mistakes_say_what_and_how_to_mend(host):
         ("fifo: neither a file nor a block device|fifo: .*not a", "--disk", host.path("fifo")),
         ("same file", "--disk", good, "--disk", good),
         ("same file", "--disk", good, "--disk", host.path("link.vhd")),
-        ("at most 4, not 5", *["--disk", good] * 5),
+        ("must have at most 4 entries, not 5", *["--disk", good] * 5),
         ("there is no switch defualt.*loam switch list", "--nic", "defualt"),
         ("is not a MAC address", "--nic", "default,mac=12"),
         ("no network adapter's own", "--nic", "default,mac=01-00-5E-00-00-01"),
@@ -561,17 +561,21 @@ def machine_with_firmware(host):
 
 # Media that come and go ---------------------------------------------------------------------------------------------
 
+def paths(vm):
+    return [drive["path"] for drive in vm["dvds"] + vm["floppies"]]
+
+
 def media(host, name):
     """The paths in the drives, as the definition has them, shown and kept."""
-    vm = host.show(name)
-    drives = [drive["path"] for drive in vm["dvds"] + vm["floppies"]]
-    stored = json.loads(host.definitions()["vm", name + ".json"])
-    equal([drive["path"] for drive in stored["dvds"] + stored["floppies"]], drives, "drives in the file")
+    drives = paths(host.show(name))
+    equal(paths(json.loads(host.definitions()["vm", name + ".json"])), drives, "drives in the file")
     return drives
 
 
 def expect_media(host, name, *drives):
-    wait_until(lambda: media(host, name) == list(drives), f"{drives} in the drives of {name}")
+    """It is shown when it has been kept, so that the file has it then."""
+    wait_until(lambda: paths(host.show(name)) == list(drives), f"{drives} in the drives of {name}")
+    equal(media(host, name), list(drives))
 
 
 @case
@@ -1992,7 +1996,7 @@ def keys_are_sent(host):
     equal(terminal.end(), 0)
     host.refuse('a: there is no key "ctlr"', "vm", "send-keys", "a", "ctlr-c")
     host.refuse("a: that is too much to type at a time", "vm", "send-keys", "a", "--text", "x" * 5000)
-    host.refuse("keys: at most 64, not 65", "vm", "send-keys", "a", *["a"] * 65)
+    host.refuse("keys: must have at most 64 entries, not 65", "vm", "send-keys", "a", *["a"] * 65)
     equal(host.loam("vm", "send-keys", "a").status, 2, "status without keys")
     host.create("b", "typing")
     host.do("vm", "start", "b")
