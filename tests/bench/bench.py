@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures what Loam costs and prints it as a table, and as JSON into build/bench.json.
 
-usage: bench.py [GROUP...]     GROUP: sizes exits parent child boot firmware disk net (all by default)
+usage: bench.py [GROUP...]     GROUP: sizes exits parent child boot firmware disk pio net (all by default)
 
 Everything runs in an emulated machine that counts instructions: one tick of the TSC is one virtual nanosecond is one
 executed instruction, of all levels together. So the figures are path lengths and repeat well; the world switch itself
@@ -197,7 +197,7 @@ class Bench:
                 expect(ticks, f"the boot sector of {name} said nothing")
                 self.add(f"SeaBIOS to the boot sector {title}", int(ticks.group(1)) / 1e9, "s", 0.25)
 
-    def linux_child(self, mode, *entries, **settings):
+    def linux_child(self, mode, *entries, options="", **settings):
         """Configuration and files for a child with the generic kernel and modules that runs tests/bench/child."""
         kernel = newest("/boot/vmlinuz-*[0-9]-amd64")
         release = os.path.basename(kernel).removeprefix("vmlinuz-")
@@ -207,8 +207,8 @@ class Bench:
                         f"usr/bin/stream={BUILD}/bench/stream", f"usr/bin/tick={BUILD}/bench/tick",
                         "module:ata_piix", "module:sd_mod", "module:tulip"], check=True)
         return [f"kernel={kernel}", f"initrd={initrd}", *entries,
-                self.configuration(mode, initrd={"path": "/initrd"}, command_line=f"console=ttyS0 quiet bench={mode}",
-                                   **settings)]
+                self.configuration(mode, initrd={"path": "/initrd"},
+                                   command_line=f"console=ttyS0 quiet bench={mode} {options}", **settings)]
 
     def disk(self):
         vhd = self.path("disk.vhd")
@@ -217,12 +217,31 @@ class Bench:
         with self.parent(*self.linux_child("disk", f"disk.vhd={vhd}", disks=[{"path": "/run/disk.vhd"}])) as machine:
             machine.wait_for_shell(BOOT_SECONDS)
             machine.run("cp /disk.vhd /run/disk.vhd")
-            log = run_child(machine, "disk")
-        seconds = {name: int(ticks) / 1e9 for name, ticks in re.findall(r"^bench (\w+) (\d+)", log, re.M)}
-        expect({"read64k", "read4k", "write64k"} <= set(seconds), f"the child did not say all: {log}")
+            log, exits = count_exits(machine, "disk", "read64k", "read4k", "write64k")
+        seconds = timed_seconds(log, exits)
         self.add("IDE and dynamic VHD, 64 KiB direct reads", 32 / seconds["read64k"], "MiB/s", 300, False, "QEMU 202")
         self.add("IDE and dynamic VHD, 64 KiB direct writes", 32 / seconds["write64k"], "MiB/s", note="QEMU 192")
         self.add("IDE and dynamic VHD, a 4 KiB direct read", seconds["read4k"] * 1e6 / 2048, "µs", 200, note="QEMU 264")
+        for phase, command, count in (("read64k", "read of 64 KiB", 512), ("write64k", "write of 64 KiB", 512),
+                                      ("read4k", "read of 4 KiB", 2048)):
+            self.add_exits("IDE by DMA", exits[phase], count, command)
+
+    def pio(self):
+        """The driver moves a sector by one REP INSW or OUTSW."""
+        with self.parent(*self.linux_child("pio", options="libata.dma=0",
+                                           disks=[{"path": "/run/disk", "format": "raw"}])) as machine:
+            machine.wait_for_shell(BOOT_SECONDS)
+            machine.run("dd if=/dev/zero of=/run/disk bs=1M count=16 2> /dev/null")
+            log, exits = count_exits(machine, "pio", "read64k", "write64k")
+        seconds = timed_seconds(log, exits)
+        for phase, name in ("read64k", "read"), ("write64k", "write"):
+            self.add(f"IDE by PIO, 64 KiB direct {name}s", 4 / seconds[phase], "MiB/s")
+            self.add_exits("IDE by PIO", exits[phase], 64, f"{name} of 64 KiB")
+            self.add_exits("IDE by PIO", exits[phase], 4 * 2048, f"sector of {name}s")
+
+    def add_exits(self, title, exits, count, what):
+        self.add(f"{title}, port accesses a {what}", exits["io-port"] / count, "exits")
+        self.add(f"{title}, all exits a {what}", sum(exits.values()) / count, "exits")
 
     def net(self):
         nics = [{"mac": "00:15:5d:00:00:01", "switch": {"path": "/run/switch.sock"}}]
@@ -231,13 +250,15 @@ class Bench:
             machine.send("loam-switch --allow-host --user=nobody --socket=/run/switch.sock > /run/switch.log 2>&1 &\n")
             machine.run("until [ -S /run/switch.sock ]; do sleep 1; done")
             machine.send("stream receive tcp 5001 > /run/tcp & stream receive udp 5002 > /run/udp &\n")
-            log = run_child(machine, "net")
+            log, exits = count_exits(machine, "net", "tcp", "udp")
             tcp, udp = (machine.run(f"cat /run/{name}").split() for name in ("tcp", "udp"))
         expect(len(tcp) == 2 and len(udp) == 2, f"nothing arrived: {log}")
         note = f"{100 - int(udp[0]) * 100 / (16 * MIB):.0f} % lost"
         self.add("tulip and NAT, TCP to the parent", int(tcp[0]) * 8 / float(tcp[1]) / 1e6, "Mbit/s", 200, False,
                  "QEMU's e1000 over tap 273")
         self.add("tulip and NAT, UDP to the parent", int(udp[0]) * 8 / float(udp[1]) / 1e6, "Mbit/s", 400, False, note)
+        for phase in "tcp", "udp":
+            self.add_exits(f"tulip and NAT, {phase.upper()}", exits[phase], 16, "MiB")
 
 
 def run_child(machine, name):
@@ -247,6 +268,35 @@ def run_child(machine, name):
     log = machine.run("cat /run/child.log")
     expect(status == 0, f"the worker ended with {status}: {output}\n{log}")
     return log
+
+
+def count_exits(machine, name, *phases):
+    """The same for a child that says how far it is (`mark` of tests/bench/child); and its exits in each phase, by reason."""
+    marks = ("begin", *phases)
+    machine.run(": > /run/child.log")
+    status, output = machine.try_run(
+        f"loam-worker -c /{name}.json > /dev/null & for mark in {' '.join(marks)}; do "
+        "until grep -q \"bench at $mark\" /run/child.log; do kill -0 $! || break; sleep 0.1; done; "
+        "echo \"$mark $(counters $! | grep ^child)\"; done; wait $!", BOOT_SECONDS)
+    log = machine.run("cat /run/child.log")
+    expect(status == 0, f"the worker ended with {status}: {output}\n{log}")
+    counts = {mark: list(map(int, numbers.split())) for mark, numbers in re.findall(r"^(\w+) child (.+)", output, re.M)}
+    expect(set(marks) == set(counts), f"no counters: {output}\n{log}")
+    return log, {phase: {reason: after - before for reason, before, after in zip(
+        exit_reasons(), counts[earlier], counts[phase])} for earlier, phase in zip(marks, phases)}
+
+
+def exit_reasons():
+    with open(f"{TOP}/include/hv/loam.h", encoding="ascii") as stream:
+        listing = stream.read().split("#define LOAM_EXIT_REASONS(X)", 1)[1].split("enum", 1)[0]
+    return re.findall(r"X\(\w+, \"([\w-]+)\"\)", listing)
+
+
+def timed_seconds(log, names):
+    """What `timed` of tests/bench/child has said of these."""
+    seconds = {name: int(ticks) / 1e9 for name, ticks in re.findall(r"^bench (\w+) (\d+)", log, re.M)}
+    expect(set(names) <= set(seconds), f"the child did not say all: {log}")
+    return seconds
 
 
 def read_counters(machine):
@@ -305,7 +355,8 @@ def native_boot(kernel, initrd, line):
 
 
 GROUPS = {"sizes": Bench.sizes, "exits": Bench.exits, "parent": Bench.parent_exits, "child": Bench.child,
-          "boot": Bench.boot, "firmware": Bench.firmware, "disk": Bench.disk, "net": Bench.net}
+          "boot": Bench.boot, "firmware": Bench.firmware, "disk": Bench.disk, "pio": Bench.pio,
+          "net": Bench.net}
 
 
 def main():

@@ -25,7 +25,7 @@ $(BUILD)/bench/counters $(BUILD)/bench/stream: $(BUILD)/bench/%: tests/bench/%.c
 
 bench:
 	@tools/packages
-	$(MAKE) all $(BENCH_PROGRAMS)
+	$(MAKE_ALL) all $(BENCH_PROGRAMS)
 	tests/bench/bench.py $(BENCH)
 
 .PHONY: bench

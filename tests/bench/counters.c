@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Prints the hypervisor's counters: its own, and how often the parent left each processor, by reason. */
+/*
+ * Prints the hypervisor's counters: its own, and how often the parent left its first processor, by reason.
+ * With the process of a worker: also how often the first VP of its virtual machine has left.
+ */
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "uapi/loam.h"
 
-static int print(int device, enum loam_statistics_type type, uint32_t vp_index, const char *name)
+static int print(int device, uint64_t partition_id, enum loam_statistics_type type, const char *name)
 {
-    struct loam_statistics statistics = {
-        .partition_id = HV_PARTITION_ID_SELF, .type = type, .vp_index = vp_index};
+    struct loam_statistics statistics = {.partition_id = partition_id, .type = type};
 
     if (ioctl(device, LOAM_GET_STATISTICS, &statistics) != 0) {
         perror(name);
@@ -22,7 +29,46 @@ static int print(int device, enum loam_statistics_type type, uint32_t vp_index, 
     return 0;
 }
 
-int main(void)
+static bool is_partition(const char *process, const char *descriptor)
+{
+    char path[512], target[64] = "";
+
+    snprintf(path, sizeof path, "/proc/%s/fd/%s", process, descriptor);
+    return readlink(path, target, sizeof target - 1) > 0 && strstr(target, "mshv_partition");
+}
+
+/* The descriptor that the process has of its partition, as a number; -1: it has none. */
+static int find_partition(const char *process)
+{
+    char path[64];
+    const struct dirent *entry;
+    int found = -1;
+    DIR *descriptors;
+
+    snprintf(path, sizeof path, "/proc/%s/fd", process);
+    descriptors = opendir(path);
+    while (descriptors && found < 0 && (entry = readdir(descriptors)))
+        if (is_partition(process, entry->d_name))
+            found = atoi(entry->d_name);
+    if (descriptors)
+        closedir(descriptors);
+    return found;
+}
+
+static int print_child(int device, const char *process)
+{
+    int process_descriptor = (int)syscall(SYS_pidfd_open, atoi(process), 0);
+    int partition = (int)syscall(SYS_pidfd_getfd, process_descriptor, find_partition(process), 0);
+    uint64_t id;
+
+    if (partition < 0 || ioctl(partition, LOAM_GET_PARTITION_ID, &id) != 0) {
+        perror(process);
+        return 1;
+    }
+    return print(device, id, LOAM_STATISTICS_VP, "child");
+}
+
+int main(int count, char **arguments)
 {
     int device = open("/dev/loam", O_RDWR);
 
@@ -30,6 +76,7 @@ int main(void)
         perror("/dev/loam");
         return 1;
     }
-    return print(device, LOAM_STATISTICS_HYPERVISOR, 0, "hypervisor") |
-           print(device, LOAM_STATISTICS_VP, 0, "vp0");
+    return print(device, HV_PARTITION_ID_SELF, LOAM_STATISTICS_HYPERVISOR, "hypervisor") |
+           print(device, HV_PARTITION_ID_SELF, LOAM_STATISTICS_VP, "vp0") |
+           (count > 1 ? print_child(device, arguments[1]) : 0);
 }
