@@ -13,6 +13,8 @@ LD := ld
 CLANG := clang
 NASM := nasm
 PYTHON := python3
+# Builds on all processors, each command's output in one piece.
+MAKE_ALL = $(MAKE) -j$(shell nproc) --output-sync=target
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 # Programs of the parent.
@@ -85,25 +87,25 @@ VENDOR := amd
 
 run:
 	@tools/packages
-	$(MAKE) all
+	$(MAKE_ALL) all
 	tools/run-loam $(VENDOR)
 
 # Everything that the tests need, then all of them. TESTS narrows them down, e.g. make test TESTS="unit/ide boot/".
 test:
 	@tools/packages
-	$(MAKE) all unit-tests fuzzers test-programs
+	$(MAKE_ALL) all unit-tests fuzzers test-programs
 	tests/run $(TESTS)
 
 # The whole-system tests alone: AMD-V in QEMU, VT-x in Bochs, and VT-x with what takes hours there.
 test-svm test-vmx test-vmx-full: test-%:
 	@tools/packages
-	$(MAKE) all test-programs
+	$(MAKE_ALL) all test-programs
 	tests/run --lane $* $(TESTS)
 
 # The whole-system tests, with what takes hours: many kills, processors off and on, crashes. Results: docs/soak.md.
 soak:
 	@tools/packages
-	$(MAKE) all test-programs
+	$(MAKE_ALL) all test-programs
 	SOAK=1 tests/run --lane svm
 
 clean:

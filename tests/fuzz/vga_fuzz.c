@@ -139,7 +139,8 @@ static void look_at_it(void)
 
 static void act(struct fuzz_input *input)
 {
-    static char text[VGA_CHARACTERS_MAXIMUM];
+    static uint8_t characters[1 << 16];
+    unsigned columns, rows;
 
     switch ((enum action)(fuzz_take(input, 1) % ACTION_COUNT)) {
     case ACTION_PORT:
@@ -177,7 +178,7 @@ static void act(struct fuzz_input *input)
         look_at_it();
         break;
     case ACTION_TEXT:
-        vga_text(fixture.vga, text, fuzz_take(input, 2));
+        vga_characters(fixture.vga, &columns, &rows, characters, fuzz_take(input, 2));
         break;
     case ACTION_ADVANCE:
         fixture.device.host_time += (uint64_t)fuzz_take(input, 2) << 12;

@@ -12,7 +12,7 @@
 
 static void test_everything(void **state)
 {
-    char error[CONFIGURATION_ERROR_SIZE];
+    char error[FIELDS_ERROR_SIZE];
     struct configuration *configuration =
         configuration_parse("{\"version\":1, \"name\":\"web1\", \"memory\":268435456, \"processors\":8,"
                             " \"kernel\":{\"path\":\"/boot/vmlinuz\", \"fd\":7}, \"initrd\":{\"path\":\"initrd\"},"
@@ -60,7 +60,7 @@ static void test_everything(void **state)
 /* What a machine that starts by its firmware has besides. */
 static void test_firmware_machine(void **state)
 {
-    char error[CONFIGURATION_ERROR_SIZE];
+    char error[FIELDS_ERROR_SIZE];
     struct configuration *configuration = configuration_parse(
         "{\"version\":1, \"name\":\"pc\", \"memory\":4194304, \"uuid\":\"00112233-4455-6677-8899-aAbBcCdDeEfF\","
         " \"firmware\":\"/b\", \"graphics_firmware\":\"/v\", \"boot\":[\"floppy\",\"network\"],"
@@ -95,7 +95,7 @@ static void test_firmware_machine(void **state)
 
 static void test_defaults(void **state)
 {
-    char error[CONFIGURATION_ERROR_SIZE];
+    char error[FIELDS_ERROR_SIZE];
     struct configuration *configuration =
         configuration_parse("{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":0}}", "test", error);
 
@@ -134,7 +134,7 @@ static void test_mistakes(void **state)
         {"[]",                                                                               "test: must be an object, not a list"                            },
         {"{\"version\":1,}",                                                                 "test: line 1, column 14: string or '}' expected near '}'"       },
         {"{}",                                                                               "test: \"version\" is missing"                                   },
-        {"{\"version\":2}",                                                                  "test: version: must be 1 to 1, not 2"                           },
+        {"{\"version\":2}",                                                                  "test: version: must be from 1 to 1, not 2"                      },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"initrd\":{\"fd\":0}}",
          "test: \"initrd\" needs \"kernel\""                                                                                                                  },
         {"{\"version\":1,\"name\":\"\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
@@ -142,21 +142,21 @@ static void test_mistakes(void **state)
         {"{\"version\":1,\"name\":\"a\\nb\",\"memory\":4194304,\"kernel\":{\"fd\":0}}",
          "test: name: must not have control characters"                                                                                                       },
         {"{\"version\":1,\"name\":\"a\",\"memory\":1048576,\"kernel\":{\"fd\":0}}",
-         "test: memory: must be 4194304 to 1099511627776, not 1048576"                                                                                        },
+         "test: memory: must be from 4194304 to 1099511627776, not 1048576"                                                                                   },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194305,\"kernel\":{\"fd\":0}}",
          "test: memory: must be a multiple of 1 MiB (1048576), not 4194305"                                                                                   },
         {"{\"version\":1,\"name\":\"a\",\"memory\":-1,\"kernel\":{\"fd\":0}}",
-         "test: memory: must be 4194304 to 1099511627776, not -1"                                                                                             },
+         "test: memory: must be from 4194304 to 1099511627776, not -1"                                                                                        },
         {"{\"version\":1,\"name\":\"a\",\"memory\":\"4M\",\"kernel\":{\"fd\":0}}",
          "test: memory: must be a whole number, not a string"                                                                                                 },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":\"vmlinuz\"}",
          "test: kernel: must be an object, not a string"                                                                                                      },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{}}",                  "test: kernel: needs \"path\" or \"fd\""                         },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"fd\":-1}}",
-         "test: kernel.fd: must be 0 to 65535, not -1"                                                                                                        },
+         "test: kernel.fd: must be from 0 to 65535, not -1"                                                                                                   },
         {"{\"version\":1,\"name\":\"a\",\"memory\":4194304,\"kernel\":{\"path\":\"\"}}",
          "test: kernel.path: must not be empty"                                                                                                               },
-        {WITH("\"processors\":0"),                                                           "test: processors: must be 1 to 8, not 0"                        },
+        {WITH("\"processors\":0"),                                                           "test: processors: must be from 1 to 8, not 0"                   },
         {WITH("\"memroy\":0"),                                                               "test: unknown key \"memroy\""                                   },
         {WITH("\"name\":\"b\""),                                                             "test: line 1, column 65: duplicate object key near '\"name\"'"  },
         {WITH("\"disks\":{}"),                                                               "test: disks: must be a list, not an object"                     },
@@ -175,14 +175,14 @@ static void test_mistakes(void **state)
         {WITH("\"disks\":[{\"fd\":1},{\"fd\":1},{\"fd\":1}],\"dvds\":[{},{}]"),
          "test: 3 disks leave no place for 2 DVD drives on the IDE controller's two channels"                                                                 },
         {WITH("\"dvds\":[{},{},{}]"),                                                        "test: dvds: must have at most 2 entries, not 3"                 },
-        {WITH("\"floppies\":[{\"fd\":-2}]"),                                                 "test: floppies[0].fd: must be 0 to 65535, not -2"               },
+        {WITH("\"floppies\":[{\"fd\":-2}]"),                                                 "test: floppies[0].fd: must be from 0 to 65535, not -2"          },
         {WITH("\"serial\":[{\"kind\":\"pty\"}]"),
          "test: serial[0].kind: must be one of \"none\", \"console\", \"file\", \"pipe\", \"socket\""                                                         },
         {WITH("\"serial\":[{\"kind\":\"file\"}]"),                                           "test: serial[0]: needs \"path\" or \"fd\""                      },
         {WITH("\"serial\":[{\"kind\":\"console\",\"fd\":1}]"),                               "test: serial[0]: takes neither \"path\" nor \"fd\""             },
         {WITH("\"serial\":[{\"kind\":\"console\"},{\"kind\":\"console\"}]"),
          "test: serial: only one port can be the console"                                                                                                     },
-        {WITH("\"debug_exit\":0"),                                                           "test: debug_exit: must be 1 to 65535, not 0"                    },
+        {WITH("\"debug_exit\":0"),                                                           "test: debug_exit: must be from 1 to 65535, not 0"               },
         {WITH("\"screen\":{\"address\":\"127.0.0.1:1\",\"password\":\"123456789\"}"),
          "test: screen.password: must have at most 8 characters: VNC looks at no more"                                                                        },
         {WITH("\"screen\":{\"password\":\"x\"}"),                                            "test: screen: \"password\" is for \"address\", which is missing"},
@@ -204,7 +204,7 @@ static void test_mistakes(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
-        char error[CONFIGURATION_ERROR_SIZE] = "";
+        char error[FIELDS_ERROR_SIZE] = "";
 
         assert_null(configuration_parse(mistakes[i].text, "test", error));
         assert_string_equal(error, mistakes[i].error);
@@ -214,7 +214,7 @@ static void test_mistakes(void **state)
 static void test_read_from_a_pipe(void **state)
 {
     const char text[] = "{\"version\":1,\"name\":\"p\",\"memory\":4194304,\"kernel\":{\"fd\":0}}";
-    char error[CONFIGURATION_ERROR_SIZE];
+    char error[FIELDS_ERROR_SIZE];
     struct configuration *configuration;
     int ends[2];
 

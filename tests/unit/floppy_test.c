@@ -362,9 +362,6 @@ static void drive_types(void **state)
         machine->disks[0].geometry = cases[i].geometry;
         assert_int_equal(floppy_drive_type_for(&machine->disks[0]), cases[i].type);
     }
-    assert_int_equal(floppy_cmos_types(&machine->floppy), 0x44);
-    use_medium(machine, FLOPPY_DRIVE_1200, (struct disk_geometry){80, 2, 15});
-    assert_int_equal(floppy_cmos_types(&machine->floppy), 0x24);
 }
 
 int main(void)

@@ -87,7 +87,7 @@ static int make_kernel(void)
 
 static struct configuration *make_configuration(bool reboot, unsigned processors)
 {
-    char text[1024], error[CONFIGURATION_ERROR_SIZE];
+    char text[1024], error[FIELDS_ERROR_SIZE];
     struct configuration *configuration;
 
     snprintf(text, sizeof text,
@@ -445,8 +445,7 @@ static void test_files_that_are_wrong(void **state)
     fake.refused_call = HVCALL_SET_PARTITION_PROPERTY;
     fake.refused_status = HV_STATUS_ACCESS_DENIED;
     assert_null(machine_create(test.configuration, &fake.hypervisor, &test.loop, &events, test.error));
-    assert_string_equal(test.error,
-                        "cannot set the partition's properties: the hypervisor refused (status 0x6)");
+    assert_string_equal(test.error, "cannot set the partition's properties: the hypervisor refused (status 0x6)");
     fake_hypervisor_destroy(&fake);
 }
 
@@ -508,9 +507,8 @@ static void test_guest_resets(void **state)
     assert_int_equal(test.life_cycle.state, MACHINE_RUNNING);
     assert_int_equal(host[LOAD_ADDRESS + 0x3FFF], 0x5A);
     assert_int_equal(host[20 * MIB], 0x77);
-    assert_int_equal(port_in(0x21, 1), 0xFF); /* as firmware leaves it */
-    assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_RDX),
-                     0); /* the kernel's protocol wants 0 */
+    assert_int_equal(port_in(0x21, 1), 0xFF);                               /* as firmware leaves it */
+    assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_RDX), 0); /* the kernel's protocol wants 0 */
     assert_int_equal(fake_register(&test.fake, 0, HV_X64_REGISTER_PAT), 0);
     assert_int_equal(test.fake.vps[0].states[MSHV_VP_STATE_XSAVE][5], 0);
     assert_int_equal(test.fake.vps[0].states[MSHV_VP_STATE_LAPIC][8], 0);
@@ -610,8 +608,7 @@ static void test_machine_that_cannot_go_on(void **state)
     fake_send(&test.fake, 0, HVMSG_INVALID_VP_REGISTER_VALUE, &message, sizeof message);
     run_until(MACHINE_OFF);
     assert_int_equal(test.life_cycle.off_reason, OFF_FAILED);
-    assert_string_equal(test.life_cycle.detail,
-                        "VP 0: its registers are not a state that the processor can run");
+    assert_string_equal(test.life_cycle.detail, "VP 0: its registers are not a state that the processor can run");
     life_cycle_fail(&test.life_cycle, "the disk");
     assert_string_equal(test.life_cycle.detail,
                         "VP 0: its registers are not a state that the processor can run; the disk");
@@ -1178,7 +1175,8 @@ static void test_floppy_is_put_in_order_at_the_end(void **state)
     (void)state;
     start();
     test.client = connect_and_greet();
-    send_with(test.client, "{\"request\":\"insert\",\"drive\":\"floppy\",\"path\":\"a.vfd\"}\n", make_image(2880 * 512), 1);
+    send_with(test.client, "{\"request\":\"insert\",\"drive\":\"floppy\",\"path\":\"a.vfd\"}\n", make_image(2880 * 512),
+              1);
     assert_done(receive(test.client));
     assert_medium(test.client, 1, "floppy", "a.vfd");
 }

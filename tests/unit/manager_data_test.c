@@ -117,8 +117,7 @@ static const char stored[] =
     " \"nics\": [{\"switch\": \"default\", \"mac\": \"00-15-5D-01-02-03\"},"
     "            {\"switch\": null, \"mac\": \"00-15-5D-01-02-04\"}]}";
 
-static bool read_text(struct definition *definition, const char *text, enum definition_source source,
-                      char *error)
+static bool read_text(struct definition *definition, const char *text, enum definition_source source, char *error)
 {
     json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(object);
@@ -139,8 +138,7 @@ static void stored_definition_comes_back(void **state)
     assert_true(definition.disks[0].raw && definition.disks[0].read_only);
     assert_string_equal(definition.nics[1].switch_name, "");
     assert_true(definition_copy(&copy, &definition));
-    json_t *one = definition_json(&definition), *other = definition_json(&copy),
-           *text = json_loads(stored, 0, NULL);
+    json_t *one = definition_json(&definition), *other = definition_json(&copy), *text = json_loads(stored, 0, NULL);
     assert_true(json_equal(one, other));
     assert_true(json_equal(one, text));
     json_decref(one);
@@ -158,8 +156,8 @@ static void request_changes_what_it_names(void **state)
     (void)state;
     definition_initialize(&definition);
     assert_true(read_text(&definition, stored, DEFINITION_STORED, error));
-    assert_true(read_text(&definition, "{\"name\": \"web1\", \"kernel\": {\"path\": \"/new\"}}",
-                          DEFINITION_REQUEST, error));
+    assert_true(
+        read_text(&definition, "{\"name\": \"web1\", \"kernel\": {\"path\": \"/new\"}}", DEFINITION_REQUEST, error));
     assert_int_equal(definition.kernel.user, 5);
     assert_string_equal(definition.kernel.path, "/new");
     assert_int_equal(definition.disks[0].file.user, 9);
@@ -188,7 +186,7 @@ static void definitions_are_checked(void **state)
          "boot[0]: must be one of \"floppy\", \"dvd\", \"disk\", \"network\""},
         {"{\"name\": \"a\", \"boot\": [\"dvd\", \"dvd\"]}", "boot: dvd is there twice"},
         {"{\"name\": \"a\", \"graphics\": 1}", "graphics: must be true or false, not a number"},
-        {"{\"name\": \"a\", \"dvds\": [{}, {}, {}]}", "dvds: at most 2, not 3"},
+        {"{\"name\": \"a\", \"dvds\": [{}, {}, {}]}", "dvds: must have at most 2 entries, not 3"},
         {"{\"name\": \"a\", \"disks\": [{\"path\": \"/a\"}, {\"path\": \"/b\"}, {\"path\": \"/c\"}], \"dvds\": [{}, {}]}",
          "3 disks leave no place for 2 DVD drives on the IDE controller's two channels"},
         {"{\"name\": \"a\", \"floppies\": [{\"path\": \"x\"}]}", "floppies[0].path: \"x\" must be an absolute path"},
@@ -303,9 +301,8 @@ static void store_follows_no_links(void **state)
 
 /* ---- Ends ---- */
 
-#define OFF(reason, detail)                                                                                  \
-    "{\"event\":\"state\",\"state\":\"Off\",\"reason\":\"" reason "\",\"path\":null,\"detail\":\"" detail    \
-    "\"}\n"
+#define OFF(reason, detail)                                                                                            \
+    "{\"event\":\"state\",\"state\":\"Off\",\"reason\":\"" reason "\",\"path\":null,\"detail\":\"" detail "\"}\n"
 #define RUNNING "{\"event\":\"state\",\"state\":\"Running\",\"reason\":null,\"path\":null,\"detail\":null}\n"
 
 static void worker_says_why_it_ended(void **state)

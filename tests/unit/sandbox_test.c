@@ -195,8 +195,7 @@ static void make_file(const char *name, const void *begin, size_t begin_size, si
 
     snprintf(path, sizeof path, "%s/%s", day.directory, name);
     file = open(path, O_RDWR | O_CREAT, 0600);
-    if (file < 0 || write(file, begin, begin_size) != (ssize_t)begin_size ||
-        ftruncate(file, (off_t)size) != 0)
+    if (file < 0 || write(file, begin, begin_size) != (ssize_t)begin_size || ftruncate(file, (off_t)size) != 0)
         leave(90);
     close(file);
 }
@@ -221,7 +220,7 @@ static void make_files(void)
 
 static struct configuration *make_configuration(void)
 {
-    char text[1024], error[CONFIGURATION_ERROR_SIZE];
+    char text[1024], error[FIELDS_ERROR_SIZE];
     struct configuration *configuration;
 
     snprintf(text, sizeof text,
@@ -311,9 +310,8 @@ static void change_media(int client)
 /* As loamd talks to it: media, status and the console. */
 static void talk(int client)
 {
-    const char *const requests =
-        "{\"request\":\"status\"}\n{\"request\":\"counters\"}\n{\"request\":\"events\"}\n"
-        "{\"request\":\"console\"}\n";
+    const char *const requests = "{\"request\":\"status\"}\n{\"request\":\"counters\"}\n{\"request\":\"events\"}\n"
+                                 "{\"request\":\"console\"}\n";
     char answer[65536];
 
     worker_loop_settle(&day.loop);
@@ -375,8 +373,7 @@ static void start_screen(void)
         pixels[i] = i * 77 & 0xFFFFFF;
     screen.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     listeners.network = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (bind(listeners.network, (struct sockaddr *)&screen.address, length) != 0 ||
-        listen(listeners.network, 1) != 0 ||
+    if (bind(listeners.network, (struct sockaddr *)&screen.address, length) != 0 || listen(listeners.network, 1) != 0 ||
         getsockname(listeners.network, (struct sockaddr *)&screen.address, &length) != 0)
         leave(60);
     screen.screen = screen_start(&machine_screen, "day", &listeners, error);
@@ -394,10 +391,10 @@ static void turn(void)
 static void use_screen(void)
 {
     const int32_t encodings[][4] = {
-        {7, -26, -250, -223},
+        {7,     -26, -250, -223},
         {16},
-        {6},
-        {5}
+        {6    },
+        {5    }
     };
     struct rfb_client client = {.descriptor = screen.viewer, .turn = turn};
     uint8_t bytes[1000];
@@ -448,8 +445,7 @@ static void live(int client)
     out(0x40, 1, 0xFF);
     talk(client);
     write_sector_and_flush();
-    if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) ||
-        life_cycle_reset(&day.life_cycle))
+    if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) || life_cycle_reset(&day.life_cycle))
         leave(81);
     run_until(MACHINE_RUNNING);
     pthread_mutex_lock(&day.fake.lock);

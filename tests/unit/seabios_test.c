@@ -21,6 +21,7 @@
 #include "tests/unit/fake_disk.h"
 
 #define MIB           0x100000u
+#define SHADOW_ROM    0x20000u /* of the BIOS, E0000h-FFFFFh */
 #define RAM           (32 * MIB)
 #define VGA_HOLE      0xa0000u
 #define SHADOW        0xc0000u
@@ -130,7 +131,7 @@ static void map(uint64_t gpa, size_t length, uint32_t protection, uint8_t *host)
 /* What the machine does: RAM or, in the upper 128 KiB, the BIOS. */
 static void show_segment(const struct host_bridge_segment *segment)
 {
-    uint8_t *rom = segment->gpa >= MIB - 0x20000 ? rom_below + (segment->gpa - (MIB - 0x20000)) : rom_below;
+    uint8_t *rom = segment->gpa >= MIB - SHADOW_ROM ? rom_below + (segment->gpa - (MIB - SHADOW_ROM)) : rom_below;
     uint32_t protection = UC_PROT_READ | UC_PROT_EXEC;
 
     if (segment->read_ram && segment->write_ram)
@@ -295,18 +296,15 @@ static void add_hooks(void)
 
 static void create_processor(void)
 {
-    struct firmware_placement placements[FIRMWARE_PLACEMENTS];
-
     assert_int_equal(uc_open(UC_ARCH_X86, UC_MODE_16, &processor), UC_ERR_OK);
-    firmware_place(&bios, placements);
-    memcpy(rom_above, placements[0].data, placements[0].length);
-    memcpy(rom_below, placements[1].data, placements[1].length);
+    memcpy(rom_above, bios.data, bios.length);
+    memcpy(rom_below, bios.data + (bios.length - SHADOW_ROM), SHADOW_ROM);
     map(0, VGA_HOLE, UC_PROT_ALL, ram);
     map(VGA_HOLE, SHADOW - VGA_HOLE, UC_PROT_ALL, ram + VGA_HOLE);
     for (unsigned i = 0; i < HOST_BRIDGE_SEGMENTS; i++)
         show_segment(&platform.host_bridge.segments[i]);
     map(MIB, RAM - MIB, UC_PROT_ALL, ram + MIB);
-    map(placements[0].gpa, placements[0].length, UC_PROT_READ | UC_PROT_EXEC, rom_above);
+    map((1ull << 32) - bios.length, bios.length, UC_PROT_READ | UC_PROT_EXEC, rom_above);
     map(LOCAL_APIC, 4096, UC_PROT_ALL, local_apic);
     add_hooks();
     set(UC_X86_REG_CS, RESET_CS);

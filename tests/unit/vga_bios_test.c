@@ -169,11 +169,11 @@ static void print(const char *text)
 
 static void text_is_shown(void **state)
 {
-    char text[4096];
+    char text[VGA_FIXTURE_TEXT];
 
     (void)state;
     print("Hello\r\nWorld\r\n");
-    assert_true(vga_text(fixture.vga, text, sizeof text));
+    assert_true(read_text(&fixture, text));
     assert_non_null(strstr(text, "Hello\nWorld\n"));
     assert_int_equal(look(&fixture, &display, areas), 1);
     assert_int_equal(display.width, 720);
@@ -221,7 +221,7 @@ static void modes_of_the_vga(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        char text[4096];
+        char text[VGA_FIXTURE_TEXT];
         bool is_text = modes[i].scale_x == 0;
 
         int10(modes[i].mode, 0, 0, 0);
@@ -231,7 +231,7 @@ static void modes_of_the_vga(void **state)
         look(&fixture, &display, areas);
         assert_int_equal(display.width, modes[i].width);
         assert_int_equal(display.height, modes[i].height);
-        assert_int_equal(vga_text(fixture.vga, text, sizeof text), is_text);
+        assert_int_equal(read_text(&fixture, text), is_text);
         if (is_text)
             assert_memory_equal(text, "Hello\n\n", 7);
         else

@@ -300,3 +300,24 @@ uint32_t pixel(const struct display *display, unsigned x, unsigned y)
     require(x < display->width && y < display->height);
     return display->pixels[y * display->width + x];
 }
+
+bool read_text(struct vga_fixture *fixture, char text[VGA_FIXTURE_TEXT])
+{
+    uint8_t characters[VGA_FIXTURE_TEXT / 2 - 1];
+    unsigned columns, rows;
+
+    if (!vga_characters(fixture->vga, &columns, &rows, characters, sizeof characters))
+        return false;
+    require(columns >= 1);
+    for (unsigned row = 0; row < rows; row++) {
+        unsigned length = columns;
+
+        while (length > 0 && characters[row * columns + length - 1] == ' ')
+            length--;
+        memcpy(text, characters + row * columns, length);
+        text[length] = '\n';
+        text += length + 1;
+    }
+    *text = 0;
+    return true;
+}

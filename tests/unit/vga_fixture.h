@@ -11,6 +11,7 @@
 
 #define VGA_FRAME_BUFFER 0xe0000000u /* where vga_fixture_decode puts the BARs */
 #define VGA_REGISTERS    0xe1000000u
+#define VGA_FIXTURE_TEXT 8192 /* bytes for the largest screen of text that the tests have, 80 x 50 */
 
 struct vga_mapping {
     uint64_t gpa, length; /* 0: unused */
@@ -63,6 +64,9 @@ void set_dispi_mode(struct vga_fixture *fixture, uint16_t width, uint16_t height
 /* Lets a display look; the pixel of it. */
 unsigned look(struct vga_fixture *fixture, struct display *display, struct display_area *areas);
 uint32_t pixel(const struct display *display, unsigned x, unsigned y);
+
+/* The screen's text, lines without blanks at their ends. False: it has none. */
+bool read_text(struct vga_fixture *fixture, char text[VGA_FIXTURE_TEXT]);
 
 /* What the adapter makes of a colour of set_mode. */
 #define RED_OF(index) ((uint32_t)(((index) << 2 & 0xfc) | ((index) >> 4 & 3)) << 16)

@@ -4,8 +4,8 @@
 
 MANAGER := partitions/root/manager
 # Definitions, requests' form and files: what has neither processes nor a loop.
-MANAGER_DATA_SOURCES := $(addprefix $(MANAGER)/,definition.c definition_json.c fields.c name.c report.c store.c switch_definition.c \
-    text.c vm_end.c worker_configuration.c) partitions/root/worker/configuration_names.c $(addprefix partitions/root/net/,boot_file.c packet.c subnet.c)
+MANAGER_DATA_SOURCES := $(addprefix $(MANAGER)/,definition.c definition_json.c name.c report.c store.c switch_definition.c \
+    text.c vm_end.c worker_configuration.c) partitions/root/fields.c partitions/root/worker/configuration_names.c $(addprefix partitions/root/net/,boot_file.c packet.c subnet.c)
 MANAGER_SOURCES := $(MANAGER_DATA_SOURCES) $(addprefix $(MANAGER)/,alarm.c channel.c directories.c dispatch.c \
     file_access.c host.c host_shutdown.c identity.c opener.c process.c request.c server.c settings.c switch_forwards.c \
     switch_requests.c virtual_switch.c vm.c vm_console.c vm_definition_requests.c vm_media.c vm_requests.c vm_screen.c vm_show.c vm_start.c) \

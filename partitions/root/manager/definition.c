@@ -152,23 +152,9 @@ static bool read_uuid(struct fields *fields, const json_t *value, void *target)
 }
 
 /* Which of the names it is. */
-static bool read_choice(struct fields *fields, const json_t *value, const char *const *names, unsigned count,
-                        unsigned *choice)
-{
-    const char *text = json_string_value(value);
-    char list[128] = "";
-    for (*choice = 0; *choice < count; ++*choice) {
-        size_t length = strlen(list);
-        if (text && strcmp(text, names[*choice]) == 0)
-            return true;
-        snprintf(list + length, sizeof(list) - length, "%s\"%s\"", *choice ? ", " : "", names[*choice]);
-    }
-    return fields_complain(fields, "must be one of %s", list);
-}
-
 static bool read_boot_device(struct fields *fields, const json_t *value, void *target)
 {
-    return read_choice(fields, value, configuration_boot_names, CONFIGURATION_BOOT_DEVICES, target);
+    return fields_read_choice(fields, value, configuration_boot_names, CONFIGURATION_BOOT_DEVICES, target);
 }
 
 static bool read_boot(struct fields *fields, const json_t *value, void *target)
@@ -282,7 +268,7 @@ static bool read_floppies(struct fields *fields, const json_t *value, void *targ
 
 static bool read_serial_kind(struct fields *fields, const json_t *value, void *target)
 {
-    return read_choice(fields, value, configuration_serial_names, CONFIGURATION_SERIAL_KINDS, target);
+    return fields_read_choice(fields, value, configuration_serial_names, CONFIGURATION_SERIAL_KINDS, target);
 }
 
 static bool read_com2(struct fields *fields, const json_t *value, void *target)

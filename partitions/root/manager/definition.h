@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "partitions/root/manager/fields.h"
+#include "partitions/root/fields.h"
 #include "partitions/root/manager/name.h"
 #include "partitions/root/net/packet.h"
 #include "partitions/root/worker/configuration.h"
@@ -87,8 +87,8 @@ enum definition_source {
  * `error` (FIELDS_ERROR_SIZE bytes) says where and what, and `definition` is only good for
  * definition_clear().
  */
-bool definition_read(struct definition *definition, const json_t *object, enum definition_source source,
-                     uid_t user, char *error);
+bool definition_read(struct definition *definition, const json_t *object, enum definition_source source, uid_t user,
+                     char *error);
 
 void definition_initialize(struct definition *definition);
 bool definition_has_graphics(const struct definition *definition);

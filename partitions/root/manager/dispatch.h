@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "partitions/root/manager/fields.h"
+#include "partitions/root/fields.h"
 
 struct request;
 

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "partitions/root/manager/fields.h"
+#include "partitions/root/fields.h"
 #include "partitions/root/manager/name.h"
 #include "partitions/root/net/boot_file.h"
 #include "partitions/root/net/forward.h"

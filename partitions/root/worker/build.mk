@@ -12,7 +12,7 @@ WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
 WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
 # All of a machine, without the program around it.
 WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
-    $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
+    partitions/root/fields.c $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
 WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread -lvncserver -lspng
 
@@ -50,7 +50,7 @@ $(call unit_test,io_port_test,tests/unit/io_port_test.c \
 $(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c \
     arch/x86_64/boot/linux_image.c)
 $(call unit_test,configuration_test,tests/unit/configuration_test.c $(WORKER)/configuration.c \
-    $(WORKER)/configuration_names.c $(WORKER)/configuration_reader.c,-ljansson)
+    $(WORKER)/configuration_names.c partitions/root/fields.c,-ljansson)
 $(call unit_test,firmware_test,tests/unit/firmware_test.c tests/unit/device_fixture.c $(WORKER_FIRMWARE_SOURCES) \
     $(addprefix $(WORKER)/,bus.c guest_memory.c timer.c) $(BUILD)/generated/dsdt.c \
     $(addprefix $(WORKER_DEVICES)/,acpi_tables.c fw_cfg.c mc146818.c smbios_tables.c))

@@ -9,66 +9,65 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "partitions/root/worker/configuration_reader.h"
 #include "partitions/root/worker/guest_ram.h"
 
-static bool read_version(struct reader *reader, const json_t *value, void *target)
+static bool read_version(struct fields *fields, const json_t *value, void *target)
 {
     uint64_t version;
 
     (void)target;
-    return reader_integer(reader, value, CONFIGURATION_VERSION, CONFIGURATION_VERSION, &version);
+    return fields_read_integer(fields, value, CONFIGURATION_VERSION, CONFIGURATION_VERSION, &version);
 }
 
-static bool read_memory(struct reader *reader, const json_t *value, void *target)
+static bool read_memory(struct fields *fields, const json_t *value, void *target)
 {
     uint64_t *memory = target;
 
-    if (!reader_integer(reader, value, GUEST_RAM_MINIMUM, GUEST_RAM_MAXIMUM, memory))
+    if (!fields_read_integer(fields, value, GUEST_RAM_MINIMUM, GUEST_RAM_MAXIMUM, memory))
         return false;
     if (*memory % GUEST_RAM_UNIT)
-        return reader_complain(reader, "must be a multiple of 1 MiB (1048576), not %llu", (unsigned long long)*memory);
+        return fields_complain(fields, "must be a multiple of 1 MiB (1048576), not %llu", (unsigned long long)*memory);
     return true;
 }
 
-static bool read_processors(struct reader *reader, const json_t *value, void *target)
+static bool read_processors(struct fields *fields, const json_t *value, void *target)
 {
     uint64_t processors;
 
-    if (!reader_integer(reader, value, 1, CONFIGURATION_PROCESSORS, &processors))
+    if (!fields_read_integer(fields, value, 1, CONFIGURATION_PROCESSORS, &processors))
         return false;
     *(unsigned *)target = (unsigned)processors;
     return true;
 }
 
-static bool read_descriptor(struct reader *reader, const json_t *value, void *target)
+static bool read_descriptor(struct fields *fields, const json_t *value, void *target)
 {
     uint64_t descriptor;
 
-    if (!reader_integer(reader, value, 0, 65535, &descriptor))
+    if (!fields_read_integer(fields, value, 0, 65535, &descriptor))
         return false;
     *(int *)target = (int)descriptor;
     return true;
 }
 
-static bool read_path(struct reader *reader, const json_t *value, void *target)
+static bool read_path(struct fields *fields, const json_t *value, void *target)
 {
-    if (!reader_string(reader, value, target))
+    if (!fields_read_string(fields, value, target))
         return false;
-    return **(char **)target || reader_complain(reader, "must not be empty");
+    return **(char **)target || fields_complain(fields, "must not be empty");
 }
 
-static bool read_port(struct reader *reader, const json_t *value, void *target)
+static bool read_port(struct fields *fields, const json_t *value, void *target)
 {
     uint64_t port;
 
-    if (!reader_integer(reader, value, 1, UINT16_MAX, &port))
+    if (!fields_read_integer(fields, value, 1, UINT16_MAX, &port))
         return false;
     *(uint16_t *)target = (uint16_t)port;
     return true;
 }
 
-static bool read_uuid(struct reader *reader, const json_t *value, void *target)
+static bool read_uuid(struct fields *fields, const json_t *value, void *target)
 {
     static const char form[] = "00000000-0000-0000-0000-000000000000";
     const char *text = json_string_value(value);
@@ -78,7 +77,7 @@ static bool read_uuid(struct reader *reader, const json_t *value, void *target)
     for (size_t i = 0; sound && i < sizeof form - 1; i++)
         sound = form[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i]);
     if (!sound)
-        return reader_complain(reader, "must be like \"%s\"", form);
+        return fields_complain(fields, "must be like \"%s\"", form);
     for (unsigned i = 0; i < 16; i++) {
         text += *text == '-';
         uuid[i] = (uint8_t)strtoul((const char[]){text[0], text[1], 0}, NULL, 16);
@@ -87,81 +86,81 @@ static bool read_uuid(struct reader *reader, const json_t *value, void *target)
     return true;
 }
 
-static bool read_name(struct reader *reader, const json_t *value, void *target)
+static bool read_name(struct fields *fields, const json_t *value, void *target)
 {
     const char *name = json_string_value(value);
     size_t length;
 
     if (!name)
-        return reader_complain(reader, "must be a string, not %s", reader_type_name(value));
+        return fields_complain(fields, "must be a string, not %s", fields_kind(value));
     length = strlen(name);
     if (length == 0 || length >= CONFIGURATION_NAME_SIZE)
-        return reader_complain(reader, "must have 1 to %d characters, not %zu", CONFIGURATION_NAME_SIZE - 1, length);
+        return fields_complain(fields, "must have 1 to %d characters, not %zu", CONFIGURATION_NAME_SIZE - 1, length);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)name[i] < ' ' || name[i] == 0x7F)
-            return reader_complain(reader, "must not have control characters");
+            return fields_complain(fields, "must not have control characters");
     memcpy(target, name, length + 1);
     return true;
 }
 
-static bool read_file(struct reader *reader, const json_t *value, void *target)
+static bool read_file(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_file *file = target;
-    const struct key keys[] = {
+    const struct field keys[] = {
         {"path", read_path,       &file->path,       false},
         {"fd",   read_descriptor, &file->descriptor, false},
     };
 
-    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+    if (!fields_read(fields, value, keys, sizeof keys / sizeof keys[0]))
         return false;
-    return configuration_file_given(file) || reader_complain(reader, "needs \"path\" or \"fd\"");
+    return configuration_file_given(file) || fields_complain(fields, "needs \"path\" or \"fd\"");
 }
 
-static bool read_format(struct reader *reader, const json_t *value, void *target)
+static bool read_format(struct fields *fields, const json_t *value, void *target)
 {
     static const char *const names[] = {[CONFIGURATION_DISK_VHD] = "vhd", [CONFIGURATION_DISK_RAW] = "raw"};
 
-    return reader_choice(reader, value, names, 2, target);
+    return fields_read_choice(fields, value, names, 2, target);
 }
 
-static bool read_disk(struct reader *reader, const json_t *value, void *target)
+static bool read_disk(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_disk *disk = target;
-    const struct key keys[] = {
-        {"path",      read_path,       &disk->file.path,       false},
-        {"fd",        read_descriptor, &disk->file.descriptor, false},
-        {"format",    read_format,     &disk->format,          false},
-        {"read_only", reader_boolean,  &disk->read_only,       false},
+    const struct field keys[] = {
+        {"path",      read_path,           &disk->file.path,       false},
+        {"fd",        read_descriptor,     &disk->file.descriptor, false},
+        {"format",    read_format,         &disk->format,          false},
+        {"read_only", fields_read_boolean, &disk->read_only,       false},
     };
 
     disk->file.descriptor = -1;
-    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+    if (!fields_read(fields, value, keys, sizeof keys / sizeof keys[0]))
         return false;
-    return configuration_file_given(&disk->file) || reader_complain(reader, "needs \"path\" or \"fd\"");
+    return configuration_file_given(&disk->file) || fields_complain(fields, "needs \"path\" or \"fd\"");
 }
 
-static bool read_drive(struct reader *reader, const json_t *value, void *target)
+static bool read_drive(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_drive *drive = target;
-    const struct key keys[] = {
-        {"path",      read_path,       &drive->file.path,       false},
-        {"fd",        read_descriptor, &drive->file.descriptor, false},
-        {"read_only", reader_boolean,  &drive->read_only,       false},
+    const struct field keys[] = {
+        {"path",      read_path,           &drive->file.path,       false},
+        {"fd",        read_descriptor,     &drive->file.descriptor, false},
+        {"read_only", fields_read_boolean, &drive->read_only,       false},
     };
 
     drive->file.descriptor = -1;
-    return reader_object(reader, value, keys, sizeof keys / sizeof keys[0]);
+    return fields_read(fields, value, keys, sizeof keys / sizeof keys[0]);
 }
 
-static bool read_serial_kind(struct reader *reader, const json_t *value, void *target)
+static bool read_serial_kind(struct fields *fields, const json_t *value, void *target)
 {
-    return reader_choice(reader, value, configuration_serial_names, CONFIGURATION_SERIAL_KINDS, target);
+    return fields_read_choice(fields, value, configuration_serial_names, CONFIGURATION_SERIAL_KINDS, target);
 }
 
-static bool read_serial_port(struct reader *reader, const json_t *value, void *target)
+static bool read_serial_port(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_serial *serial = target;
-    const struct key keys[] = {
+    const struct field keys[] = {
         {"kind", read_serial_kind, &serial->kind,            true },
         {"path", read_path,        &serial->file.path,       false},
         {"fd",   read_descriptor,  &serial->file.descriptor, false},
@@ -169,17 +168,17 @@ static bool read_serial_port(struct reader *reader, const json_t *value, void *t
     bool needs_file;
 
     serial->file.descriptor = -1;
-    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+    if (!fields_read(fields, value, keys, sizeof keys / sizeof keys[0]))
         return false;
     needs_file = serial->kind >= CONFIGURATION_SERIAL_FILE;
     if (needs_file != configuration_file_given(&serial->file))
-        return reader_complain(reader, needs_file ? "needs \"path\" or \"fd\"" : "takes neither \"path\" nor \"fd\"");
+        return fields_complain(fields, needs_file ? "needs \"path\" or \"fd\"" : "takes neither \"path\" nor \"fd\"");
     return true;
 }
 
-static bool read_boot_device(struct reader *reader, const json_t *value, void *target)
+static bool read_boot_device(struct fields *fields, const json_t *value, void *target)
 {
-    return reader_choice(reader, value, configuration_boot_names, CONFIGURATION_BOOT_DEVICES, target);
+    return fields_read_choice(fields, value, configuration_boot_names, CONFIGURATION_BOOT_DEVICES, target);
 }
 
 static bool parse_mac(const char *text, uint8_t mac[6])
@@ -195,186 +194,186 @@ static bool parse_mac(const char *text, uint8_t mac[6])
     return true;
 }
 
-static bool read_mac(struct reader *reader, const json_t *value, void *target)
+static bool read_mac(struct fields *fields, const json_t *value, void *target)
 {
     const char *text = json_string_value(value);
     uint8_t *mac = target;
 
     if (!text)
-        return reader_complain(reader, "must be a string, not %s", reader_type_name(value));
+        return fields_complain(fields, "must be a string, not %s", fields_kind(value));
     if (!parse_mac(text, mac))
-        return reader_complain(reader, "\"%.40s\" is not a MAC address such as 00-15-5D-01-02-03", text);
+        return fields_complain(fields, "\"%.40s\" is not a MAC address such as 00-15-5D-01-02-03", text);
     if (mac[0] & 1)
-        return reader_complain(reader, "\"%.40s\" is a group address; a network adapter needs one of its own", text);
+        return fields_complain(fields, "\"%.40s\" is a group address; a network adapter needs one of its own", text);
     return true;
 }
 
-static bool read_nic(struct reader *reader, const json_t *value, void *target)
+static bool read_nic(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_nic *nic = target;
-    const struct key keys[] = {
+    const struct field keys[] = {
         {"mac",    read_mac,  nic->mac,      true },
         {"switch", read_file, &nic->network, false},
     };
 
     nic->network.descriptor = -1;
-    return reader_object(reader, value, keys, sizeof keys / sizeof keys[0]);
+    return fields_read(fields, value, keys, sizeof keys / sizeof keys[0]);
 }
 
-static bool read_disks(struct reader *reader, const json_t *value, void *target)
+static bool read_disks(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
-    return reader_list(reader, value, configuration->disks, sizeof configuration->disks[0], CONFIGURATION_DISKS,
-                       read_disk, &configuration->disk_count);
+    return fields_read_list(fields, value, configuration->disks, sizeof configuration->disks[0], CONFIGURATION_DISKS,
+                            read_disk, &configuration->disk_count);
 }
 
-static bool read_nics(struct reader *reader, const json_t *value, void *target)
+static bool read_nics(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
-    return reader_list(reader, value, configuration->nics, sizeof configuration->nics[0], CONFIGURATION_NICS, read_nic,
-                       &configuration->nic_count);
+    return fields_read_list(fields, value, configuration->nics, sizeof configuration->nics[0], CONFIGURATION_NICS,
+                            read_nic, &configuration->nic_count);
 }
 
-static bool read_dvds(struct reader *reader, const json_t *value, void *target)
+static bool read_dvds(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
-    return reader_list(reader, value, configuration->dvds, sizeof configuration->dvds[0], CONFIGURATION_DVDS,
-                       read_drive, &configuration->dvd_count);
+    return fields_read_list(fields, value, configuration->dvds, sizeof configuration->dvds[0], CONFIGURATION_DVDS,
+                            read_drive, &configuration->dvd_count);
 }
 
-static bool read_floppies(struct reader *reader, const json_t *value, void *target)
+static bool read_floppies(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
-    return reader_list(reader, value, configuration->floppies, sizeof configuration->floppies[0],
-                       CONFIGURATION_FLOPPIES, read_drive, &configuration->floppy_count);
+    return fields_read_list(fields, value, configuration->floppies, sizeof configuration->floppies[0],
+                            CONFIGURATION_FLOPPIES, read_drive, &configuration->floppy_count);
 }
 
-static bool read_serial(struct reader *reader, const json_t *value, void *target)
+static bool read_serial(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
     unsigned count = 0;
 
     configuration->serial[0].kind = CONFIGURATION_SERIAL_NONE;
-    return reader_list(reader, value, configuration->serial, sizeof configuration->serial[0], CONFIGURATION_SERIAL,
-                       read_serial_port, &count);
+    return fields_read_list(fields, value, configuration->serial, sizeof configuration->serial[0], CONFIGURATION_SERIAL,
+                            read_serial_port, &count);
 }
 
-static bool read_boot(struct reader *reader, const json_t *value, void *target)
+static bool read_boot(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration *configuration = target;
 
     configuration->boot_count = 0;
-    if (!reader_list(reader, value, configuration->boot, sizeof configuration->boot[0], CONFIGURATION_BOOT_DEVICES,
-                     read_boot_device, &configuration->boot_count))
+    if (!fields_read_list(fields, value, configuration->boot, sizeof configuration->boot[0], CONFIGURATION_BOOT_DEVICES,
+                          read_boot_device, &configuration->boot_count))
         return false;
     for (unsigned i = 0; i < configuration->boot_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (configuration->boot[i] == configuration->boot[j])
-                return reader_complain(reader, "names something twice");
+                return fields_complain(fields, "names something twice");
     return true;
 }
 
-static bool read_password(struct reader *reader, const json_t *value, void *target)
+static bool read_password(struct fields *fields, const json_t *value, void *target)
 {
-    if (!read_path(reader, value, target))
+    if (!read_path(fields, value, target))
         return false;
     return strlen(*(char **)target) <= CONFIGURATION_PASSWORD ||
-           reader_complain(reader, "must have at most %d characters: VNC looks at no more", CONFIGURATION_PASSWORD);
+           fields_complain(fields, "must have at most %d characters: VNC looks at no more", CONFIGURATION_PASSWORD);
 }
 
-static bool read_screen(struct reader *reader, const json_t *value, void *target)
+static bool read_screen(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_screen *screen = target;
-    const struct key keys[] = {
+    const struct field keys[] = {
         {"path",     read_path,       &screen->local.path,       false},
         {"fd",       read_descriptor, &screen->local.descriptor, false},
         {"address",  read_path,       &screen->address,          false},
         {"password", read_password,   &screen->password,         false},
     };
 
-    if (!reader_object(reader, value, keys, sizeof keys / sizeof keys[0]))
+    if (!fields_read(fields, value, keys, sizeof keys / sizeof keys[0]))
         return false;
     return !screen->password || screen->address ||
-           reader_complain(reader, "\"password\" is for \"address\", which is missing");
+           fields_complain(fields, "\"password\" is for \"address\", which is missing");
 }
 
-static bool read_configuration(struct reader *reader, const json_t *root, struct configuration *configuration)
+static bool read_configuration(struct fields *fields, const json_t *root, struct configuration *configuration)
 {
-    const struct key keys[] = {
-        {"version",           read_version,    NULL,                              true },
-        {"name",              read_name,       configuration->name,               true },
-        {"memory",            read_memory,     &configuration->memory,            true },
-        {"processors",        read_processors, &configuration->processors,        false},
-        {"uuid",              read_uuid,       configuration->uuid,               false},
-        {"kernel",            read_file,       &configuration->kernel,            false},
-        {"initrd",            read_file,       &configuration->initrd,            false},
-        {"command_line",      reader_string,   &configuration->command_line,      false},
-        {"firmware",          read_path,       &configuration->firmware,          false},
-        {"graphics_firmware", read_path,       &configuration->graphics_firmware, false},
-        {"network_firmware",  read_path,       &configuration->network_firmware,  false},
-        {"boot",              read_boot,       configuration,                     false},
-        {"boot_menu",         reader_boolean,  &configuration->boot_menu,         false},
-        {"graphics",          reader_boolean,  &configuration->graphics,          false},
-        {"disks",             read_disks,      configuration,                     false},
-        {"dvds",              read_dvds,       configuration,                     false},
-        {"floppies",          read_floppies,   configuration,                     false},
-        {"nics",              read_nics,       configuration,                     false},
-        {"serial",            read_serial,     configuration,                     false},
-        {"debug_exit",        read_port,       &configuration->debug_exit,        false},
-        {"control",           read_file,       &configuration->control,           false},
-        {"log",               read_file,       &configuration->log,               false},
-        {"previous_log",      read_file,       &configuration->previous_log,      false},
-        {"screen",            read_screen,     &configuration->screen,            false},
-        {"reboot",            reader_boolean,  &configuration->reboot,            false},
+    const struct field keys[] = {
+        {"version",           read_version,        NULL,                              true },
+        {"name",              read_name,           configuration->name,               true },
+        {"memory",            read_memory,         &configuration->memory,            true },
+        {"processors",        read_processors,     &configuration->processors,        false},
+        {"uuid",              read_uuid,           configuration->uuid,               false},
+        {"kernel",            read_file,           &configuration->kernel,            false},
+        {"initrd",            read_file,           &configuration->initrd,            false},
+        {"command_line",      fields_read_string,  &configuration->command_line,      false},
+        {"firmware",          read_path,           &configuration->firmware,          false},
+        {"graphics_firmware", read_path,           &configuration->graphics_firmware, false},
+        {"network_firmware",  read_path,           &configuration->network_firmware,  false},
+        {"boot",              read_boot,           configuration,                     false},
+        {"boot_menu",         fields_read_boolean, &configuration->boot_menu,         false},
+        {"graphics",          fields_read_boolean, &configuration->graphics,          false},
+        {"disks",             read_disks,          configuration,                     false},
+        {"dvds",              read_dvds,           configuration,                     false},
+        {"floppies",          read_floppies,       configuration,                     false},
+        {"nics",              read_nics,           configuration,                     false},
+        {"serial",            read_serial,         configuration,                     false},
+        {"debug_exit",        read_port,           &configuration->debug_exit,        false},
+        {"control",           read_file,           &configuration->control,           false},
+        {"log",               read_file,           &configuration->log,               false},
+        {"previous_log",      read_file,           &configuration->previous_log,      false},
+        {"screen",            read_screen,         &configuration->screen,            false},
+        {"reboot",            fields_read_boolean, &configuration->reboot,            false},
     };
 
     configuration->graphics = !json_object_get(root, "kernel");
-    return reader_object(reader, root, keys, sizeof keys / sizeof keys[0]);
+    return fields_read(fields, root, keys, sizeof keys / sizeof keys[0]);
 }
 
-static bool set_default(struct reader *reader, char **string, const char *value)
+static bool set_default(struct fields *fields, char **string, const char *value)
 {
     *string = strdup(value);
-    return *string || reader_complain(reader, "no memory");
+    return *string || fields_complain(fields, "no memory");
 }
 
-static bool drives_fit(struct reader *reader, const struct configuration *configuration)
+static bool drives_fit(struct fields *fields, const struct configuration *configuration)
 {
     return configuration_drives_fit(configuration->disk_count, configuration->dvd_count) ||
-           reader_complain(reader, "%u disks leave no place for %u DVD drives on the IDE controller's two channels",
+           fields_complain(fields, "%u disks leave no place for %u DVD drives on the IDE controller's two channels",
                            configuration->disk_count, configuration->dvd_count);
 }
 
-static bool serial_is_sound(struct reader *reader, const struct configuration *configuration)
+static bool serial_is_sound(struct fields *fields, const struct configuration *configuration)
 {
     return configuration->serial[0].kind != CONFIGURATION_SERIAL_CONSOLE ||
            configuration->serial[1].kind != CONFIGURATION_SERIAL_CONSOLE ||
-           reader_complain(reader, "serial: only one port can be the console");
+           fields_complain(fields, "serial: only one port can be the console");
 }
 
 /* What follows from other values. */
-static bool complete(struct reader *reader, struct configuration *configuration)
+static bool complete(struct fields *fields, struct configuration *configuration)
 {
     struct configuration_file *previous = &configuration->previous_log;
 
-    if (!configuration->command_line && !set_default(reader, &configuration->command_line, ""))
+    if (!configuration->command_line && !set_default(fields, &configuration->command_line, ""))
         return false;
-    if (!drives_fit(reader, configuration) || !serial_is_sound(reader, configuration))
+    if (!drives_fit(fields, configuration) || !serial_is_sound(fields, configuration))
         return false;
     if (configuration_file_given(&configuration->initrd) && !configuration_file_given(&configuration->kernel))
-        return reader_complain(reader, "\"initrd\" needs \"kernel\"");
+        return fields_complain(fields, "\"initrd\" needs \"kernel\"");
     for (unsigned i = 0; i < configuration->nic_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (!memcmp(configuration->nics[i].mac, configuration->nics[j].mac, 6))
-                return reader_complain(reader, "nics[%u] and nics[%u] have the same MAC address", j, i);
+                return fields_complain(fields, "nics[%u] and nics[%u] have the same MAC address", j, i);
     if (!configuration_file_given(previous) && configuration->log.path && configuration->log.descriptor < 0 &&
         asprintf(&previous->path, "%s.1", configuration->log.path) < 0) {
         previous->path = NULL;
-        return reader_complain(reader, "no memory");
+        return fields_complain(fields, "no memory");
     }
     return true;
 }
@@ -390,15 +389,15 @@ static struct configuration_file *single_file(struct configuration *configuratio
     return index < sizeof files / sizeof files[0] ? files[index] : NULL;
 }
 
-struct configuration *configuration_parse(const char *text, const char *name, char error[CONFIGURATION_ERROR_SIZE])
+struct configuration *configuration_parse(const char *text, const char *name, char error[FIELDS_ERROR_SIZE])
 {
-    struct reader reader = {.name = name, .error = error};
+    struct fields fields = {.document = name, .error = error};
     struct configuration *configuration = calloc(1, sizeof *configuration);
     json_error_t json_error;
     json_t *root;
 
     if (!configuration) {
-        reader_complain(&reader, "no memory");
+        fields_complain(&fields, "no memory");
         return NULL;
     }
     configuration->processors = 1;
@@ -410,8 +409,8 @@ struct configuration *configuration_parse(const char *text, const char *name, ch
         single_file(configuration, i)->descriptor = -1;
     root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (!root) {
-        reader_complain(&reader, "line %d, column %d: %s", json_error.line, json_error.column, json_error.text);
-    } else if (read_configuration(&reader, root, configuration) && complete(&reader, configuration)) {
+        fields_complain(&fields, "line %d, column %d: %s", json_error.line, json_error.column, json_error.text);
+    } else if (read_configuration(&fields, root, configuration) && complete(&fields, configuration)) {
         json_decref(root);
         return configuration;
     }
@@ -420,9 +419,9 @@ struct configuration *configuration_parse(const char *text, const char *name, ch
     return NULL;
 }
 
-struct configuration *configuration_read(int descriptor, const char *name, char error[CONFIGURATION_ERROR_SIZE])
+struct configuration *configuration_read(int descriptor, const char *name, char error[FIELDS_ERROR_SIZE])
 {
-    struct reader reader = {.name = name, .error = error};
+    struct fields fields = {.document = name, .error = error};
     char *text = malloc(CONFIGURATION_MAXIMUM_SIZE + 1);
     struct configuration *configuration = NULL;
     size_t length = 0;
@@ -436,13 +435,13 @@ struct configuration *configuration_read(int descriptor, const char *name, char 
             length += (size_t)count;
     }
     if (!text)
-        reader_complain(&reader, "no memory");
+        fields_complain(&fields, "no memory");
     else if (count < 0)
-        reader_complain(&reader, "cannot be read: %s", strerror(errno));
+        fields_complain(&fields, "cannot be read: %s", strerror(errno));
     else if (length > CONFIGURATION_MAXIMUM_SIZE)
-        reader_complain(&reader, "is larger than %u bytes", CONFIGURATION_MAXIMUM_SIZE);
+        fields_complain(&fields, "is larger than %u bytes", CONFIGURATION_MAXIMUM_SIZE);
     else if (memchr(text, 0, length))
-        reader_complain(&reader, "is not text");
+        fields_complain(&fields, "is not text");
     else {
         text[length] = 0;
         configuration = configuration_parse(text, name, error);

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "partitions/root/fields.h"
+
 #define CONFIGURATION_VERSION  1
 #define CONFIGURATION_DISKS    4 /* two IDE channels with two drives */
 #define CONFIGURATION_DVDS     2
@@ -17,10 +19,9 @@
 #define CONFIGURATION_SERIAL   2 /* COM1, COM2 */
 #define CONFIGURATION_NICS     8
 /* VPs are threads, so this is all that limits them. */
-#define CONFIGURATION_PROCESSORS 8
+#define CONFIGURATION_PROCESSORS   8
 #define CONFIGURATION_NAME_SIZE    64
-#define CONFIGURATION_PASSWORD     8 /* characters; VNC looks at no more */
-#define CONFIGURATION_ERROR_SIZE   512
+#define CONFIGURATION_PASSWORD     8          /* characters; VNC looks at no more */
 #define CONFIGURATION_MAXIMUM_SIZE (1u << 20) /* bytes of JSON */
 
 /* A file by path, by descriptor, or by both: then the descriptor counts, and the path is its name. */
@@ -120,8 +121,8 @@ struct configuration {
  * Reads a configuration from `text`, or from a file descriptor that can be read to its end. NULL: `error` is
  * one line that begins with `name` and says where and what.
  */
-struct configuration *configuration_parse(const char *text, const char *name, char error[CONFIGURATION_ERROR_SIZE]);
-struct configuration *configuration_read(int descriptor, const char *name, char error[CONFIGURATION_ERROR_SIZE]);
+struct configuration *configuration_parse(const char *text, const char *name, char error[FIELDS_ERROR_SIZE]);
+struct configuration *configuration_read(int descriptor, const char *name, char error[FIELDS_ERROR_SIZE]);
 void configuration_free(struct configuration *configuration);
 
 /* For messages: the path, or which descriptor it is. */

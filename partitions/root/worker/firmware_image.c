@@ -17,9 +17,7 @@
 
 #define KIB          1024u
 #define MIB          (1024u * KIB)
-#define FOUR_GIB     (1ull << 32)
 #define BIOS_UNIT    (64 * KIB)
-#define BIOS_SHADOW  (128 * KIB) /* E0000h-FFFFFh */
 #define ROM_BLOCK    512
 #define ROM_LENGTH   2 /* in blocks: offset in an option ROM */
 #define SETUP_SECTOR 512
@@ -153,12 +151,4 @@ void firmware_unload(struct firmware_image *image)
 {
     free(image->data);
     *image = (struct firmware_image){0};
-}
-
-void firmware_place(const struct firmware_image *bios, struct firmware_placement placements[FIRMWARE_PLACEMENTS])
-{
-    size_t shadow = bios->length < BIOS_SHADOW ? bios->length : BIOS_SHADOW;
-
-    placements[0] = (struct firmware_placement){FOUR_GIB - bios->length, bios->data, bios->length};
-    placements[1] = (struct firmware_placement){MIB - shadow, bios->data + (bios->length - shadow), shadow};
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The files that firmware is made of, and where in the guest the BIOS is seen. */
+/* The files that firmware is made of. */
 #ifndef WORKER_FIRMWARE_IMAGE_H
 #define WORKER_FIRMWARE_IMAGE_H
 
@@ -29,20 +29,5 @@ struct firmware_image {
 bool firmware_load(struct firmware_image *image, enum firmware_file file, const char *path,
                    char error[FIRMWARE_ERROR_SIZE]);
 void firmware_unload(struct firmware_image *image);
-
-/* Bytes that are to be seen as ROM. */
-struct firmware_placement {
-    uint64_t gpa;
-    const uint8_t *data;
-    size_t length;
-};
-
-#define FIRMWARE_PLACEMENTS 2
-
-/*
- * Where a BIOS image is seen: all of it ends at 4 GiB, where processors start; the end of it, 128 KiB at most, also
- * ends at 1 MiB, where PAM registers choose between it and RAM.
- */
-void firmware_place(const struct firmware_image *bios, struct firmware_placement placements[FIRMWARE_PLACEMENTS]);
 
 #endif

@@ -33,13 +33,12 @@ struct arguments {
 enum { OPTION_CONFIGURATION_FD = 0x100, OPTION_NO_REBOOT, OPTION_DEVICE };
 
 static const struct argp_option options[] = {
-    {"configuration",                                                          'c', "FILE", 0,
-     "What the virtual machine is made of, in JSON (docs/worker-protocol.md)", 0},
-    {"configuration-fd",                                                                  OPTION_CONFIGURATION_FD, "N", 0, "The same, read from file descriptor N", 0},
+    {"configuration",                                                           'c', "FILE", 0, "What the virtual machine is made of, in JSON (docs/worker-protocol.md)", 0},
+    {"configuration-fd",                                                                   OPTION_CONFIGURATION_FD, "N", 0, "The same, read from file descriptor N", 0},
     {"user", 'u', "USER[:GROUP]", 0, "Drop root's rights before the guest runs", 0},
-    {"no-reboot",                                                                        OPTION_NO_REBOOT, NULL, 0, "A reset by the guest turns the virtual machine off", 0},
+    {"no-reboot",                                                                         OPTION_NO_REBOOT, NULL, 0, "A reset by the guest turns the virtual machine off", 0},
     {"device",OPTION_DEVICE, "PATH", 0, "The hypervisor's device (default " DEFAULT_DEVICE ")", 0},
-    {0                                                                      },
+    {0                                                                       },
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -79,13 +78,13 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .doc =
-        "Runs one virtual machine until it is Off; usually started by loamd.\v"
-        "Changes of state are written to standard output, one line of JSON each; problems to standard error. "
-        "SIGTERM and SIGINT turn the virtual machine off.\n\n"
-        "Exit status: 0 the guest switched itself off, 1 it could not be started, 3 turned off on request, 4 "
-        "reset "
-        "and 5 triple fault with --no-reboot, 6 it could not go on, 7 the guest wrote to its debug exit port, 64 usage.",
+    .doc = "Runs one virtual machine until it is Off; usually started by loamd.\v"
+           "Changes of state are written to standard output, one line of JSON each; problems to standard error. "
+           "SIGTERM and SIGINT turn the virtual machine off.\n\n"
+           "Exit status: 0 the guest switched itself off, 1 it could not be started, 3 turned off on request, 4 "
+           "reset "
+           "and 5 triple fault with --no-reboot, 6 it could not go on, 7 the guest wrote to its debug exit port, 64 "
+           "usage.",
 };
 
 struct worker {
@@ -139,8 +138,7 @@ static int take_signals(struct worker *worker)
     worker->signals = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
     if (worker->signals < 0)
         return errno;
-    return event_loop_add(&worker->loop, &worker->signal_source, worker->signals, EPOLLIN, signal_received,
-                          worker);
+    return event_loop_add(&worker->loop, &worker->signal_source, worker->signals, EPOLLIN, signal_received, worker);
 }
 
 static bool listen_for_control(struct worker *worker, const struct configuration *configuration,
@@ -241,8 +239,7 @@ static struct machine *start(struct worker *worker, const struct arguments *argu
     return NULL;
 }
 
-static int run(struct worker *worker, const struct arguments *arguments,
-               const struct configuration *configuration)
+static int run(struct worker *worker, const struct arguments *arguments, const struct configuration *configuration)
 {
     char error[MACHINE_ERROR_SIZE];
     struct machine *machine = start(worker, arguments, configuration, error);
@@ -274,7 +271,7 @@ static int run(struct worker *worker, const struct arguments *arguments,
 
 static struct configuration *read_configuration(const struct arguments *arguments)
 {
-    char error[CONFIGURATION_ERROR_SIZE];
+    char error[FIELDS_ERROR_SIZE];
     struct configuration *configuration;
     const char *name = arguments->configuration;
     char number[32];
@@ -315,8 +312,8 @@ int main(int argc, char **argv)
     if (!result)
         result = take_signals(&worker);
     if (!result)
-        result = life_cycle_initialize(&worker.life_cycle, &worker.loop,
-                                       configuration->reboot && !arguments.no_reboot, state_changed, &worker);
+        result = life_cycle_initialize(&worker.life_cycle, &worker.loop, configuration->reboot && !arguments.no_reboot,
+                                       state_changed, &worker);
     if (result) {
         fprintf(stderr, "loam-worker: cannot wait for events: %s\n", strerror(result));
         return OFF_START_FAILED;

@@ -320,8 +320,3 @@ bool floppy_is_quiet(const struct floppy *floppy)
 {
     return !floppy->in_flight;
 }
-
-uint8_t floppy_cmos_types(const struct floppy *floppy)
-{
-    return (uint8_t)(floppy->drives[0].type << 4 | floppy->drives[1].type);
-}

@@ -165,7 +165,4 @@ struct disk *floppy_eject(struct floppy *floppy, unsigned drive);
 /* No request is with a disk. */
 bool floppy_is_quiet(const struct floppy *floppy);
 
-/* What CMOS register 10h says of the drives: A: in the upper half, B: in the lower. */
-uint8_t floppy_cmos_types(const struct floppy *floppy);
-
 #endif

@@ -151,10 +151,6 @@ unsigned vga_update(void *context, struct display *display, struct display_area 
  * The screen's text, in code page 437, as rows of *columns characters. False if it is not in a text mode, or `size` is
  * too small. Takes the device lock for a moment.
  */
-#define VGA_CHARACTERS_MAXIMUM (256 * 1024)
 bool vga_characters(struct vga *vga, unsigned *columns, unsigned *rows, uint8_t *characters, size_t size);
-
-/* The same in UTF-8, lines without blanks at their ends, each with a line feed, and a terminating zero. */
-bool vga_text(struct vga *vga, char *buffer, size_t size);
 
 #endif
