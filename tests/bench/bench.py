@@ -32,6 +32,7 @@ LOOPS = 200           # as in exits.asm
 COUNTING = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1"]
 BOOT_SECONDS = 900    # of the real world; an instruction at a time is slow
 IDLE_SECONDS = 10
+ROMS = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-stdvga.bin")
 
 # Order of enum loam_hypervisor_counter and enum loam_exit_reason as far as they are used here.
 COUNTERS = ("logical_processors", "partitions", "image", "reserved", "tables", "deposited_pages")
@@ -147,18 +148,21 @@ class Bench:
         initrd = self.path("idle.img")
         subprocess.run([f"{TOP}/tools/initramfs.py", initrd, f"init={script}", "program:bin/busybox=/bin/busybox",
                         "dev/"], check=True)
-        settings = self.configuration("idle", initrd={"path": "/initrd"}, command_line="console=ttyS0 quiet")
-        with self.parent(f"kernel={cloud_kernel()}", f"initrd={initrd}", settings) as machine:
+        plain = self.configuration("idle", initrd={"path": "/initrd"}, command_line="console=ttyS0 quiet")
+        screen = self.configuration("screen", initrd={"path": "/initrd"}, graphics=True,
+                                    command_line="console=tty0 console=ttyS0")
+        roms = [f"{path[1:]}={path}" for path in ROMS]
+        with self.parent(f"kernel={cloud_kernel()}", f"initrd={initrd}", plain, screen, *roms) as machine:
             machine.wait_for_shell(BOOT_SECONDS)
             before, _ = read_counters(machine)
-            machine.run(": > /run/child.log")
-            machine.send("loam-worker -c /idle.json > /dev/null &\n")
-            machine.run("until grep -q up /run/child.log; do sleep 1; done; sleep 2", BOOT_SECONDS)
+            private, resident = idle_worker_memory(machine, "idle")
             after, _ = read_counters(machine)
-            maps = machine.run("cat /proc/$(pidof loam-worker)/smaps", BOOT_SECONDS)
-        private, resident = worker_memory(maps)
+            machine.run("kill $(pidof loam-worker); while pidof loam-worker > /dev/null; do sleep 1; done")
+            private_with_screen, resident_with_screen = idle_worker_memory(machine, "screen")
         self.add("memory of a worker (Private_Dirty) beside the guest's", private / 1024, "MiB", 5)
+        self.add("the same with a screen, in text mode, nobody looks", private_with_screen / 1024, "MiB", 5)
         self.add("resident set of a worker beside the guest's", resident / 1024, "MiB", note="QEMU 40 to 52")
+        self.add("the same with a screen", resident_with_screen / 1024, "MiB", note="with the guest's video memory")
         self.add("pages deposited for a child of 128 MiB", after["deposited_pages"] - before["deposited_pages"], "pages")
 
     def boot(self):
@@ -185,8 +189,7 @@ class Bench:
         machines = {"floppy": {"floppies": [image], "boot": ["floppy"]},
                     "disk": {"disks": [{**image, "format": "raw"}], "boot": ["disk"]},
                     "serial": {"disks": [{**image, "format": "raw"}], "boot": ["disk"], "graphics": False}}
-        roms = [f"{path[1:]}={path}" for path in ("/usr/share/seabios/bios-256k.bin",
-                                                  "/usr/share/seabios/vgabios-stdvga.bin")]
+        roms = [f"{path[1:]}={path}" for path in ROMS]
         settings = [self.configuration(name, kernel=None, command_line=None, **machine)
                     for name, machine in machines.items()]
         with self.parent(f"boot.img={BUILD}/bench/boot_sector.img", *roms, *settings) as machine:
@@ -302,6 +305,14 @@ def timed_seconds(log, names):
 def read_counters(machine):
     lines = dict(line.split(" ", 1) for line in machine.run("counters").splitlines())
     return dict(zip(COUNTERS, map(int, lines["hypervisor"].split()))), [int(word) for word in lines["vp0"].split()]
+
+
+def idle_worker_memory(machine, name):
+    """Starts a child and leaves it running; what worker_memory says when it has come up."""
+    machine.run(": > /run/child.log")
+    machine.send(f"loam-worker -c /{name}.json > /dev/null &\n")
+    machine.run("until grep -q '^up' /run/child.log; do sleep 1; done; sleep 2", BOOT_SECONDS)
+    return worker_memory(machine.run("cat /proc/$(pidof loam-worker)/smaps", BOOT_SECONDS))
 
 
 def worker_memory(maps):

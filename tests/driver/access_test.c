@@ -181,6 +181,7 @@ static void *run_to_end(void *argument)
     return NULL;
 }
 
+#define WRITERS    2
 #define WRITER(vp) (MACHINE_CODE + (vp)*HV_PAGE_SIZE)
 #define TARGET(vp) (5 + 2 * (vp))
 
@@ -212,14 +213,14 @@ static void stop_writer(struct machine *machine, uint32_t vp)
 static void cleared_while_running(void)
 {
     const uint64_t written = BIT(TARGET(0)) | BIT(TARGET(1));
-    struct runner runner[MACHINE_VPS];
-    pthread_t thread[MACHINE_VPS];
+    struct runner runner[WRITERS];
+    pthread_t thread[WRITERS];
     struct machine machine;
     uint64_t seen;
     unsigned i;
 
     machine_create(&machine, MACHINE_FLAGS, MACHINE_RAM);
-    for (i = 0; i < MACHINE_VPS; i++) {
+    for (i = 0; i < WRITERS; i++) {
         load_writer(&machine, i);
         runner[i] = (struct runner){&machine, i};
         CHECK_EQUAL(pthread_create(&thread[i], NULL, run_to_end, &runner[i]), 0);
@@ -229,9 +230,9 @@ static void cleared_while_running(void)
             seen |= bitmap(&machine, DIRTY, CLEAR, 0, 64);
             CHECK_EQUAL(seen & ~written, 0);
         }
-    for (i = 0; i < MACHINE_VPS; i++)
+    for (i = 0; i < WRITERS; i++)
         stop_writer(&machine, i);
-    for (i = 0; i < MACHINE_VPS; i++)
+    for (i = 0; i < WRITERS; i++)
         CHECK_EQUAL(pthread_join(thread[i], NULL), 0);
     CHECK_EQUAL(bitmap(&machine, DIRTY, CLEAR, 0, 64) & ~written, 0);
     CHECK_EQUAL(bitmap(&machine, DIRTY, CLEAR, 0, 64), 0);
