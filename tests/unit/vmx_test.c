@@ -416,6 +416,35 @@ static void test_events(void **state)
     assert_int_equal(vmx_vendor.interrupted_event(vp), 0); /* RIP is still on it */
 }
 
+static void leave_with_nmis_masked(void)
+{
+    fields[VMCS_GUEST_INTERRUPTIBILITY] |= BLOCKING_BY_NMI;
+}
+
+static bool masks_nmis(bool masked_before, uint64_t event)
+{
+    struct vp_exit exit;
+
+    vmx_vendor.set(vp, VP_NMI_MASKED, masked_before);
+    vmx_vendor.inject(vp, event);
+    vmx_vendor.run(vp, &exit);
+    return vmx_vendor.get(vp, VP_NMI_MASKED);
+}
+
+/* Only a delivered NMI can mask others; Bochs shows a VP the masking of the one that ran before it. */
+static void test_nmi_masking_of_another_vp(void **state)
+{
+    (void)state;
+    guest = leave_with_nmis_masked;
+    assert_true(masks_nmis(false, 0)); /* a processor is believed */
+    debug_port = 0xE9;
+    vmx_vendor.initialize();
+    assert_false(masks_nmis(false, 0));
+    assert_false(masks_nmis(false, hv_pending_interruption(HV_INTERRUPTION_TYPE_EXTERNAL, 0x40)));
+    assert_true(masks_nmis(false, hv_pending_interruption(HV_INTERRUPTION_TYPE_NMI, 2)));
+    assert_true(masks_nmis(true, 0));
+}
+
 static void refused(void)
 {
     fields[VMCS_EXIT_REASON] = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_INVALID_STATE;
@@ -839,6 +868,7 @@ int main(void)
         TEST(test_registers),
         TEST(test_swapped_registers),
         TEST(test_events),
+        TEST(test_nmi_masking_of_another_vp),
         TEST(test_entries),
         TEST(test_exits),
         TEST(test_task_switches),
