@@ -14,7 +14,7 @@ CLANG := clang
 NASM := nasm
 PYTHON := python3
 # Builds on all processors, each command's output in one piece.
-MAKE_ALL = $(MAKE) -j$(shell nproc) --output-sync=target
+MAKE_ALL = $(MAKE) -j$(shell nproc) --output-sync=target --no-print-directory
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 # Programs of the parent.
