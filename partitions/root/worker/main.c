@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "partitions/root/worker/screen.h"
 
 #define DEFAULT_DEVICE "/dev/mshv"
+#define STACK_SIZE     (512u << 10)
 
 struct arguments {
     const char *configuration;
@@ -294,6 +296,21 @@ static struct configuration *read_configuration(const struct arguments *argument
     return configuration;
 }
 
+/*
+ * Threads get small stacks: in the usual 8 MiB lies a huge page, which the kernel gives as a whole to the first byte
+ * that is touched.
+ */
+static void set_stack_size(void)
+{
+    pthread_attr_t attributes;
+
+    if (pthread_attr_init(&attributes))
+        return;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+}
+
 int main(int argc, char **argv)
 {
     static struct worker worker;
@@ -303,6 +320,7 @@ int main(int argc, char **argv)
 
     /* One heap is enough for threads that do not allocate, and smaller. */
     mallopt(M_ARENA_MAX, 1);
+    set_stack_size();
     argp_err_exit_status = 64;
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
     configuration = read_configuration(&arguments);

@@ -20,7 +20,6 @@
 #define INCOMING     8u  /* connections on their way to the thread */
 #define TYPING_PACE  10u /* milliseconds between keys that nobody's fingers press: a BIOS keeps only 15 */
 #define ACCEPT_PAUSE 1000u
-#define STACK_SIZE   (512u << 10)
 
 /* A picture on its way. */
 struct picture {
@@ -348,19 +347,6 @@ static int begin_listening(struct screen *screen, const struct screen_listeners 
     return error;
 }
 
-static int start_thread(struct screen *screen)
-{
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-
-    if (error)
-        return error;
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    error = pthread_create(&screen->thread, &attributes, serve, screen);
-    pthread_attr_destroy(&attributes);
-    return error;
-}
-
 static void free_screen(struct screen *screen)
 {
     vnc_server_close(&screen->server);
@@ -393,7 +379,7 @@ static int begin(struct screen *screen, const char *name, const struct screen_li
         error = ENOMEM;
     if (!error)
         error = begin_listening(screen, listeners);
-    return error ? error : start_thread(screen);
+    return error ? error : pthread_create(&screen->thread, NULL, serve, screen);
 }
 
 struct screen *screen_start(const struct machine_screen *machine, const char *name,
