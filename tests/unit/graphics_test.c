@@ -105,8 +105,13 @@ static void test_frame_buffer_is_memory(void **state)
     (void)state;
     assert_int_equal(fake_region(&test.fake, FRAME_BUFFER)->size, VGA_MEMORY_SIZE);
     assert_int_equal(fake_region(&test.fake, FRAME_BUFFER)->flags, MSHV_SET_MEM_EXECUTABLE | MSHV_SET_MEM_WRITABLE);
+    assert_non_null(guest_ram_page(&test.ram, FRAME_BUFFER, MEMORY_READ));
+    assert_non_null(guest_ram_page(&test.ram, FRAME_BUFFER + VGA_MEMORY_SIZE - 1, MEMORY_WRITE));
+    assert_null(guest_ram_page(&test.ram, FRAME_BUFFER - 1, MEMORY_READ));
+    assert_null(guest_ram_page(&test.ram, FRAME_BUFFER + VGA_MEMORY_SIZE, MEMORY_READ));
     decode(false);
     assert_null(fake_region(&test.fake, FRAME_BUFFER));
+    assert_null(guest_ram_page(&test.ram, FRAME_BUFFER, MEMORY_READ));
     assert_int_equal(test.memory_errors, 0);
 }
 

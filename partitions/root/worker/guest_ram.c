@@ -7,6 +7,8 @@
 
 #include "partitions/root/worker/devices/platform.h"
 
+#define OCCUPIED_UNIT (GUEST_RAM_ABOVE_4G / (64 * GUEST_RAM_OCCUPIED_WORDS))
+
 /* Reserves address space so that a 2 MiB boundary of the guest is one of ours, and gives back what is too
  * much. */
 static uint8_t *map_aligned(uint64_t size)
@@ -105,10 +107,35 @@ static struct guest_ram_window *unused_window(struct guest_ram *ram)
     return NULL;
 }
 
+/* Under `lock`. */
+static void note_occupied(struct guest_ram *ram)
+{
+    uint64_t occupied[GUEST_RAM_OCCUPIED_WORDS] = {0};
+
+    for (unsigned i = 0; i < GUEST_RAM_WINDOWS; i++) {
+        const struct guest_ram_window *window = &ram->windows[i];
+        uint64_t end = window->gpa + window->length;
+
+        for (uint64_t gpa = window->gpa & -OCCUPIED_UNIT; window->length > 0 && gpa < end && gpa < GUEST_RAM_ABOVE_4G;
+             gpa += OCCUPIED_UNIT)
+            occupied[gpa / OCCUPIED_UNIT / 64] |= 1ull << gpa / OCCUPIED_UNIT % 64;
+    }
+    for (unsigned i = 0; i < GUEST_RAM_OCCUPIED_WORDS; i++)
+        __atomic_store_n(&ram->occupied[i], occupied[i], __ATOMIC_RELEASE);
+}
+
+static bool is_occupied(const struct guest_ram *ram, uint64_t gpa)
+{
+    uint64_t unit = gpa / OCCUPIED_UNIT;
+
+    return __atomic_load_n(&ram->occupied[unit / 64], __ATOMIC_ACQUIRE) >> unit % 64 & 1;
+}
+
 static void set_window(struct guest_ram *ram, struct guest_ram_window *window, const struct guest_ram_window *value)
 {
     pthread_mutex_lock(&ram->lock);
     *window = *value;
+    note_occupied(ram);
     pthread_mutex_unlock(&ram->lock);
 }
 
@@ -253,7 +280,9 @@ static uint8_t *page_in_window(struct guest_ram *ram, uint64_t gpa, enum memory_
 
 uint8_t *guest_ram_page(struct guest_ram *ram, uint64_t gpa, enum memory_intent intent)
 {
-    if ((gpa >= GUEST_RAM_VGA_HOLE && gpa < GUEST_RAM_WRAP) || (gpa >= ram->below_4g && gpa < GUEST_RAM_ABOVE_4G))
+    if (gpa >= GUEST_RAM_VGA_HOLE && gpa < GUEST_RAM_WRAP)
         return page_in_window(ram, gpa, intent);
+    if (gpa >= ram->below_4g && gpa < GUEST_RAM_ABOVE_4G)
+        return is_occupied(ram, gpa) ? page_in_window(ram, gpa, intent) : NULL;
     return guest_memory_range(&ram->memory, gpa, 1);
 }

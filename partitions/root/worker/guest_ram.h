@@ -33,7 +33,8 @@
 #define GUEST_RAM_ROM_MAXIMUM (1u << 20)
 
 /* The shadow segments, the ROM, what follows address line 20, and four ranges of devices. */
-#define GUEST_RAM_WINDOWS (HOST_BRIDGE_SEGMENTS + 2 + 4)
+#define GUEST_RAM_WINDOWS        (HOST_BRIDGE_SEGMENTS + 2 + 4)
+#define GUEST_RAM_OCCUPIED_WORDS 16u
 
 /* Memory that the guest sees at a place that changes, or that is not RAM. */
 struct guest_ram_window {
@@ -55,6 +56,8 @@ struct guest_ram {
     /* Changed under the device lock, and under `lock`; VPs read under `lock`. */
     pthread_mutex_t lock;
     struct guest_ram_window windows[GUEST_RAM_WINDOWS];
+    /* A bit for each 4 MiB of the first 4 GiB: a window has something of it. Devices elsewhere need no lock. */
+    uint64_t occupied[GUEST_RAM_OCCUPIED_WORDS];
     struct host_bridge_segment shadow[HOST_BRIDGE_SEGMENTS]; /* length 0: unused */
 };
 
