@@ -280,7 +280,7 @@ def count_exits(machine, name, *phases):
     machine.run(": > /run/child.log")
     status, output = machine.try_run(
         f"loam-worker -c /{name}.json > /dev/null & for mark in {' '.join(marks)}; do "
-        "until grep -q \"bench at $mark\" /run/child.log; do kill -0 $! || break; sleep 0.1; done; "
+        "until grep -q \"bench at $mark\" /run/child.log; do kill -0 $! || break; sleep 1; done; "
         "echo \"$mark $(counters $! | grep ^child)\"; done; wait $!", BOOT_SECONDS)
     log = machine.run("cat /run/child.log")
     expect(status == 0, f"the worker ended with {status}: {output}\n{log}")
