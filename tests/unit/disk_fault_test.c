@@ -2,7 +2,8 @@
 /*
  * Failures of the host: no space, I/O errors, short transfers. The same work is done again and again, each
  * time with another change of the file failing; whatever fails, the image stays sound, and a request that
- * failed for want of space succeeds when it is issued again.
+ * failed for want of space succeeds when it is issued again. All that with the extents of a request read one
+ * after the other, and at once.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -18,6 +19,7 @@
 #include "partitions/root/disk/format.h"
 #include "partitions/root/disk/vhd.h"
 #include "tests/unit/memory_file.h"
+#include "tests/unit/memory_io.h"
 
 #define SECTORS    64u
 #define BLOCK_SIZE 4096u
@@ -42,6 +44,7 @@ static const struct {
     {0,  FLUSH },
 };
 
+static bool asynchronous;
 static uint8_t expected[DISK_BYTES];
 static uint8_t buffer[DISK_BYTES];
 
@@ -73,6 +76,8 @@ static struct disk *must_open(struct memory_file *memory)
     if (!disk)
         print_error("%s\n", error.text);
     assert_non_null(disk);
+    if (asynchronous)
+        memory_io_attach(disk, memory);
     return disk;
 }
 
@@ -148,6 +153,7 @@ static bool work_with_failure(size_t fail_at, size_t count, int error, bool shor
     expect_content(disk);
     disk_close(disk);
     memory_file_release(&memory);
+    assert_true(!asynchronous || memory_io_most() > 4);
     return reached;
 }
 
@@ -246,13 +252,30 @@ static void unreadable_file(void **state)
     memory_file_release(&memory);
 }
 
+static int one_after_the_other(void **state)
+{
+    (void)state;
+    asynchronous = false;
+    return 0;
+}
+
+static int at_once(void **state)
+{
+    (void)state;
+    asynchronous = true;
+    return 0;
+}
+
+#define both_ways(function)                                                                                            \
+    cmocka_unit_test_setup(function, one_after_the_other), {#function ", at once", function, at_once, NULL, NULL}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_space_once),    cmocka_unit_test(no_space_for_long),
-        cmocka_unit_test(error_once),       cmocka_unit_test(short_transfers_and_no_space),
-        cmocka_unit_test(full_file_system), cmocka_unit_test(quota_counts_as_space),
-        cmocka_unit_test(unreadable_file),
+        both_ways(no_space_once),         both_ways(no_space_for_long),
+        both_ways(error_once),            both_ways(short_transfers_and_no_space),
+        both_ways(full_file_system),      both_ways(quota_counts_as_space),
+        both_ways(unreadable_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

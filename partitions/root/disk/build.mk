@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The disk engine has no program of its own: what uses it links DISK_SOURCES.
+# The disk engine has no program of its own: what uses it links DISK_SOURCES, and with asynchronous I/O also
+# DISK_IO_SOURCES and -luring.
 
-DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c create.c disk.c error.c file.c floppy_image.c \
-                  image_file.c info.c iso.c linear.c lock.c new_file.c open.c vhd.c vhd_create.c vhd_dynamic.c vhd_metadata.c \
-                  vhd_table.c)
+DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c create.c cursor.c disk.c error.c file.c \
+                  floppy_image.c image_file.c info.c io.c iso.c linear.c lock.c new_file.c open.c transfer.c vhd.c \
+                  vhd_create.c vhd_dynamic.c vhd_metadata.c vhd_table.c)
+DISK_IO_SOURCES := $(addprefix partitions/root/disk/,io_start.c io_threads.c io_uring.c)
 
 $(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))
-$(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_file.c $(DISK_SOURCES))
+$(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_file.c tests/unit/memory_io.c \
+    $(DISK_SOURCES))
 $(call unit_test,disk_crash_test,tests/unit/disk_crash_test.c tests/unit/memory_file.c $(DISK_SOURCES))
+$(call unit_test,disk_io_test,tests/unit/disk_io_test.c tests/unit/scratch.c $(DISK_SOURCES) $(DISK_IO_SOURCES), \
+    -luring -lseccomp -lpthread)
 $(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \

@@ -42,6 +42,14 @@ static int as_seen_by_issuer(int error)
     }
 }
 
+static int move(struct disk *disk, int (*operation)(struct disk *, struct disk_cursor *, uint64_t, uint32_t),
+                const struct disk_request *request)
+{
+    struct disk_cursor cursor = {.vector = request->vector};
+    int error = operation(disk, &cursor, request->sector, request->sectors);
+    return disk_file_finish(disk->file, error);
+}
+
 static int execute(struct disk *disk, const struct disk_request *request)
 {
     if (request->operation == DISK_FLUSH)
@@ -50,14 +58,13 @@ static int execute(struct disk *disk, const struct disk_request *request)
         request->sectors > disk->sectors - request->sector || !vector_fits(request))
         return EINVAL;
 
-    struct disk_cursor cursor = {.vector = request->vector};
     switch (request->operation) {
     case DISK_READ:
-        return as_seen_by_issuer(disk->operations->read(disk, &cursor, request->sector, request->sectors));
+        return as_seen_by_issuer(move(disk, disk->operations->read, request));
     case DISK_WRITE:
         if (disk->read_only)
             return EROFS;
-        return as_seen_by_issuer(disk->operations->write(disk, &cursor, request->sector, request->sectors));
+        return as_seen_by_issuer(move(disk, disk->operations->write, request));
     default:
         return EINVAL;
     }
@@ -66,6 +73,11 @@ static int execute(struct disk *disk, const struct disk_request *request)
 void disk_execute(struct disk *disk, struct disk_request *request)
 {
     request->error = execute(disk, request);
+}
+
+void disk_set_transfers(struct disk *disk, struct disk_transfers *transfers)
+{
+    disk->file->transfers = transfers;
 }
 
 void disk_set_queue(struct disk *disk, void (*submit)(void *queue, struct disk_request *request), void *queue)

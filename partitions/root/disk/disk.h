@@ -14,6 +14,7 @@
 #define DISK_SECTOR_SIZE 512u
 
 struct disk;
+struct disk_transfers;
 
 struct disk_geometry {
     uint16_t cylinders;
@@ -54,6 +55,12 @@ void disk_submit(struct disk *disk, struct disk_request *request);
  */
 void disk_set_queue(struct disk *disk, void (*submit)(void *queue, struct disk_request *request),
                     void *queue);
+
+/*
+ * The extents of a request are read by asynchronous I/O from now on, which is that of the thread that executes
+ * requests; NULL: one after the other. While the disk is idle.
+ */
+void disk_set_transfers(struct disk *disk, struct disk_transfers *transfers);
 
 /* Carries a request out and fills `error`; does not call `done`. For queues. */
 void disk_execute(struct disk *disk, struct disk_request *request);

@@ -7,8 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Pieces handed to the system at once: 64 KiB of a guest's 4 KiB pages fit twice. */
-#define PIECES_PER_TRANSFER 32
+#include "partitions/root/disk/transfer.h"
 
 static ssize_t system_read(struct disk_file *file, const struct iovec *vector, int count, uint64_t offset)
 {
@@ -85,56 +84,13 @@ void disk_file_close(struct disk_file *file)
     file->operations->close(file);
 }
 
-/* The next pieces of at most `length` bytes together; the cursor stays. */
-static int cursor_peek(const struct disk_cursor *cursor, uint64_t length, struct iovec *pieces)
-{
-    const struct iovec *from = cursor->vector;
-    size_t offset = cursor->offset;
-    int count = 0;
-    for (; length && count < PIECES_PER_TRANSFER; from++, offset = 0) {
-        size_t piece = from->iov_len - offset;
-        if (piece > length)
-            piece = length;
-        if (!piece)
-            continue;
-        pieces[count++] = (struct iovec){.iov_base = (char *)from->iov_base + offset, .iov_len = piece};
-        length -= piece;
-    }
-    return count;
-}
-
-static void cursor_advance(struct disk_cursor *cursor, uint64_t length)
-{
-    while (length >= cursor->vector->iov_len - cursor->offset) {
-        length -= cursor->vector->iov_len - cursor->offset;
-        cursor->vector++;
-        cursor->offset = 0;
-        if (!length)
-            return;
-    }
-    cursor->offset += length;
-}
-
-void disk_cursor_zero(struct disk_cursor *cursor, uint64_t length)
-{
-    while (length) {
-        struct iovec pieces[PIECES_PER_TRANSFER];
-        int count = cursor_peek(cursor, length, pieces);
-        for (int i = 0; i < count; i++) {
-            memset(pieces[i].iov_base, 0, pieces[i].iov_len);
-            cursor_advance(cursor, pieces[i].iov_len);
-            length -= pieces[i].iov_len;
-        }
-    }
-}
-
 static int transfer(struct disk_file *file,
                     ssize_t (*operation)(struct disk_file *, const struct iovec *, int, uint64_t),
                     struct disk_cursor *cursor, uint64_t length, uint64_t offset)
 {
     while (length) {
-        struct iovec pieces[PIECES_PER_TRANSFER];
-        int count = cursor_peek(cursor, length, pieces);
+        struct iovec pieces[DISK_TRANSFER_PIECES];
+        int count = disk_cursor_peek(cursor, length, pieces, DISK_TRANSFER_PIECES);
         ssize_t moved = operation(file, pieces, count, offset);
         if (moved < 0 && errno == EINTR)
             continue;
@@ -142,7 +98,7 @@ static int transfer(struct disk_file *file,
             return errno;
         if (moved == 0)
             return EIO; /* the end of the file, where there should be data */
-        cursor_advance(cursor, (uint64_t)moved);
+        disk_cursor_advance(cursor, (uint64_t)moved);
         length -= (uint64_t)moved;
         offset += (uint64_t)moved;
     }
@@ -151,7 +107,18 @@ static int transfer(struct disk_file *file,
 
 int disk_file_read(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset)
 {
-    return transfer(file, file->operations->read, cursor, length, offset);
+    if (!file->transfers)
+        return transfer(file, file->operations->read, cursor, length, offset);
+    if (length)
+        disk_transfers_read(file->transfers, file->descriptor, cursor, length, offset);
+    disk_cursor_advance(cursor, length);
+    return 0;
+}
+
+int disk_file_finish(struct disk_file *file, int error)
+{
+    int later = file->transfers ? disk_transfers_end(file->transfers) : 0;
+    return error ? error : later;
 }
 
 int disk_file_write(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset)
@@ -166,7 +133,7 @@ int disk_file_read_buffer(struct disk_file *file, void *buffer, size_t length, u
 {
     struct iovec vector = {.iov_base = buffer, .iov_len = length};
     struct disk_cursor cursor = {.vector = &vector};
-    return disk_file_read(file, &cursor, length, offset);
+    return transfer(file, file->operations->read, &cursor, length, offset);
 }
 
 int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t length, uint64_t offset)

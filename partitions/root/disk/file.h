@@ -12,7 +12,10 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "partitions/root/disk/cursor.h"
+
 struct disk_file;
+struct disk_transfers;
 
 /* Each as the system call of its kind: -1 and errno on failure, short transfers allowed. */
 struct disk_file_operations {
@@ -33,6 +36,7 @@ struct disk_file {
     bool dirty;     /* written since the last synchronization */
     bool failed;    /* a synchronization failed; see disk_file_synchronize */
     bool deferred;  /* see disk_file_defer */
+    struct disk_transfers *transfers; /* NULL: data is read when it is asked for; the thread's that uses the file */
 };
 
 /* Wraps a descriptor, which belongs to the file from then on. NULL if there is no memory; the descriptor is
@@ -40,20 +44,19 @@ struct disk_file {
 struct disk_file *disk_file_wrap(int descriptor, const char *name);
 void disk_file_close(struct disk_file *file);
 
-/* A place in a scattered buffer; transfers start there and move it on. */
-struct disk_cursor {
-    const struct iovec *vector;
-    size_t offset; /* into vector[0] */
-};
-
 /*
- * Move exactly `length` bytes between the cursor, which must have that many left, and the file. 0 or an
- * errno; EIO if the file ends too early. After an error the cursor's place is undefined.
+ * Move exactly `length` bytes between the cursor, which must have that many left and is moved on, and the file. 0 or an
+ * errno; EIO if the file ends too early. After an error the cursor's place is undefined. With `transfers` reads only
+ * begin, and are under way together until disk_file_finish, which tells their errors. Writes are done when it returns:
+ * they go to the page cache, in which a file takes one at a time anyway, and in the order that crashes are proof against.
  */
 int disk_file_read(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset);
 int disk_file_write(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset);
-void disk_cursor_zero(struct disk_cursor *cursor, uint64_t length);
 
+/* The end of a request, in any case. `error` if it is not 0, otherwise that of its reads. */
+int disk_file_finish(struct disk_file *file, int error);
+
+/* Done when they return. */
 int disk_file_read_buffer(struct disk_file *file, void *buffer, size_t length, uint64_t offset);
 int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t length, uint64_t offset);
 int disk_file_truncate(struct disk_file *file, uint64_t size);
