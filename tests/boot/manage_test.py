@@ -143,6 +143,7 @@ def life_of_a_virtual_machine(machine):
 
     vm = expect_state(machine, "web1", "Running")
     expect(vm["counters"]["ports"]["writes"] > 0 and vm["partition_id"], vm)
+    expect(vm["disk_io"] == "io_uring", vm)
     expect(vm["log"] == "/var/log/loam/web1.log", vm["log"])
     statistics = json.loads(machine.run("loam host stats --json"))
     expect(statistics["vms"][0]["name"] == "web1" and statistics["vms"][0]["vps"][0]["io-port"] > 0, statistics["vms"])
@@ -168,7 +169,7 @@ def life_of_a_virtual_machine(machine):
 
     # A full disk of the host's: it waits, says so, and goes on by itself.
     type_into_console(machine, "web1", "dd if=/dev/zero of=/dev/sda bs=1M count=16 && sync && echo written $((6 * 7))",
-                      r"child# dd if=")
+                      "dd if=")
     wait_for_state(machine, "web1", "Paused")
     vm = expect_state(machine, "web1", "Paused", "no-space")
     expect(vm["path"] == "/srv/small/web1.vhd", vm["path"])

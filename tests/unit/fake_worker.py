@@ -181,7 +181,7 @@ class Worker:
         if name == "status":
             holder = {"user": self.holder, "pid": 1} if self.console else None
             return {**self.state, "name": self.configuration["name"], "pid": os.getpid(), "partition_id": 5,
-                    "console": holder}
+                    "console": holder, "disk_io": "threads"}
         if name == "counters":
             bus = {"reads": 10, "writes": 20, "unclaimed_reads": 3, "unclaimed_writes": 1, "last_unclaimed": 0x80}
             return {"ports": bus, "memory": {**bus, "unclaimed_reads": 0, "unclaimed_writes": 0}, "vps": [],

@@ -880,6 +880,7 @@ static void test_control_status(void **state)
     assert_int_equal(json_integer_value(json_object_get(result, "memory")), MEMORY);
     assert_int_equal(json_integer_value(json_object_get(result, "partition_id")), 42);
     assert_string_equal(text_at(answer, "result", "log"), test.log_path);
+    assert_string_equal(text_at(answer, "result", "disk_io"), storage_io_name(&test.machine->storage));
     json_decref(answer);
 
     port_in(0x5555, 1);

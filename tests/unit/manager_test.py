@@ -500,6 +500,7 @@ def life_cycle(host):
     equal(vm["state"], "Running")
     check(vm["uptime"] < LIMIT and alive(vm["process"]), "uptime and process")
     equal(vm["counters"]["ports"]["unclaimed_reads"], 3)
+    equal(vm["disk_io"], "threads")
     check("3 reads and 1 writes that no device claimed, the last at 0x80" in host.do("vm", "show", "a").out, "show")
     host.refuse("a is Running already", "vm", "start", "a")
     host.refuse("can only be removed when it is Off", "vm", "remove", "a")

@@ -21,11 +21,13 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <unistd.h>
 #include <rfb/rfb.h>
 #include <cmocka.h>
 
+#include "partitions/root/disk/create.h"
 #include "partitions/root/worker/control.h"
 #include "partitions/root/worker/life_cycle.h"
 #include "partitions/root/worker/machine.h"
@@ -104,6 +106,18 @@ static void other_ioctl(void)
     ioctl(0, FIONREAD, &size);
 }
 
+static void make_ring(void)
+{
+    struct io_uring_params parameters = {0};
+
+    syscall(SYS_io_uring_setup, 1, &parameters);
+}
+
+static void register_with_ring(void)
+{
+    syscall(SYS_io_uring_register, -1, IORING_REGISTER_FILES, NULL, 0);
+}
+
 static void change_user(void)
 {
     setuid(0);
@@ -111,8 +125,8 @@ static void change_user(void)
 
 static void test_what_is_forbidden_ends_the_process(void **state)
 {
-    void (*const forbidden[])(void) = {open_file, run_program, make_process, open_network,
-                                       map_code,  other_ioctl, change_user};
+    void (*const forbidden[])(void) = {open_file,   run_program, make_process,       open_network, map_code,
+                                       other_ioctl, make_ring,   register_with_ring, change_user};
 
     (void)state;
     assert_int_equal(in_sandbox(do_nothing), 0);
@@ -200,6 +214,18 @@ static void make_file(const char *name, const void *begin, size_t begin_size, si
     close(file);
 }
 
+/* In blocks so small that a command takes several operations. */
+static void make_disk(void)
+{
+    const struct disk_create_options options = {.block_size = 4096};
+    struct disk_error error;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/disk", day.directory);
+    if (!disk_create(path, 65536, DISK_FORMAT_DYNAMIC, &options, &error))
+        leave(89);
+}
+
 static void make_files(void)
 {
     uint8_t kernel[0x280] = {0};
@@ -214,7 +240,7 @@ static void make_files(void)
     memcpy(kernel + 0x22C, &(uint32_t){0x7FFFFFFF}, 4);
     memcpy(kernel + 0x238, &(uint32_t){255}, 4);
     make_file("kernel", kernel, sizeof kernel, 5 * 512 + 0x4000);
-    make_file("disk", "", 0, 65536);
+    make_disk();
     make_file("image", "", 0, 65536);
 }
 
@@ -225,7 +251,7 @@ static struct configuration *make_configuration(void)
 
     snprintf(text, sizeof text,
              "{\"version\":1, \"name\":\"day\", \"memory\":8388608, \"kernel\":{\"path\":\"%s/kernel\"},"
-             " \"disks\":[{\"path\":\"%s/disk\", \"format\":\"raw\"}],"
+             " \"disks\":[{\"path\":\"%s/disk\", \"format\":\"vhd\"}],"
              " \"dvds\":[{}], \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s/log\"}}",
              day.directory, day.directory, day.directory);
     configuration = configuration_parse(text, "day", error);
@@ -251,23 +277,39 @@ static uint64_t in(uint16_t port, unsigned size)
     return value;
 }
 
-static void write_sector_and_flush(void)
-{
-    const uint8_t task_file[] = {1, 3, 0, 0, 0xE0, 0x30};
+#define SECTORS 40
 
-    for (unsigned i = 0; i < sizeof task_file; i++)
-        out((uint16_t)(0x1F2 + i), 1, task_file[i]);
-    while (!(in(0x1F7, 1) & 8))
-        continue;
-    for (unsigned i = 0; i < 256; i++)
-        out(0x1F0, 2, 0x3C3C);
+/* A command of the primary channel's drive 0 on the first sectors. */
+static void command(uint8_t code, uint8_t sectors)
+{
+    const uint8_t task_file[] = {sectors, 0, 0, 0, 0xE0, code};
+
     while (in(0x1F7, 1) & 0x80)
         continue;
-    out(0x1F7, 1, 0xE7); /* FLUSH CACHE */
+    for (unsigned i = 0; i < sizeof task_file; i++)
+        out((uint16_t)(0x1F2 + i), 1, task_file[i]);
     while (in(0x1F7, 1) & 0x80)
         continue;
     if (in(0x1F7, 1) & 1)
         leave(92);
+}
+
+static void write_flush_and_read(void)
+{
+    command(0x30, SECTORS); /* WRITE SECTORS */
+    for (unsigned i = 0; i < SECTORS * 256; i++) {
+        while (!(in(0x1F7, 1) & 8))
+            continue;
+        out(0x1F0, 2, 0x3C3C ^ i);
+    }
+    command(0xE7, 0);       /* FLUSH CACHE */
+    command(0x20, SECTORS); /* READ SECTORS */
+    for (unsigned i = 0; i < SECTORS * 256; i++) {
+        while (!(in(0x1F7, 1) & 8))
+            continue;
+        if (in(0x1F0, 2) != ((0x3C3C ^ i) & 0xFFFF))
+            leave(88);
+    }
 }
 
 /* A medium whose image somebody else writes to, and then, when it is free, again; `image` was opened outside. */
@@ -444,7 +486,7 @@ static void live(int client)
     out(0x40, 1, 0xFF);
     out(0x40, 1, 0xFF);
     talk(client);
-    write_sector_and_flush();
+    write_flush_and_read();
     if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) || life_cycle_reset(&day.life_cycle))
         leave(81);
     run_until(MACHINE_RUNNING);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Drives and media over a real board, its IDE and floppy controllers and images in files; the guest is what this test
- * writes to their ports.
+ * writes to their ports. All of it with each back end of asynchronous I/O.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +35,7 @@
 #define FLOPPY_RATE 0x3f7
 
 static struct {
+    const struct disk_io_backend *io;
     pthread_mutex_t lock;
     struct bus bus;
     struct timer_queue timers;
@@ -148,6 +149,7 @@ static bool create(void)
         .platform = &test.platform,
         .memory = &test.memory,
         .device_lock = &test.lock,
+        .io = test.io,
         .no_space = no_space,
         .ejected = ejected,
     };
@@ -171,8 +173,9 @@ static int set_up(void **state)
 {
     const struct configuration_file none = {.descriptor = -1};
 
-    scratch_setup(state);
     memset(&test, 0, sizeof test);
+    test.io = *state;
+    scratch_setup(state);
     make_file("cd.iso", BLOCKS * ATAPI_BLOCK_SIZE, 0xCD);
     make_file("a.vfd", FLOPPY_SIZE, 0xA1);
     make_board();
@@ -435,6 +438,7 @@ static void make_slow(const struct storage_drive *drive)
     slow_operations.read = slow_read;
     slow_operations.write = slow_write;
     drive->disk->file->operations = &slow_operations;
+    drive->disk->file->transfers = NULL; /* so that they are called */
 }
 
 static void wait_until_under_way(void)
@@ -657,7 +661,12 @@ static void media_come_before_the_start(void **state)
     assert_free("cd.iso");
 }
 
-#define storage_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+/* `state` is the back end, NULL the best that can be had. */
+#define storage_test(function)                                                                                         \
+    {#function ", the best", function, set_up, tear_down, NULL},                                                       \
+    {                                                                                                                  \
+        #function ", threads", function, set_up, tear_down, (void *)&disk_io_threads                                   \
+    }
 
 int main(void)
 {

@@ -75,6 +75,7 @@ static void take_status(struct survey *survey, const json_t *answer)
     if (!result)
         return;
     json_object_set(survey->result, "partition_id", json_object_get(result, "partition_id"));
+    json_object_set(survey->result, "disk_io", json_object_get(result, "disk_io"));
     json_object_set_new(survey->result, "console", text_json(json_string_value(user)));
 }
 
@@ -129,6 +130,7 @@ static json_t *begin_result(const struct vm *vm)
     json_object_set_new(result, "console", json_null());
     json_object_set_new(result, "counters", json_null());
     json_object_set_new(result, "partition_id", json_null());
+    json_object_set_new(result, "disk_io", json_null());
     return result;
 }
 

@@ -10,11 +10,11 @@ WORKER_EMULATOR_SOURCES := $(addprefix $(WORKER)/, \
 WORKER_VP_SOURCES := $(WORKER_EMULATOR_SOURCES) \
     $(addprefix $(WORKER)/,bus.c interrupts.c io_port.c partition.c task_segment.c task_state.c task_switch.c vp.c)
 WORKER_FIRMWARE_SOURCES := $(addprefix $(WORKER)/,firmware.c firmware_image.c) $(BUILD)/generated/netboot.c
-# All of a machine, without the program around it.
+# All of a machine, without the program around it. DISK_SOURCES: partitions/root/disk/build.mk
 WORKER_MACHINE_SOURCES := $(filter-out %/main.c %/mshv.c %/sandbox.c,$(sort $(wildcard $(WORKER)/*.c))) \
-    partitions/root/fields.c $(WORKER_DEVICE_SOURCES) $(BUILD)/generated/netboot.c \
+    partitions/root/fields.c $(WORKER_DEVICE_SOURCES) $(DISK_IO_SOURCES) $(BUILD)/generated/netboot.c \
     $(addprefix partitions/root/net/,event_loop.c nic_port.c port_message.c) arch/x86_64/boot/linux_image.c
-WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread -lvncserver -lspng
+WORKER_LIBRARIES := -lZydis -lZycore -ljansson -lpthread -lvncserver -lspng -luring
 
 # The option ROM as a C array. Its last byte makes all of them sum to zero.
 $(BUILD)/generated/netboot.rom: $(WORKER)/firmware/netboot.asm
@@ -33,7 +33,6 @@ $(BUILD)/generated/netboot.c: $(BUILD)/generated/netboot.rom
 # What every port access passes is compiled as a whole.
 $(patsubst %,$(BUILD)/program/$(WORKER)/%.o,bus io_port memory_access processor_mode vp): CPPFLAGS_EXTRA += -flto
 
-# DISK_SOURCES: partitions/root/disk/build.mk
 $(call program,loam-worker,$(WORKER_MACHINE_SOURCES) $(DISK_SOURCES) $(addprefix $(WORKER)/,main.c mshv.c sandbox.c), \
     $(WORKER_LIBRARIES) -lseccomp)
 

@@ -55,15 +55,21 @@ static void *queue_thread(void *context)
     return NULL;
 }
 
-int disk_queue_start(struct disk_queue *queue, pthread_mutex_t *device_lock)
+int disk_queue_start(struct disk_queue *queue, struct disk_io *io, pthread_mutex_t *device_lock)
 {
     int error;
 
-    *queue = (struct disk_queue){.device_lock = device_lock};
+    queue->device_lock = device_lock;
+    error = disk_io_open(io, &queue->io);
+    if (error)
+        return error;
+    disk_transfers_initialize(&queue->transfers, queue->io);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->changed, NULL);
     error = pthread_create(&queue->thread, NULL, queue_thread, queue);
-    if (!error)
+    if (error)
+        disk_io_close(queue->io);
+    else
         pthread_setname_np(queue->thread, "disk");
     return error;
 }
@@ -73,6 +79,10 @@ void disk_queue_serve(struct disk_queue *queue, struct disk *disk)
     pthread_mutex_lock(&queue->lock);
     while (queue->first || queue->busy)
         pthread_cond_wait(&queue->changed, &queue->lock);
+    if (queue->disk)
+        disk_set_transfers(queue->disk, NULL);
+    if (disk)
+        disk_set_transfers(disk, &queue->transfers);
     queue->disk = disk;
     pthread_mutex_unlock(&queue->lock);
     if (disk)
@@ -86,6 +96,9 @@ void disk_queue_end(struct disk_queue *queue)
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
     pthread_join(queue->thread, NULL);
+    if (queue->disk)
+        disk_set_transfers(queue->disk, NULL);
+    disk_io_close(queue->io);
     pthread_cond_destroy(&queue->changed);
     pthread_mutex_destroy(&queue->lock);
 }

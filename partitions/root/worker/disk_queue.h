@@ -9,11 +9,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include "partitions/root/disk/disk.h"
+#include "partitions/root/disk/transfer.h"
 
 struct disk_queue {
     struct disk *disk; /* NULL: none */
     pthread_mutex_t *device_lock;
     pthread_t thread;
+    struct disk_io_queue *io;
+    struct disk_transfers transfers;
 
     pthread_mutex_t lock; /* taken after the device lock; none is taken under it */
     pthread_cond_t changed;
@@ -22,8 +25,8 @@ struct disk_queue {
     bool ending;
 };
 
-/* Starts the thread, which has no disk yet. 0 or an errno. */
-int disk_queue_start(struct disk_queue *queue, pthread_mutex_t *device_lock);
+/* Starts the thread of a zeroed queue. It has no disk yet; extents of requests are moved by `io`. 0 or an errno. */
+int disk_queue_start(struct disk_queue *queue, struct disk_io *io, pthread_mutex_t *device_lock);
 
 /*
  * Puts itself in front of `disk`, once everything has been executed that the disk before it was asked for, which is the

@@ -246,6 +246,7 @@ bool storage_create(struct storage *storage, const struct storage_configuration 
     storage->no_space = configuration->no_space;
     storage->ejected = configuration->ejected;
     storage->context = configuration->context;
+    storage->io_backend = configuration->io;
     if (!ide_initialize(&storage->ide, &platform->pci, PIIX4_SLOT, PIIX4_IDE_FUNCTION, &ide))
         return report(error, "the PCI bus has no place for the IDE controller");
     return add_ide(storage, configuration->machine, error) && add_floppies(storage, configuration, error);
@@ -253,13 +254,20 @@ bool storage_create(struct storage *storage, const struct storage_configuration 
 
 bool storage_start(struct storage *storage, char error[STORAGE_ERROR_SIZE])
 {
+    int result = disk_io_start(&storage->io, storage->io_backend);
+
+    if (result)
+        return report(error, "cannot start asynchronous I/O: %s", strerror(result));
+    storage->io_started = true;
     for (unsigned i = 0; i < STORAGE_DRIVES; i++) {
         struct storage_drive *drive = &storage->drives[i];
-        int result = drive->kind == STORAGE_NOTHING ? 0 : disk_queue_start(&drive->queue, storage->device_lock);
 
+        if (drive->kind == STORAGE_NOTHING)
+            continue;
+        result = disk_queue_start(&drive->queue, &storage->io, storage->device_lock);
         if (result)
             return report(error, "cannot start a disk's thread: %s", strerror(result));
-        drive->started = drive->kind != STORAGE_NOTHING;
+        drive->started = true;
         if (drive->disk)
             disk_queue_serve(&drive->queue, drive->disk);
     }
@@ -289,6 +297,11 @@ void storage_describe(const struct storage *storage, struct mc146818_start *star
     for (unsigned i = 0; i < MC146818_DISKS; i++)
         if (storage->drives[i].kind == STORAGE_DISK)
             start->disks[i] = disk_sectors(storage->drives[i].disk);
+}
+
+const char *storage_io_name(const struct storage *storage)
+{
+    return disk_io_name(&storage->io);
 }
 
 const char *storage_disk_name(const struct storage *storage, const struct disk *disk)
@@ -456,5 +469,8 @@ bool storage_close(struct storage *storage, char error[STORAGE_ERROR_SIZE])
         drive->started = false;
         ok &= unload(storage, drive, error);
     }
+    if (storage->io_started)
+        disk_io_end(&storage->io);
+    storage->io_started = false;
     return ok;
 }

@@ -44,6 +44,7 @@ struct storage_configuration {
     struct platform *platform;
     const struct guest_memory *memory;
     pthread_mutex_t *device_lock;
+    const struct disk_io_backend *io; /* as disk_io_start wants it */
     /* Under the device lock, on any thread; must not call back. */
     ide_no_space_fn *no_space;
     void (*ejected)(void *context); /* the guest has ejected a medium: call storage_tidy */
@@ -60,6 +61,9 @@ struct storage {
     struct ide ide;
     struct floppy floppy;
     bool has_floppies;
+    const struct disk_io_backend *io_backend; /* as it is wanted */
+    struct disk_io io;
+    bool io_started;
     struct storage_drive drives[STORAGE_DRIVES];
 };
 
@@ -81,6 +85,9 @@ void storage_resume(struct storage *storage);
 
 /* What the firmware is told of the drives. */
 void storage_describe(const struct storage *storage, struct mc146818_start *start);
+
+/* By what the extents of a request are moved, once the threads have been started: "io_uring" or "threads". */
+const char *storage_io_name(const struct storage *storage);
 
 /* What a disk is called, for messages. */
 const char *storage_disk_name(const struct storage *storage, const struct disk *disk);
