@@ -73,8 +73,7 @@ def two_children_at_once():
 def linux_with_processors(machine, processors):
     """It finds them all, its clock is the TSC, and it switches itself off."""
     name = f"with-{processors}"
-    # A loaded host reads the PM timer too late for a judgement of the TSC.
-    start(machine, name, processors, "off=1 tsc=nowatchdog")
+    start(machine, name, processors, "off=1")
     wait_until(machine, "! pidof loam-worker", 3 * CHILD_SECONDS)
     log = machine.run(f"cat /run/{name}.log")
     expect(f"child has processors 0-{processors - 1}, its clock is tsc" in log, log)  # or tsc-early, before it is measured

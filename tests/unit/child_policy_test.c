@@ -732,8 +732,21 @@ static void test_time_registers(void **state)
     assert_true(child_msr_write(vp, MSR_TSC_AUX, 0x12345678));
     assert_false(child_msr_write(vp, MSR_TSC_AUX, 1ull << 32));
     assert_int_equal(read_msr(MSR_TSC_AUX), 0x12345678);
-    fake_cpuid_set(7, 0, 5, ONES & ~2u, ONES, ONES); /* no TSC_ADJUST */
+}
+
+/* TSC_ADJUST needs nothing of the processor, but a leaf to be shown in. */
+static void test_tsc_adjust_without_the_processors(void **state)
+{
+    (void)state;
+    start(false);
+    fake_cpuid_set(7, 0, 0, 0, 0, 0);
     child_policy_detect();
+    assert_int_equal(cpuid_of(7, 0, CPUID_EBX), 1u << 1);
+    assert_true(child_msr_write(vp, MSR_TSC_ADJUST, 5));
+    assert_int_equal(read_msr(MSR_TSC_ADJUST), 5);
+    fake_cpuid_set(0, 0, 6, 0x68747541, 0x444D4163, 0x69746E65);
+    child_policy_detect();
+    expect_zeros(7, 0);
     assert_false(child_msr_read(vp, MSR_TSC_ADJUST, &(uint64_t){0}));
     assert_false(child_msr_write(vp, MSR_TSC_ADJUST, 0));
 }
@@ -869,6 +882,7 @@ int main(void)
         TEST(test_segment_bases),
         TEST(test_memory_types),
         TEST(test_time_registers),
+        TEST(test_tsc_adjust_without_the_processors),
         TEST(test_reset),
         TEST(test_narrow_registers),
         TEST(test_apic_registers),

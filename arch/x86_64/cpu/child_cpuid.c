@@ -32,12 +32,13 @@
 #define ECX1_PASS                                                                                                      \
     (BITS(0, 1) | BIT(9) | BITS(12, 13) | BIT(17) | BITS(19, 20) | BITS(22, 23) | BITS(25, 26) | BITS(28, 30))
 /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS */
-#define EDX1_PASS (BITS(0, 9) | BITS(11, 17) | BIT(19) | BITS(23, 27))
+#define EDX1_PASS       (BITS(0, 9) | BITS(11, 17) | BIT(19) | BITS(23, 27))
+#define EBX7_TSC_ADJUST BIT(1)
 /*
- * FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS AVX512F AVX512DQ RDSEED ADX SMAP
+ * FSGSBASE BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS AVX512F AVX512DQ RDSEED ADX SMAP
  * AVX512IFMA CLFLUSHOPT CLWB AVX512PF AVX512ER AVX512CD SHA AVX512BW AVX512VL
  */
-#define EBX7_PASS (BITS(0, 1) | BIT(3) | BITS(5, 10) | BIT(13) | BITS(16, 21) | BITS(23, 24) | BITS(26, 31))
+#define EBX7_PASS (BIT(0) | BIT(3) | BITS(5, 10) | BIT(13) | BITS(16, 21) | BITS(23, 24) | BITS(26, 31))
 /*
  * PREFETCHWT1 AVX512VBMI UMIP PKU AVX512VBMI2 GFNI VAES VPCLMUL AVX512VNNI AVX512BITALG AVX512VPOPCNTDQ LA57
  * RDPID CLDEMOTE MOVDIRI MOVDIR64B
@@ -202,6 +203,8 @@ static void basic_leaf(uint32_t leaf, uint32_t subleaf, uint32_t result[4])
             pass(&leaf_7[subleaf], leaf, subleaf, result);
         if (subleaf == 0) {
             result[CPUID_EAX] = host.maximum_7;
+            /* The VP's own, on processors without it, too: with it and an invariant TSC, Linux trusts its clock. */
+            result[CPUID_EBX] |= EBX7_TSC_ADJUST;
             if ((extended_state_mask() & XSTATE_PKRU) == 0) /* PKRU would not be switched */
                 result[CPUID_ECX] &= ~ECX7_PKU;
         }
