@@ -29,6 +29,7 @@ PROGRAMS :=
 UNIT_TESTS :=
 FUZZERS :=
 TEST_PROGRAMS := # what suites run besides the programs
+SOAK_PROGRAMS := # and only in make soak
 OBJECTS :=
 
 all: programs
@@ -81,6 +82,7 @@ programs: $(PROGRAMS)
 unit-tests: $(UNIT_TESTS)
 fuzzers: $(FUZZERS)
 test-programs: $(TEST_PROGRAMS)
+soak-programs: $(SOAK_PROGRAMS)
 
 # On AMD-V (amd) in QEMU or VT-x (intel) in Bochs.
 VENDOR := amd
@@ -104,13 +106,13 @@ test-svm test-vmx test-vmx-full: test-%:
 
 # The whole-system tests, with what takes hours: many kills, processors off and on, crashes. Results: docs/soak.md.
 soak:
-	@tools/packages
-	$(MAKE_ALL) all test-programs
+	@tools/packages mmdebstrap fakeroot uidmap
+	$(MAKE_ALL) all test-programs soak-programs
 	SOAK=1 tests/run --lane svm
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all programs unit-tests fuzzers test-programs clean run test test-svm test-vmx test-vmx-full soak
+.PHONY: all programs unit-tests fuzzers test-programs soak-programs clean run test test-svm test-vmx test-vmx-full soak
 .DELETE_ON_ERROR:
 -include $(sort $(OBJECTS:.o=.d))

@@ -28,6 +28,7 @@ vgaromimage: file=/usr/share/vgabios/vgabios.bin
 pci: enabled=1, chipset=i440fx
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, mode=flat, path=disk.img
+{data}
 boot: disk
 com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 com2: enabled=1, mode=file, dev=loam.log
@@ -51,12 +52,14 @@ class Bochs(Console):
     FOR_KERNEL_6_12 = USUAL
     UEFI = "2M"
     DISK = "/dev/sda"
+    DATA_DISK = "/dev/sdb"
     DISK_MODULES = ("module:ata_piix", "module:sd_mod")
     SHELL_COMES = "one to two minutes"
     FIRMWARE_LOW_PAGES = 1
 
     def __init__(self, disk, processors=1, memory=1024, firmware="BIOS", reboot=False, cpu=USUAL, machine="pc",
-                 screen=True):
+                 screen=True, data_disk=None):
+        """What is written on the data disk stays."""
         super().__init__()
         expect(machine == "pc", "Bochs has no other chipset than the i440FX")
         expect(firmware == "BIOS" or processors == 1, "OVMF finds no ACPI tables in Bochs, so there is one processor")
@@ -73,7 +76,8 @@ class Bochs(Console):
         with open(os.path.join(self.directory, "bochsrc"), "w", encoding="ascii") as stream:
             stream.write(CONFIGURATION.format(
                 cpu=cpu, processors=processors, ips=INSTRUCTIONS_PER_SECOND, memory=memory,
-                host_memory=min(memory, HOST_MEMORY), rom=rom, port=self.listener.getsockname()[1]))
+                host_memory=min(memory, HOST_MEMORY), rom=rom, port=self.listener.getsockname()[1],
+                data=f"ata0-slave: type=disk, mode=flat, path={data_disk}" if data_disk else ""))
         # The package has the debugger, which waits for a command.
         with open(os.path.join(self.directory, "commands"), "w", encoding="ascii") as stream:
             stream.write("c\n")

@@ -69,6 +69,15 @@ def build_disk(output, initramfs, configuration="", settings="", kernel=None, cm
     return output
 
 
+def build_data_disk(output, mebibytes, *sources):
+    """An ext4 file system with these files, for a parent's second disk."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(output)) as directory:
+        for source in sources:
+            subprocess.run(["cp", "--sparse=always", source, directory], check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", directory, output, f"{mebibytes}M"], check=True)
+    return output
+
+
 def symbol_offset(name):
     """Where a function or another symbol is in the hypervisor's image."""
     listing = subprocess.run(["nm", os.path.join(BUILD, f"hypervisor/{VENDOR}/loam.elf")], check=True,

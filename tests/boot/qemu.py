@@ -19,12 +19,14 @@ class Qemu(Console):
     FOR_KERNEL_6_12 = "EPYC,+svm,+npt,-cx16"
     UEFI = "4M"
     DISK = "/dev/vda"  # with UEFI
+    DATA_DISK = "/dev/vdb"
     DISK_MODULES = ("module:virtio_pci", "module:virtio_blk")
     SHELL_COMES = "some seconds"
     FIRMWARE_LOW_PAGES = 0  # whole ones that a BIOS keeps for itself below 640 KiB
 
     def __init__(self, disk, processors=1, memory=1024, firmware=UEFI, reboot=False, cpu=USUAL, machine="q35", extra=(),
-                 topology="", screen=False, qemu="qemu-system-x86_64", threads="single"):
+                 topology="", screen=False, qemu="qemu-system-x86_64", threads="single", data_disk=None):
+        """What is written on the data disk stays."""
         super().__init__()
         interface = "ide-hd"
         flash = []
@@ -42,6 +44,8 @@ class Qemu(Console):
             *flash,
             "-drive", f"if=none,id=disk,format=raw,file={disk},snapshot=on",
             "-device", f"{interface},drive=disk,bootindex=0", *(["-device", "VGA"] if screen else []),
+            *(["-drive", f"if=none,id=data,format=raw,file={data_disk}", "-device", "virtio-blk-pci,drive=data"]
+              if data_disk else []),
             "-monitor", f"unix:{self.directory}/monitor,server=on,wait=off",
             "-serial", "stdio", "-serial", f"file:{self.log_path}", *extra]
 
