@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -40,6 +41,17 @@ def build_initramfs(output, *entries, release=None):
     """A parent with busybox, the default image's init, and these entries of tools/initramfs.py."""
     subprocess.run([os.path.join(TOP, "tools/initramfs.py"), "--kernel", release or cloud_release(), output,
                     f"init={TOP}/partitions/root/image/init", "program:bin/busybox=/bin/busybox", *entries], check=True)
+    return output
+
+
+def extend_parent(output, *entries):
+    """The first files of the default parent with these besides; Linux takes one archive after the other."""
+    more = f"{output}.more"
+    subprocess.run([os.path.join(TOP, "tools/initramfs.py"), "--kernel", cloud_release(), more, *entries], check=True)
+    with open(output, "wb") as whole:
+        for part in (os.path.join(BUILD, "image/parent.img"), more):
+            with open(part, "rb") as stream:
+                shutil.copyfileobj(stream, whole)
     return output
 
 

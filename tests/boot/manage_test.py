@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """loamd and the command loam in a parent on Loam: the life of a virtual machine, mistakes, deaths, a full disk, and the
 parent's own shutdown. What needs no hypervisor is in tests/unit/manager_test.py."""
-import functools
 import json
 import os
 import re
@@ -12,45 +11,17 @@ import tempfile
 from check import expect
 from console import BOOT_SECONDS
 from images import BUILD, build_disk
-from machine import Machine
 from managed import CHILD_SECONDS, refuse, show, type_into_console, wait_until
+from shared_machine import SharedMachine
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
 disk = build_disk(os.path.join(directory.name, "disk.img"), os.path.join(BUILD, "image/parent.img"))
+parent = SharedMachine(disk, processors=2)
 
 CREATE = ("loam vm create {} --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img "
           "--cmdline 'console=ttyS0 quiet cryptomgr.notests'")
-
-
-class Parent:
-    """The machine that the tests share; one that a test has failed on is not used any more."""
-    machine = None
-
-    @classmethod
-    def get(cls):
-        if not cls.machine:
-            cls.machine = Machine(disk, processors=2).__enter__()
-            cls.machine.wait_for_shell()
-        return cls.machine
-
-    @classmethod
-    def leave(cls):
-        if cls.machine:
-            cls.machine.__exit__(None, None, None)
-        cls.machine = None
-
-
-def on_parent(function):
-    @functools.wraps(function)
-    def run():
-        try:
-            function(Parent.get())
-        except BaseException:
-            Parent.leave()
-            raise
-    return suite.test(run)
 
 
 def expect_state(machine, name, state, reason=None):
@@ -69,7 +40,8 @@ def everything(machine):
                        "loam switch list --names")
 
 
-@on_parent
+@suite.test
+@parent.shared
 def host_says_what_it_is(machine):
     information = json.loads(machine.run("loam host info --json"))
     expect(information["logical_processors"] == 2 and information["hypervisor"] == "Loam", information)
@@ -83,7 +55,8 @@ def host_says_what_it_is(machine):
     expect((shown["type"], shown["state"], shown["allow_host"]) == ("NAT", "Running", False), shown)
 
 
-@on_parent
+@suite.test
+@parent.shared
 def mistakes_change_nothing(machine):
     machine.run("cd /srv; loam disk create good.vhd --size 8M; cp good.vhd bad.vhd; cd /")
     machine.run("spoil() { yes BAD | head -c 4 | dd of=/srv/bad.vhd bs=1 seek=$1 conv=notrunc 2> /dev/null; }; "
@@ -121,7 +94,8 @@ def mistakes_change_nothing(machine):
     machine.run("loam vm remove taken; rm /srv/*.vhd")
 
 
-@on_parent
+@suite.test
+@parent.shared
 def life_of_a_virtual_machine(machine):
     machine.run("mkdir /srv/small; mount -t tmpfs -o size=3m small /srv/small; "
                 "loam disk create /srv/small/web1.vhd --size 64M")
@@ -189,7 +163,8 @@ def life_of_a_virtual_machine(machine):
     machine.run("umount /srv/small")
 
 
-@on_parent
+@suite.test
+@parent.shared
 def ends_are_explained(machine):
     machine.run(CREATE.format("victim"))
     machine.run("loam vm start victim", CHILD_SECONDS)
@@ -213,7 +188,8 @@ def ends_are_explained(machine):
     machine.run("insmod /lib/modules/mshv_loam.ko")
 
 
-@on_parent
+@suite.test
+@parent.shared
 def shutdown_of_the_parent_stops_it(machine):
     machine.run(CREATE.format("last"))
     machine.run("loam vm start last", CHILD_SECONDS)
@@ -228,9 +204,9 @@ def shutdown_of_the_parent_stops_it(machine):
     machine.wait_for_end(BOOT_SECONDS)
     machine.wait_for(r"loamd: last: Off \(power-off: the guest switched itself off\)(?s:.*)reboot: Power down", 0,
                      start)
-    Parent.leave()
+    parent.leave()
 
 
 status = suite.run()
-Parent.leave()
+parent.leave()
 sys.exit(status)

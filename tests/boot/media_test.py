@@ -3,58 +3,34 @@
 """Media that come and go while a Linux child runs: a DVD that it ejects itself, one that it holds, floppy disks."""
 import hashlib
 import os
-import struct
-import subprocess
 import sys
 import tempfile
 
 from check import expect
-from images import BUILD, TOP, build_disk
+from images import BUILD, build_disk, extend_parent
 from machine import Machine
 from managed import CHILD_SECONDS, refuse, show, type_into_console, wait_until
+from media import BLOCK, FLOPPY, Media, volume
 from suite import Suite
 
 suite = Suite(__file__)
 directory = tempfile.TemporaryDirectory()
-BLOCK = 2048
-FLOPPY = 1440 << 10
 
 
 def path(name):
     return os.path.join(directory.name, name)
 
 
-def write(name, content):
-    with open(path(name), "wb") as stream:
-        stream.write(content)
-    return hashlib.md5(content).hexdigest()
-
-
-def iso(mark, blocks):
-    """An image whose blocks differ, with a volume descriptor that speaks of all of them."""
-    image = bytearray(b"".join(b"%s%08d" % (mark, block) * (BLOCK // 16) for block in range(blocks)))
-    descriptor = bytearray(BLOCK)
-    descriptor[:6] = b"\x01CD001"
-    struct.pack_into("<I", descriptor, 80, blocks)
-    struct.pack_into("<H", descriptor, 128, BLOCK)
-    image[16 * BLOCK:17 * BLOCK] = descriptor
-    return bytes(image)
-
-
 def build():
     """The default parent, and with it in /srv the media and in /boot a child with drives."""
-    sums = {"one.iso": write("one.iso", iso(b"first CD", 600)), "two.iso": write("two.iso", iso(b"secondCD", 900))}
-    write("cut.iso", iso(b"cut   CD", 600)[:-BLOCK])
-    write("a.vfd", b"floppy A" * (FLOPPY // 8))
-    write("b.vfd", b"floppy B" * (FLOPPY // 8))
-    names = (*sums, "cut.iso", "a.vfd", "b.vfd")
-    subprocess.run([os.path.join(TOP, "tools/initramfs.py"), path("more.img"), f"boot/media.img={BUILD}/image/media.img",
-                    *(f"srv/{name}={path(name)}" for name in names)], check=True)
-    with open(path("parent.img"), "wb") as whole:
-        for part in (os.path.join(BUILD, "image/parent.img"), path("more.img")):
-            with open(part, "rb") as stream:
-                whole.write(stream.read())
-    return sums, build_disk(path("disk.img"), path("parent.img"), size=160)
+    media = Media()
+    discs = {"one.iso": volume(b"first CD", 600), "two.iso": volume(b"secondCD", 900)}
+    for name, content in {**discs, "cut.iso": volume(b"cut   CD", 600)[:-BLOCK], "a.vfd": b"floppy A" * (FLOPPY // 8),
+                          "b.vfd": b"floppy B" * (FLOPPY // 8)}.items():
+        media.write(name, content)
+    parent = extend_parent(path("parent.img"), f"boot/media.img={BUILD}/image/media.img", *media.in_parent())
+    return ({name: hashlib.md5(content).hexdigest() for name, content in discs.items()},
+            build_disk(path("disk.img"), parent, size=160))
 
 
 def drives(machine):
