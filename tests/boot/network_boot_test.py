@@ -9,7 +9,8 @@ import sys
 import tempfile
 
 from check import expect
-from images import BUILD, TOP, build_disk, cloud_release
+from guest_screen import Screen
+from images import build_disk, extend_parent
 from machine import Machine
 from suite import Suite
 
@@ -32,22 +33,16 @@ def build_grub():
         stream.write(f"serial --unit=0 --speed=115200\nterminal_output serial\necho '{GREETING}'\nhalt\n")
     subprocess.run(["grub-mkimage", "-O", "i386-pc", "-p", "/none", "-c", path("early.cfg"), "-o", path("core.img"), "serial",
                     "terminal", "echo", "halt"], check=True)
-    return join("grub.lkrn", "/usr/lib/grub/i386-pc/lnxboot.img", path("core.img"))
-
-
-def join(name, *sources):
-    with open(path(name), "wb") as output:
-        for source in sources:
-            with open(source, "rb") as stream:
+    with open(path("grub.lkrn"), "wb") as output:
+        for part in ("/usr/lib/grub/i386-pc/lnxboot.img", path("core.img")):
+            with open(part, "rb") as stream:
                 shutil.copyfileobj(stream, output)
-    return path(name)
+    return path("grub.lkrn")
 
 
 def build_parent():
-    """A disk with the default parent, and GRUB among what it serves; Linux takes one archive after the other."""
-    subprocess.run([os.path.join(TOP, "tools/initramfs.py"), "--kernel", cloud_release(), path("more.img"),
-                    f"srv/www/grub.lkrn={build_grub()}"], check=True)
-    return build_disk(path("disk.img"), join("parent.img", os.path.join(BUILD, "image/parent.img"), path("more.img")))
+    """A disk with the default parent, and GRUB among what it serves."""
+    return build_disk(path("disk.img"), extend_parent(path("parent.img"), f"srv/www/grub.lkrn={build_grub()}"))
 
 
 def serve(machine, script, *commands):
@@ -62,16 +57,6 @@ def serve(machine, script, *commands):
     machine.run("loam vm create netboot --memory 128M --nic lab --boot network")
 
 
-def wait_for_screen(machine, text):
-    """What the virtual machine's screen shows once this text is there."""
-    status, _ = machine.try_run(f"n=0; until loam vm screen --text netboot | grep -qF '{text}'; do sleep 2; n=$((n+1)); "
-                                f"[ $n -lt {BOOT_SECONDS // 2} ] || break; done; "
-                                f"loam vm screen --text netboot | grep -qF '{text}'", BOOT_SECONDS + 60)
-    shown = machine.run("loam vm screen --text netboot")
-    expect(status == 0, f"the screen never shows '{text}':\n{shown}")
-    return shown
-
-
 @suite.test
 def scripts_by_http():
     """The second one is long: it comes in many frames, and each of its lines has to count."""
@@ -81,8 +66,8 @@ def scripts_by_http():
                         "shell"],
               "{ echo '#!ipxe'; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo inc sum $i; done; } > long.ipxe")
         machine.run("loam vm start netboot")
-        shown = wait_for_screen(machine, f"10.77.0.2 has added up {2000 * 2001 // 2}")
-        expect("using ds21140 on" in shown, shown)
+        shown = Screen(machine, "netboot").wait_for(f"10.77.0.2 has added up {2000 * 2001 // 2}", BOOT_SECONDS)
+        expect(any("using ds21140 on" in line for line in shown), "\n".join(shown))
         machine.run("loam vm stop --turn-off netboot")
         machine.power_off()
 
