@@ -106,7 +106,7 @@ test-svm test-vmx test-vmx-full: test-%:
 
 # The whole-system tests, with what takes hours: many kills, processors off and on, crashes. Results: docs/soak.md.
 soak:
-	@tools/packages mmdebstrap fakeroot uidmap
+	@tools/packages soak
 	$(MAKE_ALL) all test-programs soak-programs
 	SOAK=1 tests/run --lane svm
 
