@@ -4,13 +4,12 @@
 Debian as it comes from its mirror, with several processors, a network, and a clean end."""
 import base64
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
 from check import expect
-from images import BUILD, TOP, build_data_disk, build_disk, cloud_release, driver
+from images import BUILD, build_data_disk, build_disk, driver, extend_parent
 from login import Login
 from machine import Machine
 from managed import CHILD_SECONDS, show, wait_until
@@ -34,14 +33,9 @@ def path(name):
 
 
 def build(*files, modules=()):
-    """A disk with the default parent, e2fsck, and with more files and modules; Linux takes one archive after the other."""
-    subprocess.run([os.path.join(TOP, "tools/initramfs.py"), "--kernel", cloud_release(), path("more.img"),
-                    "program:sbin/e2fsck=/sbin/e2fsck", *files, *modules, f"module:{driver()}"], check=True)
-    with open(path("parent.img"), "wb") as whole:
-        for part in (os.path.join(BUILD, "image/parent.img"), path("more.img")):
-            with open(part, "rb") as stream:
-                whole.write(stream.read())
-    return build_disk(path("disk.img"), path("parent.img"), size=192)
+    """A disk with the default parent, e2fsck, and with more files and modules."""
+    parent = extend_parent(path("parent.img"), "program:sbin/e2fsck=/sbin/e2fsck", *files, *modules, f"module:{driver()}")
+    return build_disk(path("disk.img"), parent, size=192)
 
 
 def install(machine, medium, name, size, memory):
