@@ -42,6 +42,7 @@ IMPOSSIBLE = {
 # are sums of these.
 BOOT = "a boot of 45 s"
 UEFI_BOOT = "a boot of 100 s"
+FIRMWARE = "a boot of 45 s, which its suite's tests share, and a child that the firmware starts"
 SLOW = {
     "backports_test.newer_kernel": "a boot of 60 s",
     "bios_test.eight_gib_with_memory_above_4g": BOOT,
@@ -65,6 +66,9 @@ SLOW = {
     "crash_test.kexec_with_a_running_vm": "two boots of 60 s",
     "driver_test.refuses_to_load_without_loam": BOOT,
     "driver_test.several_vps_with_four_processors": "a boot of 90 s with four processors",
+    **{f"firmware_test.{name}": FIRMWARE for name in (
+        "boot_menu", "dos_like_program", "empty_drives", "grub_from_disc", "grub_from_disc_as_floppy", "grub_from_floppy",
+        "invaders", "memtest", "nothing_to_start_from")},
     "host_test.exits_with_two_processors": "a boot of 60 s",
     "install_test.debian_from_a_dvd": "an installation of Debian, an hour and more",
     "install_test.debian_with_four_processors": "a boot of Debian, an hour and more",
