@@ -31,11 +31,13 @@ $(INSTALL_IMAGES)/small.tar: tools/initramfs.py $(SMALL_FILES)
 	gunzip -c $(INSTALL_IMAGES)/small.img | (cd $(INSTALL_IMAGES)/small && busybox cpio -id 2> /dev/null)
 	tar --owner=0 --group=0 --sort=name -C $(INSTALL_IMAGES)/small -cf $@ .
 
-$(INSTALL_IMAGES)/debian.tar: $(INSTALL_SOURCES)/debian-root $(wildcard $(INSTALL_SOURCES)/debian/*)
+DEBIAN_FILES := dpkg.conf ethernet.network fstab grub patience.conf
+$(INSTALL_IMAGES)/debian.tar: $(INSTALL_SOURCES)/debian-root $(DEBIAN_FILES:%=$(INSTALL_SOURCES)/debian/%)
 	@mkdir -p $(@D)
 	$(INSTALL_SOURCES)/debian-root $@
 
-$(INSTALL_IMAGES)/debian.vhd: $(INSTALL_SOURCES)/disk $(INSTALL_SOURCES)/debian/grub.cfg tools/grub-disk $(INSTALL_IMAGES)/debian.tar
+$(INSTALL_IMAGES)/debian.vhd: $(INSTALL_SOURCES)/disk $(INSTALL_SOURCES)/debian/grub.cfg tools/grub-disk \
+                              $(INSTALL_IMAGES)/debian.tar
 	$(INSTALL_SOURCES)/disk $@ $(INSTALL_IMAGES)/debian.tar $(INSTALL_SOURCES)/debian/grub.cfg
 
 .PRECIOUS: $(INSTALL_IMAGES)/%.tar
