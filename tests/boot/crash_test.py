@@ -56,10 +56,6 @@ def expect_hidden(machine, core, page):
     expect(found == "data", f"the page before cannot be read in {core}: {found}")
 
 
-def wait_for_next_kernel(machine, start):
-    machine.wait_for_shell(start=machine.wait_for(r"Linux version", BOOT_SECONDS, start).end())
-
-
 def run_guests(machine):
     output = machine.run("mshv_test statistics close_partition_first")
     expect(output.endswith("2 passed, 0 failed"), output)
@@ -97,7 +93,7 @@ def crash_kernel_with_a_running_vm():
         machine.run(f"kexec crash /boot/vmlinuz /boot/crash.img '{COMMAND_LINE} nr_cpus=1 reset_devices'")
         start = len(machine.output)
         machine.send("echo c > /proc/sysrq-trigger\n")
-        wait_for_next_kernel(machine, start)
+        machine.wait_for_shell(start=machine.wait_for(r"Linux version", BOOT_SECONDS, start).end())
         expect_hidden(machine, "/proc/vmcore", page)
         expect(int(machine.run("read_core /proc/vmcore", 300)) > 350, "the old kernel's memory cannot be read")
         machine.run("makedumpfile -c -d 31 /proc/vmcore /dump > /dev/null", 300)
@@ -108,38 +104,33 @@ def crash_kernel_with_a_running_vm():
         machine.power_off()
 
 
-@suite.repeated(in_soak=30)
-def kexec_with_a_running_vm():
-    """The reboot notifier ends the VM and withdraws everything before the next kernel starts."""
-    with Machine(disk, processors=2) as machine:
-        machine.wait_for_shell()
-        start_vm(machine)
-        machine.run("dmesg -n 7")
-        start = len(machine.output)
-        machine.send(f"kexec now /boot/vmlinuz /boot/again.img '{COMMAND_LINE}'\n")
-        machine.wait_for(r"mshv_loam: removed 1 child partitions", BOOT_SECONDS, start)
-        wait_for_next_kernel(machine, start)
-        expect(machine.run("nproc") == "2", "the second processor did not come back")
-        expect("child partitions" not in machine.run("dmesg"), "the old kernel left a partition")
-        run_guests(machine)
-        machine.power_off()
-
-
 def end_with_a_running_vm(machine, command, last_words):
     """What the parent ends by withdraws everything first. Returns where in the output the last words end."""
     machine.wait_for_shell()
     start_vm(machine)
     machine.run("dmesg -n 7")
     start = len(machine.output)
-    machine.send(f"{command} -f\n")
+    machine.send(f"{command}\n")
     machine.wait_for(r"mshv_loam: removed 1 child partitions", BOOT_SECONDS, start)
     return machine.wait_for(last_words, BOOT_SECONDS, start).end()
+
+
+@suite.repeated(in_soak=30)
+def kexec_with_a_running_vm():
+    """The reboot notifier ends the VM and withdraws everything before the next kernel starts."""
+    with Machine(disk, processors=2) as machine:
+        command = f"kexec now /boot/vmlinuz /boot/again.img '{COMMAND_LINE}'"
+        machine.wait_for_shell(start=end_with_a_running_vm(machine, command, r"Linux version"))
+        expect(machine.run("nproc") == "2", "the second processor did not come back")
+        expect("child partitions" not in machine.run("dmesg"), "the old kernel left a partition")
+        run_guests(machine)
+        machine.power_off()
 
 
 @suite.repeated(in_soak=10)
 def reboot_with_a_running_vm():
     with Machine(disk, processors=2, reboot=True) as machine:
-        machine.wait_for_shell(start=end_with_a_running_vm(machine, "reboot", r"Linux version"))
+        machine.wait_for_shell(start=end_with_a_running_vm(machine, "reboot -f", r"Linux version"))
         run_guests(machine)
         expect(machine.log().count(f"Loam on {TECHNOLOGY}") == 2 and "panic" not in machine.log(), machine.log())
         machine.power_off()
@@ -148,7 +139,7 @@ def reboot_with_a_running_vm():
 @suite.repeated(in_soak=10)
 def halt_with_a_running_vm():
     with Machine(disk, processors=2) as machine:
-        end_with_a_running_vm(machine, "halt", r"reboot: System halted")
+        end_with_a_running_vm(machine, "halt -f", r"reboot: System halted")
         expect("panic" not in machine.log(), machine.log())
 
 
