@@ -269,23 +269,25 @@ class Bench:
 
 def run_child(machine, name):
     """Runs the child until it is off; what it said on its console."""
+    return run_worker(machine, f"loam-worker -c /{name}.json")[0]
+
+
+def run_worker(machine, command):
+    """A command that ends with the worker's status; what the child said on its console, and the command's output."""
     machine.run(": > /run/child.log")
-    status, output = machine.try_run(f"loam-worker -c /{name}.json", BOOT_SECONDS)
+    status, output = machine.try_run(command, BOOT_SECONDS)
     log = machine.run("cat /run/child.log")
     expect(status == 0, f"the worker ended with {status}: {output}\n{log}")
-    return log
+    return log, output
 
 
 def count_exits(machine, name, *phases):
-    """The same for a child that says how far it is (`mark` of tests/bench/child); and its exits in each phase, by reason."""
+    """As run_child, for a child that says how far it is (`mark` of tests/bench/child); its exits in each phase, by reason."""
     marks = ("begin", *phases)
-    machine.run(": > /run/child.log")
-    status, output = machine.try_run(
-        f"loam-worker -c /{name}.json > /dev/null & for mark in {' '.join(marks)}; do "
+    log, output = run_worker(
+        machine, f"loam-worker -c /{name}.json > /dev/null & for mark in {' '.join(marks)}; do "
         "until grep -q \"bench at $mark\" /run/child.log; do kill -0 $! || break; sleep 1; done; "
-        "echo \"$mark $(counters $! | grep ^child)\"; done; wait $!", BOOT_SECONDS)
-    log = machine.run("cat /run/child.log")
-    expect(status == 0, f"the worker ended with {status}: {output}\n{log}")
+        "echo \"$mark $(counters $! | grep ^child)\"; done; wait $!")
     counts = {mark: list(map(int, numbers.split())) for mark, numbers in re.findall(r"^(\w+) child (.+)", output, re.M)}
     expect(set(marks) == set(counts), f"no counters: {output}\n{log}")
     return log, {phase: {reason: after - before for reason, before, after in zip(
