@@ -117,19 +117,33 @@ def case_udp(bed):
 
 
 def udp_stream(address, count, size):
-    """Many datagrams at once, as the switch hands them to the kernel in one piece; all must come back as they were."""
+    """
+    Many datagrams at once, as the switch hands them to the kernel in one piece; all must come back as they were. A kernel
+    without a moment to spare may drop one, as on any network: it is sent again. How many came back damaged, and how many
+    never did.
+    """
+    damaged = missing = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        sender.settimeout(2)
+        sender.settimeout(3)
         sender.connect((address, 7))
-        good = 0
         for first in range(0, count, 20):
             sent = {struct.pack("!I", number) * (size // 4) for number in range(first, first + 20)}
-            for data in sent:
-                sender.send(data)
-            for _ in range(20):
-                good += sender.recv(65536) in sent
-        return good
+            left = set(sent)
+            for _ in range(5):
+                for data in left:
+                    sender.send(data)
+                try:
+                    while left:
+                        data = sender.recv(65536)
+                        # What comes late belongs to a round before.
+                        damaged += data not in sent and data != data[:4] * (size // 4)
+                        left.discard(data)
+                except TimeoutError:
+                    continue
+                break
+            missing += len(left)
+    return damaged, missing
 
 
 def case_udp_large(bed):
@@ -137,7 +151,8 @@ def case_udp_large(bed):
     for size in (1472, 1473, 8000, 65000 if "source" in bed.ask("show")["stack"] else 14000):
         data = pattern(size)
         check(within("c1", udp_exchange, SERVER, 7, data, 3, 3) == data, f"no echo of {size} bytes")
-    check(within("c1", udp_stream, SERVER, 400, 1472) == 400, "a stream of datagrams was damaged")
+    damaged, missing = within("c1", udp_stream, SERVER, 400, 1472)
+    check(damaged == 0 and missing == 0, f"of a stream of datagrams {damaged} were damaged and {missing} lost")
 
 
 def case_forward_tcp(bed):
