@@ -71,10 +71,14 @@ class Console:
         while self._read(0):
             pass
 
-    def wait_for(self, pattern, seconds=COMMAND_SECONDS, start=0):
-        """The match of a regular expression in what the console has said since `start`."""
+    def wait_for(self, pattern, seconds=COMMAND_SECONDS, start=0, silence=False):
+        """The match of a regular expression in what the console has said since `start`. `silence`: the limit is for the
+        time in which it says nothing."""
         deadline = self.deadline(seconds)
+        size = len(self.output)
         while True:
+            if silence and len(self.output) > size:
+                deadline, size = self.deadline(seconds), len(self.output)
             match = re.compile(pattern.encode(), re.M).search(self.output, start)
             if match:
                 return match
@@ -99,13 +103,14 @@ class Console:
         while data:
             data = data[os.write(self.input, data):]
 
-    def try_run(self, command, seconds=COMMAND_SECONDS):
-        """(exit status, output) of a shell command in the parent."""
+    def try_run(self, command, seconds=COMMAND_SECONDS, silence=False):
+        """(exit status, output) of a shell command in the parent. `silence`: it may take any time, as long as it is never
+        silent for so many seconds."""
         self.serial += 1
         start = len(self.output)
         marker = f"=={self.serial}"
         self.send(f"{command}\necho {marker}'='$?'='\n")
-        match = self.wait_for(re.escape(marker) + r"=(\d+)=", seconds, start)
+        match = self.wait_for(re.escape(marker) + r"=(\d+)=", seconds, start, silence)
         text = self.output[start:match.start()].decode(errors="replace").replace("\r", "")
         return int(match.group(1)), text.strip()
 

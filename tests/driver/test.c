@@ -12,12 +12,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/driver/test.h"
 #include "uapi/loam.h"
 
 #define WATCHDOG_SECONDS 120
+#define PROGRESS_SECONDS 5
 #define PARAMETERS       "/sys/module/mshv_loam/parameters/"
 #define COUNTERS         "/sys/class/misc/loam/"
 
@@ -86,7 +88,15 @@ void test_check_no_leak(const char *what)
 
 void test_restart_watchdog(void)
 {
+    static time_t shown;
+    time_t now = time(NULL);
+
     alarm(WATCHDOG_SECONDS);
+    if (now - shown < PROGRESS_SECONDS)
+        return;
+    shown = now;
+    puts(".");
+    fflush(stdout);
 }
 
 /* True: the function returned, within the time allowed. */
@@ -98,7 +108,7 @@ static bool run_in_process(void (*run)(void), const char *name, bool is_check)
     fflush(stdout);
     child = fork();
     if (child == 0) {
-        test_restart_watchdog();
+        alarm(WATCHDOG_SECONDS);
         if (is_check)
             test_check_no_leak(name);
         else

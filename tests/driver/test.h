@@ -48,7 +48,7 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...) __
                       (expected));                                                                                     \
     } while (0)
 
-/* Gives the watchdog's whole time again to a test that gets on. */
+/* Gives the watchdog's whole time again to a test that gets on, and says so from time to time: a line with a dot. */
 void test_restart_watchdog(void);
 
 /* The driver's counters (/sys/class/misc/loam) and the hypervisor's; all are 0 without a VM. */
