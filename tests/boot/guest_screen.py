@@ -58,6 +58,18 @@ class Screen:
         expect(status == 0, f"the screen never shows {text!r}:\n" + "\n".join(lines))
         return lines
 
+    def wait_while_it_changes(self, text, seconds):
+        """Until this text is on it, however long that takes; for no more than so many seconds it may stay as it is."""
+        shown, deadline = None, 0
+        while True:
+            _, now = self.machine.try_run(f"loam vm screen --text {self.name}")
+            if text in now:
+                return
+            if now != shown:
+                shown, deadline = now, self.machine.deadline(seconds)
+            expect(time.monotonic() < deadline, f"the screen never shows {text!r}:\n{now}")
+            time.sleep(1)
+
     def wait_for_colours(self, wanted, seconds=SCREEN_SECONDS):
         """Until these texts have these (background, foreground): a guest may still be painting."""
         deadline = self.machine.deadline(seconds)
