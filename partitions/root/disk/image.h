@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One image of a disk: a file in one format. A disk is a chain of images, each the child of the next, the last of which
+ * has no parent (disk.h). An image knows where in its file sectors are; the disk reads them from there. Writing is the
+ * image's own work, since its file's structures have to stay right whenever the host loses power.
+ */
+#ifndef DISK_IMAGE_H
+#define DISK_IMAGE_H
+
+#include "partitions/root/disk/disk.h"
+#include "partitions/root/disk/error.h"
+#include "partitions/root/disk/file.h"
+#include "partitions/root/disk/metadata_cache.h"
+#include "partitions/root/disk/open.h"
+
+enum disk_extent_kind {
+    DISK_EXTENT_ABSENT, /* not in this image: the parent has it; zeros if there is none */
+    DISK_EXTENT_ZERO,
+    DISK_EXTENT_DATA,
+};
+
+/* Sectors that are alike, and one after the other in the file. */
+struct disk_extent {
+    enum disk_extent_kind kind;
+    uint32_t sectors; /* at least 1 */
+    uint64_t offset;  /* of DATA: byte of the file */
+};
+
+/*
+ * What a format provides. `sector` and `sectors` are in units of 512 bytes whatever the image's own are, not 0 and
+ * within the image; those of write and discard begin and end at multiples of its write_unit, or at its end. 0 or an
+ * errno; EIO for what is damaged in the image.
+ */
+struct disk_image_operations {
+    /* What is at `sector`, and how far the same goes, `sectors` at most. */
+    int (*map)(struct disk_image *image, uint64_t sector, uint32_t sectors, struct disk_extent *extent);
+
+    /*
+     * Writes what the cursor covers, which is exactly the sectors. After a loss of power before the next flush each
+     * sector has what it had before or what was written. After a failure the image is as good as it was.
+     */
+    int (*write)(struct disk_image *image, struct disk_cursor *cursor, uint64_t sector, uint32_t sectors);
+
+    /* Gives space back to the host where that can be done; the sectors read as before or as zeros. NULL: never. */
+    int (*discard)(struct disk_image *image, uint64_t sector, uint32_t sectors);
+
+    /* All that was written is durable when it returns 0. */
+    int (*flush)(struct disk_image *image);
+
+    /* First sector from `sector` on that may not be ABSENT, or, where that costs nothing, not zeros; the image's size
+     * if there is none. */
+    uint64_t (*next_present)(struct disk_image *image, uint64_t sector);
+
+    /* Puts the file in order unless it is read_only, and frees everything but the file. */
+    int (*close)(struct disk_image *image);
+};
+
+struct disk_image {
+    const struct disk_image_operations *operations;
+    struct disk_file *file;
+    struct metadata_cache *cache; /* the disk's, shared with the other images of its chain */
+    enum disk_format format;
+    bool differencing; /* has a parent */
+    bool read_only;
+    uint64_t sectors;
+    uint32_t write_unit; /* sectors: 1, or 8 if the image's own sectors have 4 KiB */
+    struct disk_geometry geometry;
+    uint8_t identifier[16]; /* by which children know it; of a VHDX it changes with each opening for writing */
+};
+
+#endif
