@@ -16,7 +16,7 @@
 
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/vhd.h"
 #include "tests/unit/memory_file.h"
 

@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #include "partitions/root/disk/create.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/io_backend.h"
 #include "partitions/root/disk/transfer.h"
 #include "tests/unit/scratch.h"

@@ -17,7 +17,7 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/convert.h"
 #include "partitions/root/disk/create.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/info.h"
 
 #define BUFFER_SECTORS 65536u

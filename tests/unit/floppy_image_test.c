@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "partitions/root/disk/floppy_image.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "tests/unit/memory_file.h"
 #include "tests/unit/scratch.h"
 
@@ -143,7 +143,7 @@ static void a_short_image_ends_with_zeros(void **state)
     memory.fail_reads = true;
     assert_int_equal(disk_transfer(disk, DISK_READ, seen, 0, 1), EIO);
     assert_int_equal(disk_transfer(disk, DISK_READ, seen, 2, 1), 0); /* is not in the file */
-    assert_int_equal(disk->operations->close(disk), 0);
+    assert_int_equal(disk_close(disk), 0);
     memory_file_release(&memory);
 }
 
@@ -163,7 +163,7 @@ static void every_short_length(void **state)
         assert_memory_equal(seen, data, size);
         for (size_t i = size; i < sizeof(seen); i++)
             assert_int_equal(seen[i], 0);
-        disk->operations->close(disk);
+        disk_close(disk);
     }
     memory_file_release(&memory);
 }

@@ -22,7 +22,7 @@
 
 #include "hv/loam.h"
 #include "partitions/root/disk/file.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/worker/control.h"
 #include "partitions/root/worker/life_cycle.h"
 #include "partitions/root/worker/machine.h"
@@ -703,7 +703,7 @@ static ssize_t write_if_space(struct disk_file *file, const struct iovec *vector
 static void make_disk_fill_up(void)
 {
     static struct disk_file_operations operations;
-    struct disk_file *file = test.machine->storage.drives[0].disk->file;
+    struct disk_file *file = test.machine->storage.drives[0].disk->images[0]->file;
 
     real_operations = file->operations;
     operations = *real_operations;

@@ -140,6 +140,21 @@ static int memory_truncate(struct disk_file *file, uint64_t size)
     return 0;
 }
 
+/* A hole is zeros, which may reach the medium a sector at a time. */
+static int memory_punch(struct disk_file *file, uint64_t offset, uint64_t length)
+{
+    struct memory_file *memory = to_memory(file);
+    if (fails(memory))
+        return -1;
+    if (offset >= memory->size)
+        return 0;
+    if (length > memory->size - offset)
+        length = memory->size - offset;
+    memset(memory->bytes + offset, 0, length);
+    record(memory, MEMORY_WRITE, offset, memory->bytes + offset, length);
+    return 0;
+}
+
 static int memory_size(struct disk_file *file, uint64_t *size)
 {
     *size = to_memory(file)->size;
@@ -161,6 +176,7 @@ static const struct disk_file_operations memory_operations = {
     .write = memory_write,
     .synchronize = memory_synchronize,
     .truncate = memory_truncate,
+    .punch = memory_punch,
     .size = memory_size,
     .next_data = memory_next_data,
     .close = memory_close,

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "partitions/root/disk/file.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/worker/storage.h"
 #include "partitions/root/worker/devices/atapi.h"
 #include "partitions/root/worker/devices/firmware_setup.h"
@@ -433,12 +433,12 @@ static ssize_t slow_write(struct disk_file *file, const struct iovec *vector, in
 static void make_slow(const struct storage_drive *drive)
 {
     under_way = false;
-    real_operations = drive->disk->file->operations;
+    real_operations = drive->disk->images[0]->file->operations;
     slow_operations = *real_operations;
     slow_operations.read = slow_read;
     slow_operations.write = slow_write;
-    drive->disk->file->operations = &slow_operations;
-    drive->disk->file->transfers = NULL; /* so that they are called */
+    drive->disk->images[0]->file->operations = &slow_operations;
+    drive->disk->images[0]->file->transfers = NULL; /* so that they are called */
 }
 
 static void wait_until_under_way(void)

@@ -3,9 +3,10 @@
 # The disk engine has no program of its own: what uses it links DISK_SOURCES, and with asynchronous I/O also
 # DISK_IO_SOURCES and -luring.
 
-DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c create.c cursor.c disk.c error.c file.c \
-                  floppy_image.c image_file.c info.c io.c iso.c linear.c lock.c new_file.c open.c transfer.c vhd.c \
-                  vhd_create.c vhd_dynamic.c vhd_metadata.c vhd_table.c)
+DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c crc32c.c create.c cursor.c disk.c error.c \
+                  extent_index.c file.c floppy_image.c image_file.c image_open.c info.c io.c iso.c linear.c lock.c \
+                  metadata_cache.c new_file.c open.c transfer.c vhd.c vhd_bitmap.c vhd_create.c vhd_image.c vhd_log.c \
+                  vhd_metadata.c vhd_table.c)
 DISK_IO_SOURCES := $(addprefix partitions/root/disk/,io_start.c io_threads.c io_uring.c)
 
 $(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))

@@ -44,8 +44,7 @@ static void check_footers(const struct check *check, const struct vhd_metadata *
         find(check, DISK_CHECK_WARNING, "the copy of the footer at the start %s; the one at the end is sound",
              damage[metadata->copy_state]);
     if (metadata->footer.type == VHD_DYNAMIC && metadata->footers_differ)
-        find(check, DISK_CHECK_NOTE,
-             "the footer at the end differs from the copy at the start, which counts");
+        find(check, DISK_CHECK_NOTE, "the footer at the end differs from the copy at the start, which counts");
     if (metadata->footer.saved_state)
         find(check, DISK_CHECK_NOTE, "the disk is marked as belonging to a virtual machine that is saved");
 }
@@ -60,7 +59,7 @@ static void check_fixed(const struct check *check, const struct vhd_metadata *me
 static int check_dynamic(struct check *check, struct disk_file *file, const struct vhd_metadata *metadata)
 {
     struct vhd_table table;
-    int error = vhd_table_load(&table, file, metadata, find_table_problem, check);
+    int error = vhd_table_scan(&table, file, metadata, find_table_problem, check);
     if (!error && !table.damaged && metadata->footer_offset > table.used_end)
         find(check, DISK_CHECK_NOTE, "%llu bytes behind the last block are not used",
              (unsigned long long)(metadata->footer_offset - table.used_end));
@@ -68,8 +67,8 @@ static int check_dynamic(struct check *check, struct disk_file *file, const stru
     return error;
 }
 
-bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context,
-                     struct disk_check_result *result, struct disk_error *error)
+bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context, struct disk_check_result *result,
+                     struct disk_error *error)
 {
     *result = (struct disk_check_result){0};
     struct check check = {report, context, result};
@@ -91,8 +90,7 @@ bool disk_check_file(struct disk_file *file, disk_check_report *report, void *co
     else
         unread = check_dynamic(&check, file, &metadata);
     if (unread)
-        disk_error_set(error, unread, file->name, "the block allocation table cannot be read: %s",
-                       strerror(unread));
+        disk_error_set(error, unread, file->name, "the block allocation table cannot be read: %s", strerror(unread));
     return !unread;
 }
 

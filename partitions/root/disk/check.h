@@ -31,7 +31,7 @@ struct disk_check_result {
  */
 bool disk_check(const char *path, disk_check_report *report, void *context, struct disk_check_result *result,
                 struct disk_error *error);
-bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context,
-                     struct disk_check_result *result, struct disk_error *error);
+bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context, struct disk_check_result *result,
+                     struct disk_error *error);
 
 #endif

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "partitions/root/disk/create.h"
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/vhd.h"
 
@@ -40,7 +40,7 @@ static struct disk *open_source(const char *path, bool raw, struct disk_error *e
 static bool is_same_file(const struct disk *source, const char *destination)
 {
     struct stat a, b;
-    return fstat(source->file->descriptor, &a) == 0 && stat(destination, &b) == 0 && a.st_dev == b.st_dev &&
+    return fstat(disk_top(source)->file->descriptor, &a) == 0 && stat(destination, &b) == 0 && a.st_dev == b.st_dev &&
            a.st_ino == b.st_ino;
 }
 
@@ -69,16 +69,15 @@ static bool copy_sectors(const struct copy *copy, uint64_t sector, uint32_t sect
     int result = disk_transfer(copy->source, DISK_READ, copy->buffer, sector, sectors);
     if (result) {
         disk_error_set(error, result, copy->source_name, "reading sectors %llu to %llu failed: %s",
-                       (unsigned long long)sector, (unsigned long long)sector + sectors - 1,
-                       strerror(result));
+                       (unsigned long long)sector, (unsigned long long)sector + sectors - 1, strerror(result));
         return false;
     }
     for (uint32_t first = 0, run; first < sectors; first += run) {
         bool zero = page_is_zero(copy->buffer, first, sectors);
         run = find_run(copy->buffer, first, sectors, zero);
         if (!zero)
-            result = disk_transfer(copy->destination, DISK_WRITE,
-                                   copy->buffer + (size_t)first * DISK_SECTOR_SIZE, sector + first, run);
+            result = disk_transfer(copy->destination, DISK_WRITE, copy->buffer + (size_t)first * DISK_SECTOR_SIZE,
+                                   sector + first, run);
         if (result) {
             disk_error_set(error, result, copy->destination_name, "%s", strerror(result));
             return false;
@@ -125,9 +124,8 @@ static struct disk *open_destination(const struct new_file *new_file, uint64_t s
 }
 
 /* Fills the new file with the source's disk. */
-static bool fill(const struct new_file *new_file, struct disk *source, const char *source_name,
-                 enum disk_format format, uint32_t block_size, const struct disk_progress *progress,
-                 struct disk_error *error)
+static bool fill(const struct new_file *new_file, struct disk *source, const char *source_name, enum disk_format format,
+                 uint32_t block_size, const struct disk_progress *progress, struct disk_error *error)
 {
     struct copy copy = {
         .source = source,
@@ -140,8 +138,7 @@ static bool fill(const struct new_file *new_file, struct disk *source, const cha
         disk_error_set(error, ENOMEM, new_file->path, "no memory");
         return false;
     }
-    copy.destination =
-        open_destination(new_file, disk_sectors(source) * DISK_SECTOR_SIZE, format, block_size, error);
+    copy.destination = open_destination(new_file, disk_sectors(source) * DISK_SECTOR_SIZE, format, block_size, error);
     bool done = copy.destination && copy_disk(&copy, error);
     int result = copy.destination ? disk_close(copy.destination) : 0;
     if (done && result) {
@@ -168,8 +165,7 @@ bool disk_convert(const char *source, const char *destination, enum disk_format 
     if (is_same_file(disk, destination)) {
         disk_error_set(error, EINVAL, destination,
                        "is the disk that is to be converted: give the new one another name");
-    } else if (disk_check_size(destination, disk_sectors(disk) * DISK_SECTOR_SIZE, format, block_size,
-                               error) &&
+    } else if (disk_check_size(destination, disk_sectors(disk) * DISK_SECTOR_SIZE, format, block_size, error) &&
                new_file_begin(&new_file, destination, options->replace, error)) {
         done = fill(&new_file, disk, source, format, block_size, &options->progress, error);
         if (done)

@@ -8,7 +8,7 @@
 #include "partitions/root/disk/progress.h"
 
 struct disk_convert_options {
-    bool source_raw; /* the source is raw whatever it looks like; otherwise it is if it is no VHD at all */
+    bool source_raw;     /* the source is raw whatever it looks like; otherwise it is if it is no VHD at all */
     uint32_t block_size; /* of a dynamic destination, as in struct disk_create_options */
     bool replace;        /* an existing destination that nobody uses */
     struct disk_progress progress;

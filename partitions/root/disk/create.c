@@ -18,13 +18,12 @@
 static bool check_block_size(const char *path, uint64_t size, uint32_t block_size, struct disk_error *error)
 {
     if (block_size < SMALLEST_BLOCK_SIZE || (block_size & (block_size - 1))) {
-        disk_error_set(error, EINVAL, path, "a block size of %u: it must be a power of two of at least %u",
-                       block_size, SMALLEST_BLOCK_SIZE);
+        disk_error_set(error, EINVAL, path, "a block size of %u: it must be a power of two of at least %u", block_size,
+                       SMALLEST_BLOCK_SIZE);
         return false;
     }
     if ((size + block_size - 1) / block_size > VHD_MAXIMUM_BLOCKS) {
-        disk_error_set(error, EINVAL, path, "a block size of %u is too small for so large a disk",
-                       block_size);
+        disk_error_set(error, EINVAL, path, "a block size of %u is too small for so large a disk", block_size);
         return false;
     }
     return true;
@@ -105,8 +104,8 @@ static int make_image(struct disk_file *file, uint64_t size, enum disk_format fo
     return error;
 }
 
-bool disk_create(const char *path, uint64_t size, enum disk_format format,
-                 const struct disk_create_options *options, struct disk_error *error)
+bool disk_create(const char *path, uint64_t size, enum disk_format format, const struct disk_create_options *options,
+                 struct disk_error *error)
 {
     static const struct disk_create_options defaults;
     if (!options)

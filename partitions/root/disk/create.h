@@ -18,8 +18,8 @@ struct disk_create_options {
  * Makes a disk of `size` bytes, a multiple of 512, at most 2040 GiB unless it is raw. The file appears when
  * it is complete; on failure there is nothing. `options` may be NULL. False with `error`.
  */
-bool disk_create(const char *path, uint64_t size, enum disk_format format,
-                 const struct disk_create_options *options, struct disk_error *error);
+bool disk_create(const char *path, uint64_t size, enum disk_format format, const struct disk_create_options *options,
+                 struct disk_error *error);
 
 /* For those who make images: checks the numbers, with `block_size` not 0; writes an empty, sparse image to an
  * empty file. */

@@ -17,5 +17,8 @@ int disk_cursor_peek(const struct disk_cursor *cursor, uint64_t length, struct i
 void disk_cursor_advance(struct disk_cursor *cursor, uint64_t length);
 /* Writes zeros, and moves the cursor past them. */
 void disk_cursor_zero(struct disk_cursor *cursor, uint64_t length);
+/* Copy to and from where the cursor is, and move it on. */
+void disk_cursor_put(struct disk_cursor *cursor, const void *bytes, size_t length);
+void disk_cursor_get(struct disk_cursor *cursor, void *bytes, size_t length);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk image as a device sees it: sectors of 512 bytes, whatever the format behind it. A disk knows a file
- * and nothing of IDE.
+ * A disk as a device sees it: sectors of 512 bytes, whatever images are behind it. A disk knows images and nothing of
+ * IDE.
  */
 #ifndef DISK_DISK_H
 #define DISK_DISK_H
@@ -22,12 +22,13 @@ struct disk_geometry {
     uint8_t sectors_per_track;
 };
 
-enum disk_operation { DISK_READ, DISK_WRITE, DISK_FLUSH };
+/* DISCARD: the sectors' contents are not needed any more. They read as before or as zeros until they are written. */
+enum disk_operation { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD };
 
 /*
  * One request. The issuer fills everything above `error`, keeps it and the memory that `vector` names alive
  * until `done` is called, and may issue the next from within `done`. `vector` covers exactly `sectors` * 512
- * bytes.
+ * bytes; a DISCARD has none.
  */
 struct disk_request {
     enum disk_operation operation;
@@ -37,7 +38,7 @@ struct disk_request {
     int vector_count;
     void (*done)(struct disk_request *request);
     void *device;
-    int error; /* 0 or an errno: EIO, ENOSPC (no space on the host), EROFS, EINVAL (out of range) */
+    int error;                 /* 0 or an errno: EIO, ENOSPC (no space on the host), EROFS, EINVAL (out of range) */
     struct disk_request *next; /* the backend's, while the request is with it */
 };
 
@@ -53,8 +54,7 @@ void disk_submit(struct disk *disk, struct disk_request *request);
  * which takes over its promise and has disk_execute do the work on a thread of its own, one request at a
  * time. To be set before the first request; the queue must be idle when the disk is closed.
  */
-void disk_set_queue(struct disk *disk, void (*submit)(void *queue, struct disk_request *request),
-                    void *queue);
+void disk_set_queue(struct disk *disk, void (*submit)(void *queue, struct disk_request *request), void *queue);
 
 /*
  * The extents of a request are read by asynchronous I/O from now on, which is that of the thread that executes

@@ -2,6 +2,7 @@
 #include "partitions/root/disk/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +28,11 @@ static int system_synchronize(struct disk_file *file)
 static int system_truncate(struct disk_file *file, uint64_t size)
 {
     return ftruncate(file->descriptor, (off_t)size);
+}
+
+static int system_punch(struct disk_file *file, uint64_t offset, uint64_t length)
+{
+    return fallocate(file->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
 }
 
 static int system_size(struct disk_file *file, uint64_t *size)
@@ -58,6 +64,7 @@ static const struct disk_file_operations system_operations = {
     .write = system_write,
     .synchronize = system_synchronize,
     .truncate = system_truncate,
+    .punch = system_punch,
     .size = system_size,
     .next_data = system_next_data,
     .close = system_close,
@@ -136,6 +143,26 @@ int disk_file_read_buffer(struct disk_file *file, void *buffer, size_t length, u
     return transfer(file, file->operations->read, &cursor, length, offset);
 }
 
+int disk_file_read_padded(struct disk_file *file, void *buffer, size_t length, uint64_t offset)
+{
+    uint8_t *bytes = buffer;
+    while (length) {
+        struct iovec piece = {.iov_base = bytes, .iov_len = length};
+        ssize_t moved = file->operations->read(file, &piece, 1, offset);
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved < 0)
+            return errno;
+        if (moved == 0)
+            break;
+        bytes += moved;
+        length -= (size_t)moved;
+        offset += (uint64_t)moved;
+    }
+    memset(bytes, 0, length);
+    return 0;
+}
+
 int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t length, uint64_t offset)
 {
     struct iovec vector = {.iov_base = (void *)buffer, .iov_len = length};
@@ -151,6 +178,18 @@ int disk_file_truncate(struct disk_file *file, uint64_t size)
     int result;
     do
         result = file->operations->truncate(file, size);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? errno : 0;
+}
+
+int disk_file_punch(struct disk_file *file, uint64_t offset, uint64_t length)
+{
+    if (file->failed)
+        return EIO;
+    file->dirty = true;
+    int result;
+    do
+        result = file->operations->punch(file, offset, length);
     while (result < 0 && errno == EINTR);
     return result < 0 ? errno : 0;
 }

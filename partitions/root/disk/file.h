@@ -23,6 +23,8 @@ struct disk_file_operations {
     ssize_t (*write)(struct disk_file *file, const struct iovec *vector, int count, uint64_t offset);
     int (*synchronize)(struct disk_file *file); /* data and size are on stable storage when it returns */
     int (*truncate)(struct disk_file *file, uint64_t size);
+    /* The range has no space any more and reads as zeros; the size stays. EOPNOTSUPP where the host cannot do that. */
+    int (*punch)(struct disk_file *file, uint64_t offset, uint64_t length);
     int (*size)(struct disk_file *file, uint64_t *size);
     /* First offset from `offset` on that may hold something other than zeros; UINT64_MAX if there is none. */
     uint64_t (*next_data)(struct disk_file *file, uint64_t offset);
@@ -31,11 +33,11 @@ struct disk_file_operations {
 
 struct disk_file {
     const struct disk_file_operations *operations;
-    char *name;     /* for messages */
-    int descriptor; /* -1 for a file that is none of the system's */
-    bool dirty;     /* written since the last synchronization */
-    bool failed;    /* a synchronization failed; see disk_file_synchronize */
-    bool deferred;  /* see disk_file_defer */
+    char *name;                       /* for messages */
+    int descriptor;                   /* -1 for a file that is none of the system's */
+    bool dirty;                       /* written since the last synchronization */
+    bool failed;                      /* a synchronization failed; see disk_file_synchronize */
+    bool deferred;                    /* see disk_file_defer */
     struct disk_transfers *transfers; /* NULL: data is read when it is asked for; the thread's that uses the file */
 };
 
@@ -48,7 +50,8 @@ void disk_file_close(struct disk_file *file);
  * Move exactly `length` bytes between the cursor, which must have that many left and is moved on, and the file. 0 or an
  * errno; EIO if the file ends too early. After an error the cursor's place is undefined. With `transfers` reads only
  * begin, and are under way together until disk_file_finish, which tells their errors. Writes are done when it returns:
- * they go to the page cache, in which a file takes one at a time anyway, and in the order that crashes are proof against.
+ * they go to the page cache, in which a file takes one at a time anyway, and in the order that crashes are proof
+ * against.
  */
 int disk_file_read(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset);
 int disk_file_write(struct disk_file *file, struct disk_cursor *cursor, uint64_t length, uint64_t offset);
@@ -58,8 +61,11 @@ int disk_file_finish(struct disk_file *file, int error);
 
 /* Done when they return. */
 int disk_file_read_buffer(struct disk_file *file, void *buffer, size_t length, uint64_t offset);
+/* Zeros behind the file's end. */
+int disk_file_read_padded(struct disk_file *file, void *buffer, size_t length, uint64_t offset);
 int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t length, uint64_t offset);
 int disk_file_truncate(struct disk_file *file, uint64_t size);
+int disk_file_punch(struct disk_file *file, uint64_t offset, uint64_t length);
 int disk_file_size(struct disk_file *file, uint64_t *size);
 
 /*

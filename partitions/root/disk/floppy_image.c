@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "partitions/root/disk/format.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/linear.h"
 
@@ -40,57 +40,6 @@ static const struct disk_geometry *find_format(uint64_t size)
     return NULL;
 }
 
-/* ---- An image that is shorter than its format ---- */
-
-struct short_image {
-    struct disk disk; /* read-only, so that nobody writes */
-    uint64_t size;    /* of the file, bytes */
-};
-
-static int short_read(struct disk *disk, struct disk_cursor *cursor, uint64_t sector, uint32_t sectors)
-{
-    const struct short_image *image = (const struct short_image *)disk;
-    uint64_t offset = sector * DISK_SECTOR_SIZE;
-    uint64_t length = (uint64_t)sectors * DISK_SECTOR_SIZE;
-    uint64_t there = offset < image->size ? image->size - offset : 0;
-    if (there > length)
-        there = length;
-    int error = disk_file_read(disk->file, cursor, there, offset);
-    if (!error)
-        disk_cursor_zero(cursor, length - there);
-    return error;
-}
-
-static uint64_t short_next_data(struct disk *disk, uint64_t sector)
-{
-    uint64_t found = disk->file->operations->next_data(disk->file, sector * DISK_SECTOR_SIZE) / DISK_SECTOR_SIZE;
-    return found < disk->sectors ? found : disk->sectors;
-}
-
-static int short_close(struct disk *disk)
-{
-    free(disk);
-    return 0;
-}
-
-static const struct disk_format_operations short_operations = {
-    .read = short_read,
-    .next_data = short_next_data,
-    .close = short_close,
-};
-
-static struct disk *short_open(uint64_t size)
-{
-    struct short_image *image = calloc(1, sizeof(*image));
-    if (!image)
-        return NULL;
-    image->disk.operations = &short_operations;
-    image->size = size;
-    return &image->disk;
-}
-
-/* ---- Opening ---- */
-
 struct disk *floppy_image_open_file(struct disk_file *file, unsigned flags, struct disk_error *error)
 {
     uint64_t size;
@@ -109,18 +58,21 @@ struct disk *floppy_image_open_file(struct disk_file *file, unsigned flags, stru
                        "with %llu bytes too large for an image of a floppy disk: " ACCEPTED, (unsigned long long)size);
         return NULL;
     }
-    bool whole = size == format_sectors(format) * DISK_SECTOR_SIZE;
-    struct disk *disk = whole ? linear_open() : short_open(size);
-    if (!disk) {
-        disk_error_set(error, ENOMEM, file->name, "no memory");
-        return NULL;
+    struct disk *disk = disk_new();
+    struct disk_image *image = disk ? linear_open(file, size) : NULL;
+    if (image) {
+        image->format = DISK_FORMAT_RAW;
+        image->sectors = format_sectors(format);
+        image->geometry = *format;
+        image->read_only = size != image->sectors * DISK_SECTOR_SIZE || flags & DISK_OPEN_READ_ONLY;
+        if (disk_add(disk, image))
+            return disk;
+        image->operations->close(image);
     }
-    disk->file = file;
-    disk->format = DISK_FORMAT_RAW;
-    disk->sectors = format_sectors(format);
-    disk->geometry = *format;
-    disk->read_only = !whole || flags & DISK_OPEN_READ_ONLY;
-    return disk;
+    disk_error_set(error, ENOMEM, file->name, "no memory");
+    if (disk)
+        disk_free(disk, false);
+    return NULL;
 }
 
 static struct disk *open_image(struct disk_file *file, unsigned flags, struct disk_error *error)

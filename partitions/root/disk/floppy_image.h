@@ -13,8 +13,9 @@
 struct disk_file;
 
 /*
- * As disk_open and its companions; of the flags DISK_OPEN_READ_ONLY, _UNLOCKED and _CONFINED count. The disk's geometry is the format's.
- * NULL with `error`: EMEDIUMTYPE, and a line that says what is accepted, for an empty or a longer file.
+ * As disk_open and its companions; of the flags DISK_OPEN_READ_ONLY, _UNLOCKED and _CONFINED count. The disk's geometry
+ * is the format's. NULL with `error`: EMEDIUMTYPE, and a line that says what is accepted, for an empty or a longer
+ * file.
  */
 struct disk *floppy_image_open(const char *path, unsigned flags, struct disk_error *error);
 struct disk *floppy_image_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error);

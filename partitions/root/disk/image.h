@@ -13,17 +13,20 @@
 #include "partitions/root/disk/metadata_cache.h"
 #include "partitions/root/disk/open.h"
 
+struct disk_image;
+
 enum disk_extent_kind {
     DISK_EXTENT_ABSENT, /* not in this image: the parent has it; zeros if there is none */
     DISK_EXTENT_ZERO,
     DISK_EXTENT_DATA,
+    DISK_EXTENT_CUT, /* one sector, of which the file ends within; zeros then */
 };
 
 /* Sectors that are alike, and one after the other in the file. */
 struct disk_extent {
     enum disk_extent_kind kind;
     uint32_t sectors; /* at least 1 */
-    uint64_t offset;  /* of DATA: byte of the file */
+    uint64_t offset;  /* of DATA and CUT: byte of the file */
 };
 
 /*
@@ -63,6 +66,7 @@ struct disk_image {
     bool differencing; /* has a parent */
     bool read_only;
     uint64_t sectors;
+    uint64_t changes;    /* so often what map says has changed */
     uint32_t write_unit; /* sectors: 1, or 8 if the image's own sectors have 4 KiB */
     struct disk_geometry geometry;
     uint8_t identifier[16]; /* by which children know it; of a VHDX it changes with each opening for writing */

@@ -30,10 +30,9 @@ static bool count_blocks(struct disk_file *file, const struct vhd_metadata *meta
                          struct disk_error *error)
 {
     struct vhd_table table;
-    int result = vhd_table_load(&table, file, metadata, ignore_problem, NULL);
+    int result = vhd_table_scan(&table, file, metadata, ignore_problem, NULL);
     if (result)
-        disk_error_set(error, result, file->name, "the block allocation table cannot be loaded: %s",
-                       strerror(result));
+        disk_error_set(error, result, file->name, "the block allocation table cannot be loaded: %s", strerror(result));
     info->block_size = table.block_size;
     info->blocks = table.blocks;
     info->allocated_blocks = table.allocated;
@@ -78,8 +77,7 @@ static bool describe(struct disk_file *file, unsigned flags, struct disk_info *i
 
     info->format = DISK_FORMAT_RAW;
     info->size = info->file_size;
-    info->geometry =
-        vhd_identify_geometry(vhd_geometry(info->size / DISK_SECTOR_SIZE), info->size / DISK_SECTOR_SIZE);
+    info->geometry = vhd_identify_geometry(vhd_geometry(info->size / DISK_SECTOR_SIZE), info->size / DISK_SECTOR_SIZE);
     return true;
 }
 

@@ -25,8 +25,8 @@ struct metadata_cache *metadata_cache_create(void);
 void metadata_cache_destroy(struct metadata_cache *cache);
 
 /*
- * The sector of the file at byte `offset`, a multiple of 512, in *bytes, which is good until the next call. 0, or the
- * errno of reading it.
+ * The sector of the file at byte `offset`, a multiple of 512, in *bytes, which is good until the next call; zeros
+ * behind the file's end. 0, or the errno of reading it.
  */
 int metadata_cache_read(struct metadata_cache *cache, struct disk_file *file, uint64_t offset, const uint8_t **bytes);
 
@@ -52,6 +52,8 @@ void metadata_cache_release(struct metadata_cache *cache, const struct disk_file
 /* Forgets what is kept of this part of the file, which is not held: it has been changed in another way. */
 void metadata_cache_forget(struct metadata_cache *cache, const struct disk_file *file, uint64_t offset,
                            uint64_t length);
+
+bool metadata_cache_is_held(struct metadata_cache *cache, const struct disk_file *file, uint64_t offset);
 
 /* Sectors that are held, of all files. */
 unsigned metadata_cache_held_count(const struct metadata_cache *cache);

@@ -20,8 +20,7 @@ static int open_directory(const char *path)
     if (!slash)
         return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char directory[PATH_MAX];
-    int length =
-        snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    int length = snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path), path);
     if (length >= (int)sizeof(directory)) {
         errno = ENAMETOOLONG;
         return -1;
@@ -62,8 +61,8 @@ static bool make_temporary(struct new_file *file, struct disk_error *error)
         if (getrandom(&random, sizeof(random), 0) != sizeof(random))
             break;
         snprintf(file->temporary, sizeof(file->temporary), ".loam-%016llx.part", (unsigned long long)random);
-        file->descriptor = openat(file->directory, file->temporary,
-                                  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        file->descriptor =
+            openat(file->directory, file->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (file->descriptor >= 0)
             return true;
         if (errno != EEXIST)

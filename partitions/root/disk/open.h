@@ -10,9 +10,9 @@
 
 struct disk_file;
 
-enum disk_format { DISK_FORMAT_RAW, DISK_FORMAT_FIXED, DISK_FORMAT_DYNAMIC };
+enum disk_format { DISK_FORMAT_RAW, DISK_FORMAT_FIXED, DISK_FORMAT_DYNAMIC, DISK_FORMAT_DIFFERENCING };
 
-/* "raw", "fixed", "dynamic". */
+/* "raw", "fixed", "dynamic", "differencing". */
 const char *disk_format_name(enum disk_format format);
 
 enum {

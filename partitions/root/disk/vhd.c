@@ -219,8 +219,8 @@ static uint64_t geometry_sectors(struct disk_geometry geometry)
 uint64_t vhd_disk_size(const struct vhd_footer *footer)
 {
     uint64_t sectors = geometry_sectors(footer->geometry);
-    bool by_geometry = memcmp(footer->creator_application, "vpc ", 4) == 0 ||
-                       memcmp(footer->creator_application, "qemu", 4) == 0;
+    bool by_geometry =
+        memcmp(footer->creator_application, "vpc ", 4) == 0 || memcmp(footer->creator_application, "qemu", 4) == 0;
     return by_geometry && sectors < LARGEST_GEOMETRY ? sectors * DISK_SECTOR_SIZE : footer->current_size;
 }
 
@@ -237,8 +237,7 @@ struct disk_geometry vhd_identify_geometry(struct disk_geometry preferred, uint6
     if (!ata_can_have(geometry, sectors))
         geometry = vhd_geometry(sectors);
     if (geometry.sectors_per_track > ATA_MAXIMUM_SECTORS_PER_TRACK)
-        geometry =
-            (struct disk_geometry){ATA_MAXIMUM_CYLINDERS, ATA_MAXIMUM_HEADS, ATA_MAXIMUM_SECTORS_PER_TRACK};
+        geometry = (struct disk_geometry){ATA_MAXIMUM_CYLINDERS, ATA_MAXIMUM_HEADS, ATA_MAXIMUM_SECTORS_PER_TRACK};
     if (geometry.cylinders == 0) /* too small for one cylinder of the specification's smallest */
         geometry = (struct disk_geometry){(uint16_t)sectors, 1, 1};
     if (geometry.cylinders > ATA_MAXIMUM_CYLINDERS)

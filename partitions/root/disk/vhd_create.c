@@ -60,8 +60,7 @@ static int write_empty_table(struct disk_file *file, uint64_t length)
     uint8_t unallocated[16384];
     memset(unallocated, 0xff, sizeof(unallocated));
     for (uint64_t offset = 0; offset < length; offset += sizeof(unallocated)) {
-        size_t piece =
-            length - offset < sizeof(unallocated) ? (size_t)(length - offset) : sizeof(unallocated);
+        size_t piece = length - offset < sizeof(unallocated) ? (size_t)(length - offset) : sizeof(unallocated);
         int error = disk_file_write_buffer(file, unallocated, piece, TABLE_OFFSET + offset);
         if (error)
             return error;

@@ -17,13 +17,12 @@ static bool is_sparse(const struct found_footer *found)
     return found->state == VHD_VALID && found->footer.type != VHD_FIXED;
 }
 
-static bool read_bytes(struct disk_file *file, void *buffer, size_t length, uint64_t offset,
-                       struct disk_error *error)
+static bool read_bytes(struct disk_file *file, void *buffer, size_t length, uint64_t offset, struct disk_error *error)
 {
     int result = disk_file_read_buffer(file, buffer, length, offset);
     if (result)
-        disk_error_set(error, result, file->name, "reading at byte %llu failed: %s",
-                       (unsigned long long)offset, strerror(result));
+        disk_error_set(error, result, file->name, "reading at byte %llu failed: %s", (unsigned long long)offset,
+                       strerror(result));
     return result == 0;
 }
 
@@ -54,9 +53,8 @@ static bool read_end(struct disk_file *file, struct vhd_metadata *metadata, stru
  * file is the guest's own data and may look like anything. Otherwise the copy at the start does, as it is
  * never rewritten.
  */
-static bool choose_footer(struct disk_file *file, struct vhd_metadata *metadata,
-                          const struct found_footer *end, const struct found_footer *copy,
-                          struct disk_error *error)
+static bool choose_footer(struct disk_file *file, struct vhd_metadata *metadata, const struct found_footer *end,
+                          const struct found_footer *copy, struct disk_error *error)
 {
     const struct found_footer *chosen;
     if (end->state == VHD_VALID && end->footer.type == VHD_FIXED) {
@@ -78,8 +76,8 @@ static bool choose_footer(struct disk_file *file, struct vhd_metadata *metadata,
     memcpy(metadata->footer_bytes, chosen->bytes, VHD_FOOTER_SIZE);
     metadata->end_state = end->state;
     metadata->copy_state = copy->state;
-    metadata->footers_differ = end->state == VHD_VALID && copy->state == VHD_VALID &&
-                               memcmp(end->bytes, copy->bytes, VHD_FOOTER_SIZE) != 0;
+    metadata->footers_differ =
+        end->state == VHD_VALID && copy->state == VHD_VALID && memcmp(end->bytes, copy->bytes, VHD_FOOTER_SIZE) != 0;
     return true;
 }
 
@@ -91,8 +89,8 @@ static bool check_type(struct disk_file *file, uint32_t type, struct disk_error 
         disk_error_set(error, EOPNOTSUPP, file->name,
                        "a differencing VHD, which this release cannot use; merge it into its parent first");
     else
-        disk_error_set(error, EOPNOTSUPP, file->name,
-                       "a VHD of type %u; only fixed (2) and dynamic (3) can be used", type);
+        disk_error_set(error, EOPNOTSUPP, file->name, "a VHD of type %u; only fixed (2) and dynamic (3) can be used",
+                       type);
     return false;
 }
 
@@ -102,12 +100,10 @@ static bool check_size(struct disk_file *file, struct vhd_metadata *metadata, st
     uint64_t size = vhd_disk_size(footer);
     metadata->disk_size = size;
     if (size == 0) {
-        disk_error_set(
-            error, EUCLEAN, file->name, "a damaged VHD: its footer gives a size of 0 (geometry %u/%u/%u)",
-            footer->geometry.cylinders, footer->geometry.heads, footer->geometry.sectors_per_track);
+        disk_error_set(error, EUCLEAN, file->name, "a damaged VHD: its footer gives a size of 0 (geometry %u/%u/%u)",
+                       footer->geometry.cylinders, footer->geometry.heads, footer->geometry.sectors_per_track);
     } else if (size % DISK_SECTOR_SIZE != 0) {
-        disk_error_set(error, EUCLEAN, file->name,
-                       "a damaged VHD: its size of %llu bytes is not a multiple of 512",
+        disk_error_set(error, EUCLEAN, file->name, "a damaged VHD: its size of %llu bytes is not a multiple of 512",
                        (unsigned long long)size);
     } else if (size > VHD_MAXIMUM_SIZE) {
         disk_error_set(error, EFBIG, file->name, "too large: %llu bytes, and a VHD has at most 2040 GiB",
@@ -122,8 +118,7 @@ static bool check_size(struct disk_file *file, struct vhd_metadata *metadata, st
     return false;
 }
 
-static bool check_header(struct disk_file *file, const struct vhd_metadata *metadata,
-                         struct disk_error *error)
+static bool check_header(struct disk_file *file, const struct vhd_metadata *metadata, struct disk_error *error)
 {
     const struct vhd_header *header = &metadata->header;
     uint64_t blocks = (metadata->disk_size + header->block_size - 1) / header->block_size;
@@ -137,12 +132,10 @@ static bool check_header(struct disk_file *file, const struct vhd_metadata *meta
                        "a VHD of %llu blocks of %u bytes; more than %u blocks cannot be used",
                        (unsigned long long)blocks, header->block_size, VHD_MAXIMUM_BLOCKS);
     } else if (header->table_offset % DISK_SECTOR_SIZE != 0 || header->table_offset < VHD_FOOTER_SIZE ||
-               header->table_offset > metadata->file_size ||
-               metadata->file_size - header->table_offset < table_size) {
-        disk_error_set(
-            error, EUCLEAN, file->name,
-            "a damaged VHD: the block allocation table, at byte %llu, does not lie within the file",
-            (unsigned long long)header->table_offset);
+               header->table_offset > metadata->file_size || metadata->file_size - header->table_offset < table_size) {
+        disk_error_set(error, EUCLEAN, file->name,
+                       "a damaged VHD: the block allocation table, at byte %llu, does not lie within the file",
+                       (unsigned long long)header->table_offset);
     } else if (header->table_offset < metadata->footer.data_offset + VHD_HEADER_SIZE &&
                header->table_offset + table_size > metadata->footer.data_offset) {
         disk_error_set(error, EUCLEAN, file->name,
@@ -159,8 +152,7 @@ static bool read_header(struct disk_file *file, struct vhd_metadata *metadata, s
     uint64_t offset = metadata->footer.data_offset;
     if (offset % DISK_SECTOR_SIZE != 0 || offset < VHD_FOOTER_SIZE || metadata->file_size < VHD_HEADER_SIZE ||
         offset > metadata->file_size - VHD_HEADER_SIZE) {
-        disk_error_set(error, EUCLEAN, file->name,
-                       "a damaged VHD: no header at byte %llu, where the footer has it",
+        disk_error_set(error, EUCLEAN, file->name, "a damaged VHD: no header at byte %llu, where the footer has it",
                        (unsigned long long)offset);
         return false;
     }
@@ -194,7 +186,7 @@ bool vhd_metadata_read(struct disk_file *file, struct vhd_metadata *metadata, st
         return false;
     copy.state = vhd_footer_decode(copy.bytes, &copy.footer, &copy.fault);
 
-    return choose_footer(file, metadata, &end, &copy, error) &&
-           check_type(file, metadata->footer.type, error) && check_size(file, metadata, error) &&
+    return choose_footer(file, metadata, &end, &copy, error) && check_type(file, metadata->footer.type, error) &&
+           check_size(file, metadata, error) &&
            (metadata->footer.type == VHD_FIXED || read_header(file, metadata, error));
 }

@@ -10,9 +10,8 @@
 
 struct vhd_metadata {
     uint64_t file_size;
-    uint64_t footer_offset; /* of the footer at the file's end, valid or not */
-    struct vhd_footer
-        footer; /* the one that counts: the copy at the start if it is valid, else the one at the end */
+    uint64_t footer_offset;   /* of the footer at the file's end, valid or not */
+    struct vhd_footer footer; /* the one that counts: the copy at the start if it is valid, else the one at the end */
     uint8_t footer_bytes[VHD_FOOTER_SIZE];
     enum vhd_state end_state;  /* of the footer at the end */
     enum vhd_state copy_state; /* of the copy at the start; meaningless for a fixed image */

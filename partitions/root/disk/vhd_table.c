@@ -5,25 +5,30 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define ENTRY_SIZE       sizeof(uint32_t)
-#define ENTRIES_PER_READ 4096u
+#define ENTRY_SIZE         sizeof(uint32_t)
+#define ENTRIES_PER_READ   16384u
+#define ENTRIES_PER_SECTOR (METADATA_SECTOR_SIZE / ENTRY_SIZE)
+#define HOST_PAGE          4096u
 
-/* What a problem is reported with. */
-struct reporter {
+/* The work of looking a table over. */
+struct scan {
+    struct vhd_table *table;
+    struct disk_file *file;
+    uint32_t *sector; /* of each block, VHD_BLOCK_UNALLOCATED or VHD_BLOCK_DAMAGED */
     vhd_table_report *report;
     void *context;
 };
 
-static void __attribute__((format(printf, 2, 3)))
-tell(const struct reporter *reporter, const char *format, ...)
+static void __attribute__((format(printf, 2, 3))) tell(const struct scan *scan, const char *format, ...)
 {
     char text[256];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    reporter->report(reporter->context, text);
+    scan->report(scan->context, text);
 }
 
 uint32_t vhd_table_block_bytes(const struct vhd_table *table, uint32_t block)
@@ -43,64 +48,94 @@ static uint64_t needed_bytes(const struct vhd_table *table, uint32_t block)
     return table->bitmap_size + (uint64_t)vhd_table_block_bytes(table, block);
 }
 
-static bool check_place(const struct vhd_table *table, const struct vhd_metadata *metadata, uint32_t block,
-                        uint32_t sector, const struct reporter *reporter)
+/* What is wrong with a block's place, apart from other blocks; NULL: nothing. */
+static const char *place_fault(const struct vhd_table *table, uint32_t block, uint32_t sector)
 {
     uint64_t place = (uint64_t)sector * DISK_SECTOR_SIZE;
     uint64_t length = needed_bytes(table, block);
-    uint64_t table_length = (uint64_t)metadata->header.table_entries * ENTRY_SIZE;
-    uint64_t end = metadata->end_state == VHD_VALID ? metadata->footer_offset : metadata->file_size;
-    if (place > end || length > end - place)
-        tell(reporter, "block %u lies at byte %llu, beyond the end of the file's data at %llu", block,
-             (unsigned long long)place, (unsigned long long)end);
-    else if (overlap(place, length, 0, VHD_FOOTER_SIZE))
-        tell(reporter, "block %u lies at byte %llu, over the copy of the footer", block,
-             (unsigned long long)place);
-    else if (overlap(place, length, metadata->footer.data_offset, VHD_HEADER_SIZE))
-        tell(reporter, "block %u lies at byte %llu, over the header", block, (unsigned long long)place);
-    else if (overlap(place, length, table->offset, table_length))
-        tell(reporter, "block %u lies at byte %llu, over the block allocation table", block,
-             (unsigned long long)place);
-    else
-        return true;
-    return false;
+    if (place > table->data_end || length > table->data_end - place)
+        return "beyond the end of the file's data";
+    if (overlap(place, length, 0, VHD_FOOTER_SIZE))
+        return "over the copy of the footer";
+    if (overlap(place, length, table->header_offset, VHD_HEADER_SIZE))
+        return "over the header";
+    if (overlap(place, length, table->offset, table->length))
+        return "over the block allocation table";
+    return NULL;
 }
 
-static void mark_damaged(struct vhd_table *table, uint32_t block)
+/* ---- Looking it over ---- */
+
+static void mark_damaged(struct scan *scan, uint32_t block)
 {
-    if (table->sector[block] == VHD_BLOCK_DAMAGED)
+    if (scan->sector[block] == VHD_BLOCK_DAMAGED)
         return;
-    if (table->sector[block] != VHD_BLOCK_UNALLOCATED)
-        table->allocated--;
-    table->sector[block] = VHD_BLOCK_DAMAGED;
-    table->damaged++;
+    if (scan->sector[block] != VHD_BLOCK_UNALLOCATED)
+        scan->table->allocated--;
+    scan->sector[block] = VHD_BLOCK_DAMAGED;
+    scan->table->damaged++;
 }
 
-static int load_entries(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
-                        const struct reporter *reporter)
+static void load_entry(struct scan *scan, uint32_t block, uint32_t sector)
 {
-    uint8_t bytes[ENTRIES_PER_READ * ENTRY_SIZE];
-    for (uint32_t first = 0; first < table->blocks; first += ENTRIES_PER_READ) {
-        uint32_t count = table->blocks - first;
-        if (count > ENTRIES_PER_READ)
-            count = ENTRIES_PER_READ;
-        int error =
-            disk_file_read_buffer(file, bytes, count * ENTRY_SIZE, table->offset + first * ENTRY_SIZE);
-        if (error)
-            return error;
-        for (uint32_t i = 0; i < count; i++) {
+    const char *fault = place_fault(scan->table, block, sector);
+    if (fault) {
+        tell(scan, "block %u lies at byte %llu, %s", block, (unsigned long long)sector * DISK_SECTOR_SIZE, fault);
+        mark_damaged(scan, block);
+        return;
+    }
+    scan->sector[block] = sector;
+    scan->table->allocated++;
+}
+
+static int load_entries(struct scan *scan)
+{
+    const struct vhd_table *table = scan->table;
+    uint8_t *bytes = malloc(ENTRIES_PER_READ * ENTRY_SIZE);
+    int error = bytes ? 0 : ENOMEM;
+    for (uint32_t first = 0; first < table->blocks && !error; first += ENTRIES_PER_READ) {
+        uint32_t count = table->blocks - first < ENTRIES_PER_READ ? table->blocks - first : ENTRIES_PER_READ;
+        error =
+            disk_file_read_buffer(scan->file, bytes, count * ENTRY_SIZE, table->offset + (uint64_t)first * ENTRY_SIZE);
+        for (uint32_t i = 0; i < count && !error; i++) {
             uint32_t sector = vhd_load_entry(bytes + i * ENTRY_SIZE);
-            if (sector == VHD_UNALLOCATED)
-                continue;
-            if (!check_place(table, metadata, first + i, sector, reporter)) {
-                mark_damaged(table, first + i);
-                continue;
-            }
-            table->sector[first + i] = sector;
-            table->allocated++;
+            if (sector != VHD_UNALLOCATED)
+                load_entry(scan, first + i, sector);
         }
     }
-    return 0;
+    free(bytes);
+    return error;
+}
+
+static uint32_t first_place(const struct scan *scan)
+{
+    uint32_t first = UINT32_MAX;
+    for (uint32_t block = 0; block < scan->table->blocks; block++)
+        if (scan->sector[block] > VHD_BLOCK_DAMAGED && scan->sector[block] < first)
+            first = scan->sector[block];
+    return first;
+}
+
+/*
+ * Whether the blocks stand `stride` bytes apart, or multiples of it, each for itself: what programs write that place
+ * one block behind the other. Then none lies over another.
+ */
+static bool is_regular(const struct scan *scan, uint32_t first, uint64_t stride)
+{
+    uint32_t step = (uint32_t)(stride / DISK_SECTOR_SIZE);
+    uint64_t slots = scan->table->data_end / stride + 1;
+    uint8_t *taken = calloc(slots / 8 + 1, 1);
+    bool regular = taken != NULL;
+    for (uint32_t block = 0; block < scan->table->blocks && regular; block++) {
+        uint32_t sector = scan->sector[block];
+        if (sector <= VHD_BLOCK_DAMAGED)
+            continue;
+        uint32_t slot = (sector - first) / step;
+        regular = (sector - first) % step == 0 && !(taken[slot / 8] & 1u << slot % 8);
+        taken[slot / 8] |= (uint8_t)(1u << slot % 8);
+    }
+    free(taken);
+    return regular;
 }
 
 static int compare_places(const void *a, const void *b)
@@ -111,18 +146,16 @@ static int compare_places(const void *a, const void *b)
 
 /* Blocks in the order of the file, so that each needs to be compared with the one before it that reaches
  * furthest. */
-static int find_overlaps(struct vhd_table *table, const struct reporter *reporter)
+static int compare_neighbours(struct scan *scan)
 {
-    if (table->allocated == 0)
-        return 0;
-    uint64_t *places =
-        malloc(table->allocated * sizeof(*places)); /* sector in the upper half, block in the lower */
+    const struct vhd_table *table = scan->table;
+    uint64_t *places = malloc(table->allocated * sizeof(*places)); /* sector in the upper half, block in the lower */
     if (!places)
         return ENOMEM;
     uint32_t count = 0;
     for (uint32_t block = 0; block < table->blocks; block++)
-        if (table->sector[block] > VHD_BLOCK_DAMAGED)
-            places[count++] = (uint64_t)table->sector[block] << 32 | block;
+        if (scan->sector[block] > VHD_BLOCK_DAMAGED)
+            places[count++] = (uint64_t)scan->sector[block] << 32 | block;
     qsort(places, count, sizeof(*places), compare_places);
 
     uint32_t furthest = (uint32_t)places[0];
@@ -131,10 +164,9 @@ static int find_overlaps(struct vhd_table *table, const struct reporter *reporte
         uint32_t block = (uint32_t)places[i];
         uint64_t place = (places[i] >> 32) * DISK_SECTOR_SIZE;
         if (place < end) {
-            tell(reporter, "blocks %u and %u lie over each other at byte %llu", furthest, block,
-                 (unsigned long long)place);
-            mark_damaged(table, furthest);
-            mark_damaged(table, block);
+            tell(scan, "blocks %u and %u lie over each other at byte %llu", furthest, block, (unsigned long long)place);
+            mark_damaged(scan, furthest);
+            mark_damaged(scan, block);
         }
         if (place + needed_bytes(table, block) > end) {
             end = place + needed_bytes(table, block);
@@ -145,50 +177,138 @@ static int find_overlaps(struct vhd_table *table, const struct reporter *reporte
     return 0;
 }
 
+static int find_overlaps(struct scan *scan)
+{
+    if (scan->table->allocated == 0)
+        return 0;
+    uint32_t first = first_place(scan);
+    uint64_t length = (uint64_t)scan->table->bitmap_size + scan->table->block_size;
+    uint64_t aligned = (length + HOST_PAGE - 1) & ~(uint64_t)(HOST_PAGE - 1);
+    if (is_regular(scan, first, length) || is_regular(scan, first, aligned))
+        return 0;
+    return compare_neighbours(scan);
+}
+
 static uint64_t round_up(uint64_t value)
 {
     return (value + DISK_SECTOR_SIZE - 1) / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE;
 }
 
-static void find_end(struct vhd_table *table, const struct vhd_metadata *metadata)
+static void find_end(struct scan *scan)
 {
-    uint64_t end = metadata->footer.data_offset + VHD_HEADER_SIZE;
-    uint64_t table_end = table->offset + (uint64_t)metadata->header.table_entries * ENTRY_SIZE;
-    if (end < table_end)
-        end = table_end;
+    struct vhd_table *table = scan->table;
+    uint64_t end = table->header_offset + VHD_HEADER_SIZE;
     uint64_t length = (uint64_t)table->bitmap_size + table->block_size;
-    for (uint32_t block = 0; block < table->blocks; block++) {
-        uint64_t sector = table->sector[block];
-        if (sector > VHD_BLOCK_DAMAGED && sector * DISK_SECTOR_SIZE + length > end)
-            end = sector * DISK_SECTOR_SIZE + length;
-    }
+    uint32_t last = VHD_BLOCK_DAMAGED;
+    if (end < table->offset + table->length)
+        end = table->offset + table->length;
+    for (uint32_t block = 0; block < table->blocks; block++)
+        if (scan->sector[block] > last)
+            last = scan->sector[block];
+    if (last > VHD_BLOCK_DAMAGED && (uint64_t)last * DISK_SECTOR_SIZE + length > end)
+        end = (uint64_t)last * DISK_SECTOR_SIZE + length;
     table->used_end = round_up(end);
 }
 
-int vhd_table_load(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
+static int keep_damage(const struct scan *scan)
+{
+    struct vhd_table *table = scan->table;
+    if (!table->damaged)
+        return 0;
+    table->damage = calloc(table->blocks / 8 + 1, 1);
+    if (!table->damage)
+        return ENOMEM;
+    for (uint32_t block = 0; block < table->blocks; block++)
+        if (scan->sector[block] == VHD_BLOCK_DAMAGED)
+            table->damage[block / 8] |= (uint8_t)(1u << block % 8);
+    return 0;
+}
+
+int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
                    vhd_table_report *report, void *context)
 {
     const struct vhd_header *header = &metadata->header;
-    const struct reporter reporter = {report, context};
     *table = (struct vhd_table){
         .blocks = (uint32_t)((metadata->disk_size + header->block_size - 1) / header->block_size),
         .block_size = header->block_size,
         .bitmap_size = vhd_bitmap_size(header->block_size),
         .disk_size = metadata->disk_size,
         .offset = header->table_offset,
+        .length = (uint64_t)header->table_entries * ENTRY_SIZE,
+        .header_offset = metadata->footer.data_offset,
+        .data_end = metadata->end_state == VHD_VALID ? metadata->footer_offset : metadata->file_size,
     };
-    table->sector = calloc(table->blocks, sizeof(*table->sector));
-    if (!table->sector)
-        return ENOMEM;
-    int error = load_entries(table, file, metadata, &reporter);
+    struct scan scan = {table, file, calloc(table->blocks, sizeof(uint32_t)), report, context};
+    int error = scan.sector ? load_entries(&scan) : ENOMEM;
     if (!error)
-        error = find_overlaps(table, &reporter);
-    find_end(table, metadata);
+        error = find_overlaps(&scan);
+    if (!error)
+        error = keep_damage(&scan);
+    if (scan.sector)
+        find_end(&scan);
+    free(scan.sector);
     return error;
 }
 
 void vhd_table_free(struct vhd_table *table)
 {
-    free(table->sector);
-    table->sector = NULL;
+    free(table->damage);
+    table->damage = NULL;
+}
+
+/* ---- One entry ---- */
+
+static uint64_t sector_of_entry(const struct vhd_table *table, uint32_t block)
+{
+    return table->offset + block / ENTRIES_PER_SECTOR * METADATA_SECTOR_SIZE;
+}
+
+/* As the entry has it; the file was looked over, but whoever shares it could have changed it since. */
+static uint32_t judge(const struct vhd_table *table, uint32_t block, uint32_t sector)
+{
+    if (table->damage && table->damage[block / 8] & 1u << block % 8)
+        return VHD_BLOCK_DAMAGED;
+    if (sector == VHD_UNALLOCATED)
+        return VHD_BLOCK_UNALLOCATED;
+    return place_fault(table, block, sector) ? VHD_BLOCK_DAMAGED : sector;
+}
+
+int vhd_table_find(const struct vhd_table *table, struct metadata_cache *cache, struct disk_file *file, uint32_t block,
+                   uint32_t *sector)
+{
+    const uint8_t *bytes;
+    int error = metadata_cache_read(cache, file, sector_of_entry(table, block), &bytes);
+    *sector = error ? VHD_BLOCK_DAMAGED
+                    : judge(table, block, vhd_load_entry(bytes + block % ENTRIES_PER_SECTOR * ENTRY_SIZE));
+    return error;
+}
+
+int vhd_table_set(struct vhd_table *table, struct metadata_cache *cache, struct disk_file *file, uint32_t block,
+                  uint32_t sector)
+{
+    uint8_t entry[ENTRY_SIZE];
+    vhd_store_entry(entry, sector);
+    int error = metadata_cache_write(cache, file, table->offset + (uint64_t)block * ENTRY_SIZE, entry, sizeof(entry));
+    if (!error)
+        table->allocated++;
+    return error;
+}
+
+int vhd_table_next(const struct vhd_table *table, struct metadata_cache *cache, struct disk_file *file, uint32_t block,
+                   uint32_t *next)
+{
+    while (block < table->blocks) {
+        const uint8_t *bytes;
+        int error = metadata_cache_read(cache, file, sector_of_entry(table, block), &bytes);
+        if (error)
+            return error;
+        uint32_t entry = block % ENTRIES_PER_SECTOR, begin = entry;
+        while (entry < ENTRIES_PER_SECTOR && vhd_load_entry(bytes + entry * ENTRY_SIZE) == VHD_UNALLOCATED)
+            entry++;
+        block += entry - begin;
+        if (entry < ENTRIES_PER_SECTOR)
+            break;
+    }
+    *next = block < table->blocks ? block : table->blocks;
+    return 0;
 }
