@@ -191,8 +191,7 @@ static void footer_layout(void **state)
 
 /* --- Images in memory --- */
 
-static void make_image(struct memory_file *memory, enum disk_format format, uint64_t size,
-                       uint32_t block_size)
+static void make_image(struct memory_file *memory, enum disk_format format, uint64_t size, uint32_t block_size)
 {
     memory_file_initialize(memory);
     assert_int_equal(disk_create_in(&memory->file, size, format, block_size), 0);
@@ -533,34 +532,33 @@ static void damaged_metadata(void **state)
         int code;
         const char *text;
     } cases[] = {
-        {FOOTER_TYPE,         4, 4,                      EOPNOTSUPP, "a differencing VHD"                                  },
-        {FOOTER_TYPE,         4, 5,                      EOPNOTSUPP, "a VHD of type 5"                                     },
-        {FOOTER_TYPE,         4, 0,                      EOPNOTSUPP, "a VHD of type 0"                                     },
-        {FOOTER_TYPE,         4, 2,                      EUCLEAN,    "a disk of 102400 bytes, and the file holds only 2048"},
-        {FOOTER_VERSION,      4, 0x20000,                EUCLEAN,    "its footer has unknown version, and so the copy"     },
-        {FOOTER_SIZE,         8, 0,                      EUCLEAN,    "gives a size of 0"                                   },
-        {FOOTER_SIZE,         8, 102401,                 EUCLEAN,    "size of 102401 bytes is not a multiple of 512"       },
-        {FOOTER_SIZE,         8, 2040 * GIB + 512,       EFBIG,
-         "too large: 2190433321472 bytes, and a VHD has at most 2040 GiB"                                                  },
-        {FOOTER_SIZE,         8, UINT64_MAX / 512 * 512, EFBIG,      "at most 2040 GiB"                                    },
-        {FOOTER_SIZE,         8, 104 * KIB + 512,        EUCLEAN,    "table has 26 entries and the disk 27 blocks"         },
-        {FOOTER_DATA_OFFSET,  8, 0,                      EUCLEAN,    "no header at byte 0"                                 },
-        {FOOTER_DATA_OFFSET,  8, 513,                    EUCLEAN,    "no header at byte 513"                               },
-        {FOOTER_DATA_OFFSET,  8, UINT64_MAX,             EUCLEAN,    "no header at byte 18446744073709551615"              },
-        {FOOTER_DATA_OFFSET,  8, 2048,                   EUCLEAN,    "no header at byte 2048"                              },
-        {FOOTER_DATA_OFFSET,  8, 1024,                   EUCLEAN,    "the header at byte 1024 has no cookie"               },
-        {HEADER_VERSION,      4, 0x30000,                EUCLEAN,    "the header at byte 512 has unknown version"          },
-        {HEADER_BLOCK_SIZE,   4, 0,                      EUCLEAN,    "a block size that is no power of two"                },
-        {HEADER_BLOCK_SIZE,   4, 256,                    EUCLEAN,    "a block size that is no power of two"                },
-        {HEADER_BLOCK_SIZE,   4, 4097,                   EUCLEAN,    "a block size that is no power of two"                },
-        {HEADER_BLOCK_SIZE,   4, 2048,                   EUCLEAN,    "table has 26 entries and the disk 50 blocks"         },
-        {HEADER_ENTRIES,      4, 24,                     EUCLEAN,    "table has 24 entries and the disk 25 blocks"         },
-        {HEADER_ENTRIES,      4, UINT32_MAX,             EUCLEAN,    "table, at byte 1536, does not lie within the file"   },
-        {HEADER_TABLE_OFFSET, 8, 0,                      EUCLEAN,    "table, at byte 0, does not"                          },
-        {HEADER_TABLE_OFFSET, 8, 1537,                   EUCLEAN,    "table, at byte 1537, does not"                       },
-        {HEADER_TABLE_OFFSET, 8, 2560,                   EUCLEAN,    "table, at byte 2560, does not"                       },
-        {HEADER_TABLE_OFFSET, 8, UINT64_MAX / 512 * 512, EUCLEAN,    "does not lie within the file"                        },
-        {HEADER_TABLE_OFFSET, 8, 1024,                   EUCLEAN,    "table, at byte 1024, overlaps the header"            },
+        {FOOTER_TYPE,         4, 4,                      ENOLINK,    "a differencing disk, whose parent was not given"               },
+        {FOOTER_TYPE,         4, 5,                      EOPNOTSUPP, "a VHD of type 5"                                               },
+        {FOOTER_TYPE,         4, 0,                      EOPNOTSUPP, "a VHD of type 0"                                               },
+        {FOOTER_TYPE,         4, 2,                      EUCLEAN,    "a disk of 102400 bytes, and the file holds only 2048"          },
+        {FOOTER_VERSION,      4, 0x20000,                EUCLEAN,    "its footer has unknown version, and so the copy"               },
+        {FOOTER_SIZE,         8, 0,                      EUCLEAN,    "gives a size of 0"                                             },
+        {FOOTER_SIZE,         8, 102401,                 EUCLEAN,    "size of 102401 bytes is not a multiple of 512"                 },
+        {FOOTER_SIZE,         8, 2040 * GIB + 512,       EFBIG,      "too large: 2190433321472 bytes, and a VHD has at most 2040 GiB"},
+        {FOOTER_SIZE,         8, UINT64_MAX / 512 * 512, EFBIG,      "at most 2040 GiB"                                              },
+        {FOOTER_SIZE,         8, 104 * KIB + 512,        EUCLEAN,    "table has 26 entries and the disk 27 blocks"                   },
+        {FOOTER_DATA_OFFSET,  8, 0,                      EUCLEAN,    "no header at byte 0"                                           },
+        {FOOTER_DATA_OFFSET,  8, 513,                    EUCLEAN,    "no header at byte 513"                                         },
+        {FOOTER_DATA_OFFSET,  8, UINT64_MAX,             EUCLEAN,    "no header at byte 18446744073709551615"                        },
+        {FOOTER_DATA_OFFSET,  8, 2048,                   EUCLEAN,    "no header at byte 2048"                                        },
+        {FOOTER_DATA_OFFSET,  8, 1024,                   EUCLEAN,    "the header at byte 1024 has no cookie"                         },
+        {HEADER_VERSION,      4, 0x30000,                EUCLEAN,    "the header at byte 512 has unknown version"                    },
+        {HEADER_BLOCK_SIZE,   4, 0,                      EUCLEAN,    "a block size that is no power of two"                          },
+        {HEADER_BLOCK_SIZE,   4, 256,                    EUCLEAN,    "a block size that is no power of two"                          },
+        {HEADER_BLOCK_SIZE,   4, 4097,                   EUCLEAN,    "a block size that is no power of two"                          },
+        {HEADER_BLOCK_SIZE,   4, 2048,                   EUCLEAN,    "table has 26 entries and the disk 50 blocks"                   },
+        {HEADER_ENTRIES,      4, 24,                     EUCLEAN,    "table has 24 entries and the disk 25 blocks"                   },
+        {HEADER_ENTRIES,      4, UINT32_MAX,             EUCLEAN,    "table, at byte 1536, does not lie within the file"             },
+        {HEADER_TABLE_OFFSET, 8, 0,                      EUCLEAN,    "table, at byte 0, does not"                                    },
+        {HEADER_TABLE_OFFSET, 8, 1537,                   EUCLEAN,    "table, at byte 1537, does not"                                 },
+        {HEADER_TABLE_OFFSET, 8, 2560,                   EUCLEAN,    "table, at byte 2560, does not"                                 },
+        {HEADER_TABLE_OFFSET, 8, UINT64_MAX / 512 * 512, EUCLEAN,    "does not lie within the file"                                  },
+        {HEADER_TABLE_OFFSET, 8, 1024,                   EUCLEAN,    "table, at byte 1024, overlaps the header"                      },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct memory_file memory;
@@ -676,15 +674,15 @@ static void damaged_table(void **state)
         unsigned damaged; /* blocks */
         const char *text;
     } cases[] = {
-        {0,          1, "over the copy of the footer"                                             },
-        {1,          1, "over the header"                                                         },
-        {2,          1, "over the header"                                                         },
-        {3,          1, "over the block allocation table"                                         },
+        {0,          1, "over the copy of the footer"                                          },
+        {1,          1, "over the header"                                                      },
+        {2,          1, "over the header"                                                      },
+        {3,          1, "over the block allocation table"                                      },
         {0xfffffffe, 1, "block 4 lies at byte 2199023254528, beyond the end of the file's data"},
-        {205,        1, "block 4 lies at byte 104960, beyond the end"                             },
-        {5,          2, "blocks 0 and 4 lie over each other at byte 2560"                         },
-        {6,          2, "blocks 0 and 4 lie over each other"                                      },
-        {13,         3, "blocks 0 and 4 lie over each other"                                      },
+        {205,        1, "block 4 lies at byte 104960, beyond the end"                          },
+        {5,          2, "blocks 0 and 4 lie over each other at byte 2560"                      },
+        {6,          2, "blocks 0 and 4 lie over each other"                                   },
+        {13,         3, "blocks 0 and 4 lie over each other"                                   },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct memory_file memory;
@@ -723,8 +721,7 @@ static void bitmaps_are_honoured(void **state)
     make_image(&memory, DISK_FORMAT_DYNAMIC, 30 * KIB, 4096);
     struct disk *disk = must_open(&memory, 0);
     memset(bytes, 0x44, sizeof(bytes));
-    assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, 56, 4),
-                     0); /* the last block, and all the disk has of it */
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, 56, 4), 0); /* the last block, and all the disk has of it */
     assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, 8, 8), 0);
     disk_close(disk);
     size_t last = (size_t)vhd_load_entry(memory.bytes + TABLE + 7 * 4) * 512;

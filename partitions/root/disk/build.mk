@@ -5,7 +5,7 @@
 
 DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c crc32c.c create.c cursor.c disk.c error.c \
                   extent_index.c file.c floppy_image.c image_file.c image_open.c info.c io.c iso.c linear.c lock.c \
-                  metadata_cache.c new_file.c open.c transfer.c vhd.c vhd_bitmap.c vhd_create.c vhd_image.c vhd_log.c \
+                  metadata_cache.c new_file.c open.c parent_search.c path_name.c transfer.c utf16.c vhd.c vhd_bitmap.c vhd_create.c vhd_image.c vhd_log.c vhd_parent.c \
                   vhd_metadata.c vhd_table.c)
 DISK_IO_SOURCES := $(addprefix partitions/root/disk/,io_start.c io_threads.c io_uring.c)
 

@@ -15,6 +15,7 @@
  *   EFBIG        the disk is larger than a VHD can be
  *   EBUSY        another process has the file; `holder` names it
  *   EINVAL       a size or an option is out of range
+ *   ENOLINK      the parent of a differencing disk is missing, or not the one it was made from
  *   ECANCELED    the cancel flag was raised
  */
 struct disk_error {

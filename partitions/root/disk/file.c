@@ -199,6 +199,12 @@ int disk_file_size(struct disk_file *file, uint64_t *size)
     return file->operations->size(file, size) < 0 ? errno : 0;
 }
 
+int64_t disk_file_modified(const struct disk_file *file)
+{
+    struct stat status;
+    return file->descriptor >= 0 && fstat(file->descriptor, &status) == 0 ? (int64_t)status.st_mtime : -1;
+}
+
 int disk_file_synchronize(struct disk_file *file)
 {
     if (file->failed)

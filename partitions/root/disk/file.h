@@ -67,6 +67,8 @@ int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t le
 int disk_file_truncate(struct disk_file *file, uint64_t size);
 int disk_file_punch(struct disk_file *file, uint64_t offset, uint64_t length);
 int disk_file_size(struct disk_file *file, uint64_t *size);
+/* When the file's contents were changed last, seconds since 1970; -1 if that is not known. */
+int64_t disk_file_modified(const struct disk_file *file);
 
 /*
  * Everything written so far is durable when this returns 0; free of cost if nothing was written. After a

@@ -12,6 +12,7 @@
 #include "partitions/root/disk/file.h"
 #include "partitions/root/disk/metadata_cache.h"
 #include "partitions/root/disk/open.h"
+#include "partitions/root/disk/parent_link.h"
 
 struct disk_image;
 
@@ -54,6 +55,9 @@ struct disk_image_operations {
      * if there is none. */
     uint64_t (*next_present)(struct disk_image *image, uint64_t sector);
 
+    /* What a differencing image says of its parent. False with `error`. NULL: the format has no such images. */
+    bool (*read_parent)(struct disk_image *image, struct parent_link *link, struct disk_error *error);
+
     /* Puts the file in order unless it is read_only, and frees everything but the file. */
     int (*close)(struct disk_image *image);
 };
@@ -69,6 +73,7 @@ struct disk_image {
     uint64_t changes;    /* so often what map says has changed */
     uint32_t write_unit; /* sectors: 1, or 8 if the image's own sectors have 4 KiB */
     struct disk_geometry geometry;
+    int64_t timestamp;      /* when it was made by its own word, seconds since 1970; 0: it does not say */
     uint8_t identifier[16]; /* by which children know it; of a VHDX it changes with each opening for writing */
 };
 

@@ -2,10 +2,14 @@
 #include "partitions/root/disk/open.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
+#include "partitions/root/disk/parent_search.h"
 
 const char *disk_format_name(enum disk_format format)
 {
@@ -18,37 +22,246 @@ const char *disk_format_name(enum disk_format format)
     return names[format];
 }
 
-struct disk *disk_open_file(struct disk_file *file, unsigned flags, struct disk_error *error)
+/* ---- Images of a chain ---- */
+
+static struct disk_image *last_image(const struct disk *disk)
+{
+    return disk->image_count ? disk->images[disk->image_count - 1] : NULL;
+}
+
+/* Whether a parent has the identifier that its child has for it. */
+static bool has_identity(const struct disk_image *parent, const struct parent_link *link)
+{
+    static const uint8_t none[sizeof(link->alternative)];
+    return memcmp(parent->identifier, link->identifier, sizeof(none)) == 0 ||
+           (memcmp(link->alternative, none, sizeof(none)) != 0 &&
+            memcmp(parent->identifier, link->alternative, sizeof(none)) == 0);
+}
+
+/* Whether the file is as it was when the child was made. Some programs note when the parent was made instead. */
+static bool is_unchanged(const struct disk_image *parent, const struct parent_link *link)
+{
+    int64_t modified = disk_file_modified(parent->file);
+    return !link->has_timestamp || modified < 0 || modified == link->timestamp || parent->timestamp == link->timestamp;
+}
+
+static bool check_link(const struct disk_image *child, const struct disk_image *parent, const struct parent_link *link,
+                       struct disk_error *error)
+{
+    const char *name = child->file->name;
+    if (!has_identity(parent, link))
+        disk_error_set(error, ENOLINK, name,
+                       "%s is not its parent, but another disk; if the parent was moved, give its place: "
+                       "loam disk reconnect --parent PARENT %s",
+                       parent->file->name, name);
+    else if (!is_unchanged(parent, link))
+        disk_error_set(error, ENOLINK, name,
+                       "its parent %s was changed after it was made; if only the file's time changed, as copying does: "
+                       "loam disk reconnect %s",
+                       parent->file->name, name);
+    else
+        return true;
+    return false;
+}
+
+/* Adds the image of a file to the chain; `link` is what its child says of it, NULL for the first. The file stays the
+ * caller's if it fails. */
+static bool add_file(struct disk *disk, struct disk_file *file, unsigned flags, const struct parent_link *link,
+                     struct disk_error *error)
+{
+    struct disk_image *image = image_open(file, flags, disk->cache, error);
+    if (!image)
+        return false;
+    if (link && !check_link(last_image(disk), image, link, error)) {
+        image->operations->close(image);
+        return false;
+    }
+    if (disk_add(disk, image))
+        return true;
+    disk_error_set(error, ENOMEM, file->name, "no memory");
+    image->operations->close(image);
+    return false;
+}
+
+static unsigned parent_flags(unsigned flags)
+{
+    return flags | DISK_OPEN_READ_ONLY;
+}
+
+/* What the last image says of its parent, to be freed; NULL with `error`. */
+static struct parent_link *read_link(const struct disk *disk, struct disk_error *error)
+{
+    struct disk_image *child = last_image(disk);
+    struct parent_link *link = malloc(sizeof(*link));
+    if (!link)
+        disk_error_set(error, ENOMEM, child->file->name, "no memory");
+    if (link && child->operations->read_parent(child, link, error))
+        return link;
+    free(link);
+    return NULL;
+}
+
+static struct disk *new_disk(const char *name, struct disk_error *error)
 {
     struct disk *disk = disk_new();
-    struct disk_image *image = disk ? image_open(file, flags, disk->cache, error) : NULL;
-    if (image && disk_add(disk, image))
+    if (!disk)
+        disk_error_set(error, ENOMEM, name, "no memory");
+    return disk;
+}
+
+/* ---- Files that are given ---- */
+
+static bool add_files(struct disk *disk, struct disk_file *const *files, unsigned count, unsigned flags,
+                      struct disk_error *error)
+{
+    if (!add_file(disk, files[0], flags, NULL, error))
+        return false;
+    for (unsigned i = 1; i < count && last_image(disk)->differencing; i++) {
+        struct parent_link *link = read_link(disk, error);
+        bool added = link && add_file(disk, files[i], parent_flags(flags), link, error);
+        free(link);
+        if (!added)
+            return false;
+    }
+    const char *name = last_image(disk)->file->name;
+    if (last_image(disk)->differencing)
+        disk_error_set(error, ENOLINK, name, "a differencing disk, whose parent was not given with it");
+    else if (disk->image_count < count)
+        disk_error_set(error, EINVAL, name, "no differencing disk, so that it has no parent");
+    else
+        return true;
+    return false;
+}
+
+struct disk *disk_open_files(struct disk_file *const *files, unsigned count, unsigned flags, struct disk_error *error)
+{
+    struct disk *disk = new_disk(files[0]->name, error);
+    if (disk && add_files(disk, files, count, flags, error))
         return disk;
-    if (!disk || image)
-        disk_error_set(error, ENOMEM, file->name, "no memory");
-    if (image)
-        image->operations->close(image);
     if (disk)
         disk_free(disk, false);
     return NULL;
 }
 
-static struct disk *open_image(struct disk_file *file, unsigned flags, struct disk_error *error)
+struct disk *disk_open_file(struct disk_file *file, unsigned flags, struct disk_error *error)
 {
-    struct disk *disk = file ? disk_open_file(file, flags, error) : NULL;
-    if (file && !disk)
-        image_file_close(file);
+    return disk_open_files(&file, 1, flags, error);
+}
+
+static struct disk *open_links(const struct disk_link *links, struct disk_file **files, unsigned count, unsigned flags,
+                               struct disk_error *error)
+{
+    unsigned wrapped = 0;
+    bool ok = true;
+    for (; wrapped < count && ok; wrapped += ok) {
+        files[wrapped] = image_file_wrap(links[wrapped].descriptor, links[wrapped].name,
+                                         wrapped ? parent_flags(flags) : flags, error);
+        ok = files[wrapped] != NULL;
+    }
+    struct disk *disk = ok ? disk_open_files(files, count, flags, error) : NULL;
+    for (unsigned i = 0; i < wrapped && !disk; i++)
+        image_file_close(files[i]);
+    for (unsigned i = wrapped + 1; i < count && !ok; i++)
+        close(links[i].descriptor);
     return disk;
+}
+
+struct disk *disk_open_chain(const struct disk_link *links, unsigned count, unsigned flags, struct disk_error *error)
+{
+    struct disk_file **files = calloc(count, sizeof(struct disk_file *));
+    if (files) {
+        struct disk *disk = open_links(links, files, count, flags, error);
+        free(files);
+        return disk;
+    }
+    disk_error_set(error, ENOMEM, links[0].name, "no memory");
+    for (unsigned i = 0; i < count; i++)
+        close(links[i].descriptor);
+    return NULL;
 }
 
 struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error)
 {
-    return open_image(image_file_wrap(descriptor, name, flags, error), flags, error);
+    const struct disk_link link = {descriptor, name};
+    return disk_open_chain(&link, 1, flags, error);
+}
+
+/* ---- Files that are looked for ---- */
+
+struct search {
+    struct disk *disk;
+    const struct parent_link *link;
+    unsigned flags;
+    struct disk_error problem; /* of the first that was found and is no use; code 0: none was found */
+};
+
+static bool try_parent(void *context, const char *path)
+{
+    struct search *search = context;
+    struct disk_error error;
+    struct disk_file *file = image_file_open(path, parent_flags(search->flags), &error);
+    if (file && add_file(search->disk, file, parent_flags(search->flags), search->link, &error))
+        return true;
+    if (file)
+        image_file_close(file);
+    if (!search->problem.code)
+        search->problem = error;
+    return false;
+}
+
+static bool is_in_chain(const struct disk *disk, const struct parent_link *link)
+{
+    for (uint32_t i = 0; i < disk->image_count; i++)
+        if (has_identity(disk->images[i], link))
+            return true;
+    return false;
+}
+
+/* Finds the parent of the last image and adds it. */
+static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *error)
+{
+    const char *child = last_image(disk)->file->name;
+    struct search search = {.disk = disk, .flags = flags};
+    struct parent_link *link = read_link(disk, error);
+    search.link = link;
+    if (!link)
+        return false;
+    bool added = false;
+    if (disk->image_count == DISK_CHAIN_MAXIMUM || is_in_chain(disk, link))
+        disk_error_set(error, ELOOP, child, "its parents never come to an end: it is its own parent's parent");
+    else if (parent_search(child, link, try_parent, &search))
+        added = true;
+    else if (search.problem.code)
+        *error = search.problem;
+    else
+        disk_error_set(error, ENOLINK, child,
+                       "its parent %s is not there; if it was moved, give its place: "
+                       "loam disk reconnect --parent PARENT %s",
+                       link->names ? link->name[0] : "(it names none)", child);
+    free(link);
+    return added;
 }
 
 struct disk *disk_open(const char *path, unsigned flags, struct disk_error *error)
 {
-    return open_image(image_file_open(path, flags, error), flags, error);
+    struct disk_error ignored;
+    error = error ? error : &ignored;
+    struct disk_file *file = image_file_open(path, flags, error);
+    if (!file)
+        return NULL;
+    struct disk *disk = new_disk(path, error);
+    if (!disk || !add_file(disk, file, flags, NULL, error)) {
+        image_file_close(file);
+        if (disk)
+            disk_free(disk, true);
+        return NULL;
+    }
+    while (last_image(disk)->differencing && add_parent(disk, flags, error))
+        ;
+    if (!last_image(disk)->differencing)
+        return disk;
+    disk_free(disk, true);
+    return NULL;
 }
 
 int disk_close(struct disk *disk)

@@ -33,7 +33,8 @@ enum {
 
 /*
  * Opens an image and locks it, exclusively for writing, shared for reading. Opening a VHD for writing renews
- * its footers where a crash has left them damaged. NULL with `error` (see error.h for the codes) if it cannot
+ * its footers where a crash has left them damaged. With a differencing image its parents are opened too, for reading,
+ * wherever they are by what the images say. NULL with `error` (see error.h for the codes) if it cannot
  * be used.
  *
  * disk_open_descriptor takes a descriptor that was opened elsewhere, for reading and writing unless
@@ -44,8 +45,19 @@ enum {
 struct disk *disk_open(const char *path, unsigned flags, struct disk_error *error);
 struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error);
 
-/* The same without a lock, and `file` stays the caller's if it fails. For what is no file of the system's. */
+/*
+ * A chain of images that were opened elsewhere: a differencing disk, its parent, the parent's parent and so on; only
+ * the first is ever written to, and the others are opened for reading. All descriptors belong to the disk, as above.
+ */
+struct disk_link {
+    int descriptor;
+    const char *name;
+};
+struct disk *disk_open_chain(const struct disk_link *links, unsigned count, unsigned flags, struct disk_error *error);
+
+/* The same without a lock, and the files stay the caller's if it fails. For what is no file of the system's. */
 struct disk *disk_open_file(struct disk_file *file, unsigned flags, struct disk_error *error);
+struct disk *disk_open_files(struct disk_file *const *files, unsigned count, unsigned flags, struct disk_error *error);
 
 /*
  * Puts the image in order, makes everything durable, unlocks and closes. Not from within a request's `done`.

@@ -36,6 +36,9 @@ enum {
     HEADER_CHECKSUM = 36,
 };
 
+/* The batmap's header. */
+enum { BATMAP_OFFSET = 8, BATMAP_SECTORS = 16 };
+
 #define COOKIE_SIZE    8
 #define MAJOR(version) ((version) >> 16)
 
@@ -48,6 +51,8 @@ enum {
 
 static const char footer_cookie[COOKIE_SIZE] = {'c', 'o', 'n', 'e', 'c', 't', 'i', 'x'};
 static const char header_cookie[COOKIE_SIZE] = {'c', 'x', 's', 'p', 'a', 'r', 's', 'e'};
+
+static const char batmap_cookie[COOKIE_SIZE] = {'t', 'd', 'b', 'a', 't', 'm', 'a', 'p'};
 
 static uint32_t load32(const uint8_t *bytes)
 {
@@ -250,6 +255,15 @@ uint32_t vhd_bitmap_size(uint32_t block_size)
     uint32_t bits = block_size / DISK_SECTOR_SIZE;
     uint32_t bits_per_sector = DISK_SECTOR_SIZE * 8;
     return (bits + bits_per_sector - 1) / bits_per_sector * DISK_SECTOR_SIZE;
+}
+
+uint64_t vhd_batmap_end(const uint8_t *bytes, uint64_t offset, uint64_t file_size)
+{
+    uint64_t map = load64(bytes + BATMAP_OFFSET);
+    uint64_t length = (uint64_t)load32(bytes + BATMAP_SECTORS) * DISK_SECTOR_SIZE;
+    bool there =
+        memcmp(bytes, batmap_cookie, COOKIE_SIZE) == 0 && map > offset && map <= file_size && length <= file_size - map;
+    return there ? map + length : offset;
 }
 
 uint32_t vhd_load_entry(const uint8_t *bytes)

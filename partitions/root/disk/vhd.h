@@ -95,6 +95,13 @@ struct disk_geometry vhd_identify_geometry(struct disk_geometry preferred, uint6
 /* Bytes before a block's data: one bit a sector, padded to whole sectors. */
 uint32_t vhd_bitmap_size(uint32_t block_size);
 
+/*
+ * Where the batmap ends that stands at byte `offset`, with these DISK_SECTOR_SIZE bytes for its start; `offset` if
+ * there is none that lies within the file. It is an extension of blktap's: a bit for each block whose bitmap is all
+ * ones.
+ */
+uint64_t vhd_batmap_end(const uint8_t *bytes, uint64_t offset, uint64_t file_size);
+
 /* Entries of the BAT as they stand in the file. */
 uint32_t vhd_load_entry(const uint8_t *bytes);
 void vhd_store_entry(uint8_t *bytes, uint32_t sector);

@@ -489,6 +489,23 @@ static bool recover(struct vhd_image *vhd, const struct vhd_metadata *metadata, 
 
 /* ---- Opening and closing ---- */
 
+static bool vhd_read_parent(struct disk_image *image, struct parent_link *link, struct disk_error *error)
+{
+    struct vhd_metadata metadata;
+    if (!vhd_metadata_read(image->file, &metadata, error))
+        return false;
+    *link = (struct parent_link){
+        .has_timestamp = true,
+        .timestamp = (int64_t)metadata.parent.timestamp + VHD_EPOCH,
+    };
+    memcpy(link->identifier, metadata.parent.identifier, sizeof(link->identifier));
+    int result = vhd_parent_read_names(image->file, metadata.file_size, &metadata.parent, link);
+    if (result)
+        disk_error_set(error, result, image->file->name, "what it says of its parent cannot be read: %s",
+                       strerror(result));
+    return result == 0;
+}
+
 static void release(struct vhd_image *vhd)
 {
     vhd_table_free(&vhd->table);
@@ -512,6 +529,7 @@ static const struct disk_image_operations vhd_operations = {
     .discard = vhd_discard,
     .flush = vhd_flush,
     .next_present = vhd_next_present,
+    .read_parent = vhd_read_parent,
     .close = vhd_close,
 };
 

@@ -83,14 +83,10 @@ static bool choose_footer(struct disk_file *file, struct vhd_metadata *metadata,
 
 static bool check_type(struct disk_file *file, uint32_t type, struct disk_error *error)
 {
-    if (type == VHD_FIXED || type == VHD_DYNAMIC)
+    if (type == VHD_FIXED || type == VHD_DYNAMIC || type == VHD_DIFFERENCING)
         return true;
-    if (type == VHD_DIFFERENCING)
-        disk_error_set(error, EOPNOTSUPP, file->name,
-                       "a differencing VHD, which this release cannot use; merge it into its parent first");
-    else
-        disk_error_set(error, EOPNOTSUPP, file->name, "a VHD of type %u; only fixed (2) and dynamic (3) can be used",
-                       type);
+    disk_error_set(error, EOPNOTSUPP, file->name,
+                   "a VHD of type %u; only fixed (2), dynamic (3) and differencing (4) ones can be used", type);
     return false;
 }
 
@@ -147,6 +143,37 @@ static bool check_header(struct disk_file *file, const struct vhd_metadata *meta
     return false;
 }
 
+/* What is in the file besides blocks and the footer at its end. The batmap is an extension of blktap's, of no use here.
+ */
+static bool find_reserved(struct disk_file *file, struct vhd_metadata *metadata, struct disk_error *error)
+{
+    const struct vhd_header *header = &metadata->header;
+    struct vhd_reserved *reserved = metadata->reserved;
+    uint64_t table_size = (uint64_t)header->table_entries * sizeof(uint32_t);
+    uint64_t batmap = header->table_offset + (table_size + DISK_SECTOR_SIZE - 1) / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE;
+    uint8_t bytes[DISK_SECTOR_SIZE];
+    int result = disk_file_read_padded(file, bytes, sizeof(bytes), batmap);
+    if (result) {
+        disk_error_set(error, result, file->name, "reading at byte %llu failed: %s", (unsigned long long)batmap,
+                       strerror(result));
+        return false;
+    }
+    reserved[VHD_RESERVED_COPY] = (struct vhd_reserved){0, VHD_FOOTER_SIZE, "the copy of the footer"};
+    reserved[VHD_RESERVED_HEADER] = (struct vhd_reserved){metadata->footer.data_offset, VHD_HEADER_SIZE, "the header"};
+    reserved[VHD_RESERVED_TABLE] =
+        (struct vhd_reserved){header->table_offset, table_size, "the block allocation table"};
+    reserved[VHD_RESERVED_BATMAP] =
+        (struct vhd_reserved){batmap, vhd_batmap_end(bytes, batmap, metadata->file_size) - batmap, "the batmap"};
+    for (unsigned i = 0; i < VHD_LOCATORS && metadata->footer.type == VHD_DIFFERENCING; i++) {
+        const struct vhd_locator *locator = &metadata->parent.locators[i];
+        bool there = locator->platform != VHD_PLATFORM_NONE && locator->offset <= metadata->file_size &&
+                     locator->length <= metadata->file_size - locator->offset;
+        reserved[VHD_RESERVED_LOCATORS + i] =
+            (struct vhd_reserved){locator->offset, there ? locator->length : 0, "a parent locator"};
+    }
+    return true;
+}
+
 static bool read_header(struct disk_file *file, struct vhd_metadata *metadata, struct disk_error *error)
 {
     uint64_t offset = metadata->footer.data_offset;
@@ -156,16 +183,17 @@ static bool read_header(struct disk_file *file, struct vhd_metadata *metadata, s
                        (unsigned long long)offset);
         return false;
     }
-    uint8_t bytes[VHD_HEADER_SIZE];
-    if (!read_bytes(file, bytes, sizeof(bytes), offset, error))
+    uint8_t *bytes = metadata->header_bytes;
+    if (!read_bytes(file, bytes, VHD_HEADER_SIZE, offset, error))
         return false;
     const char *fault = "no cookie";
+    vhd_parent_decode(bytes, &metadata->parent);
     if (vhd_header_decode(bytes, &metadata->header, &fault) != VHD_VALID) {
         disk_error_set(error, EUCLEAN, file->name, "a damaged VHD: the header at byte %llu has %s",
                        (unsigned long long)offset, fault);
         return false;
     }
-    return check_header(file, metadata, error);
+    return check_header(file, metadata, error) && find_reserved(file, metadata, error);
 }
 
 bool vhd_metadata_read(struct disk_file *file, struct vhd_metadata *metadata, struct disk_error *error)

@@ -7,6 +7,22 @@
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/file.h"
 #include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd_parent.h"
+
+/* A part of the file where no block may be. */
+struct vhd_reserved {
+    uint64_t offset, length; /* length 0: it is not there */
+    const char *name;
+};
+
+enum {
+    VHD_RESERVED_COPY,
+    VHD_RESERVED_HEADER,
+    VHD_RESERVED_TABLE,
+    VHD_RESERVED_BATMAP,
+    VHD_RESERVED_LOCATORS,
+    VHD_RESERVED = VHD_RESERVED_LOCATORS + VHD_LOCATORS,
+};
 
 struct vhd_metadata {
     uint64_t file_size;
@@ -16,8 +32,14 @@ struct vhd_metadata {
     enum vhd_state end_state;  /* of the footer at the end */
     enum vhd_state copy_state; /* of the copy at the start; meaningless for a fixed image */
     bool footers_differ;       /* both are valid and not the same */
-    struct vhd_header header;  /* of a dynamic image */
-    uint64_t disk_size;        /* bytes, a multiple of 512, not 0 */
+
+    /* Of a dynamic or differencing image: */
+    struct vhd_header header;
+    uint8_t header_bytes[VHD_HEADER_SIZE];
+    struct vhd_parent parent; /* of a differencing image */
+    struct vhd_reserved reserved[VHD_RESERVED];
+
+    uint64_t disk_size; /* bytes, a multiple of 512, not 0 */
 };
 
 /* False, with `error`, if this is no VHD that can be used (see error.h for the codes). */

@@ -42,25 +42,24 @@ static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length
     return a < b + b_length && b < a + a_length;
 }
 
+static const char past_end[] = "the end of the file's data";
+
 /* Bytes of the file that the block needs, for the sectors that the disk has in it. */
 static uint64_t needed_bytes(const struct vhd_table *table, uint32_t block)
 {
     return table->bitmap_size + (uint64_t)vhd_table_block_bytes(table, block);
 }
 
-/* What is wrong with a block's place, apart from other blocks; NULL: nothing. */
+/* What the block lies over, apart from other blocks, or beyond; NULL: it lies well. */
 static const char *place_fault(const struct vhd_table *table, uint32_t block, uint32_t sector)
 {
     uint64_t place = (uint64_t)sector * DISK_SECTOR_SIZE;
     uint64_t length = needed_bytes(table, block);
     if (place > table->data_end || length > table->data_end - place)
-        return "beyond the end of the file's data";
-    if (overlap(place, length, 0, VHD_FOOTER_SIZE))
-        return "over the copy of the footer";
-    if (overlap(place, length, table->header_offset, VHD_HEADER_SIZE))
-        return "over the header";
-    if (overlap(place, length, table->offset, table->length))
-        return "over the block allocation table";
+        return past_end;
+    for (unsigned i = 0; i < VHD_RESERVED; i++)
+        if (table->reserved[i].length && overlap(place, length, table->reserved[i].offset, table->reserved[i].length))
+            return table->reserved[i].name;
     return NULL;
 }
 
@@ -80,7 +79,8 @@ static void load_entry(struct scan *scan, uint32_t block, uint32_t sector)
 {
     const char *fault = place_fault(scan->table, block, sector);
     if (fault) {
-        tell(scan, "block %u lies at byte %llu, %s", block, (unsigned long long)sector * DISK_SECTOR_SIZE, fault);
+        tell(scan, "block %u lies at byte %llu, %s %s", block, (unsigned long long)sector * DISK_SECTOR_SIZE,
+             fault == past_end ? "beyond" : "over", fault);
         mark_damaged(scan, block);
         return;
     }
@@ -197,11 +197,12 @@ static uint64_t round_up(uint64_t value)
 static void find_end(struct scan *scan)
 {
     struct vhd_table *table = scan->table;
-    uint64_t end = table->header_offset + VHD_HEADER_SIZE;
+    uint64_t end = 0;
     uint64_t length = (uint64_t)table->bitmap_size + table->block_size;
     uint32_t last = VHD_BLOCK_DAMAGED;
-    if (end < table->offset + table->length)
-        end = table->offset + table->length;
+    for (unsigned i = 0; i < VHD_RESERVED; i++)
+        if (table->reserved[i].length && table->reserved[i].offset + table->reserved[i].length > end)
+            end = table->reserved[i].offset + table->reserved[i].length;
     for (uint32_t block = 0; block < table->blocks; block++)
         if (scan->sector[block] > last)
             last = scan->sector[block];
@@ -234,10 +235,9 @@ int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct
         .bitmap_size = vhd_bitmap_size(header->block_size),
         .disk_size = metadata->disk_size,
         .offset = header->table_offset,
-        .length = (uint64_t)header->table_entries * ENTRY_SIZE,
-        .header_offset = metadata->footer.data_offset,
         .data_end = metadata->end_state == VHD_VALID ? metadata->footer_offset : metadata->file_size,
     };
+    memcpy(table->reserved, metadata->reserved, sizeof(table->reserved));
     struct scan scan = {table, file, calloc(table->blocks, sizeof(uint32_t)), report, context};
     int error = scan.sector ? load_entries(&scan) : ENOMEM;
     if (!error)

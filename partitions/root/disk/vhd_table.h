@@ -16,15 +16,14 @@
 enum { VHD_BLOCK_UNALLOCATED = 0, VHD_BLOCK_DAMAGED = 1 };
 
 struct vhd_table {
-    uint32_t blocks;        /* of the disk */
-    uint32_t block_size;    /* bytes of data */
-    uint32_t bitmap_size;   /* bytes before them */
-    uint64_t disk_size;     /* bytes */
-    uint64_t offset;        /* of the table in the file */
-    uint64_t length;        /* of the table, with entries that the disk does not need */
-    uint64_t header_offset; /* in the file */
-    uint64_t data_end;      /* no block reaches beyond this byte of the file; whoever makes room moves it */
-    uint32_t allocated;     /* blocks with a place, damaged ones not counted */
+    uint32_t blocks;      /* of the disk */
+    uint32_t block_size;  /* bytes of data */
+    uint32_t bitmap_size; /* bytes before them */
+    uint64_t disk_size;   /* bytes */
+    uint64_t offset;      /* of the table in the file */
+    struct vhd_reserved reserved[VHD_RESERVED];
+    uint64_t data_end;  /* no block reaches beyond this byte of the file; whoever makes room moves it */
+    uint32_t allocated; /* blocks with a place, damaged ones not counted */
     uint32_t damaged;
     uint8_t *damage;   /* a bit for each block that is damaged; NULL: none is */
     uint64_t used_end; /* nothing that is in use lies at or behind this byte of the file; a multiple of 512 */
