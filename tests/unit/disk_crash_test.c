@@ -18,6 +18,7 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd_create.h"
 #include "tests/unit/memory_file.h"
 
 #define MOST_SECTORS    512u
@@ -132,10 +133,14 @@ static void expect_sound(struct memory_file *memory, bool mended)
         assert_int_equal(result.count[DISK_CHECK_WARNING], 0);
 }
 
+/* Of a differencing image; without bytes if there is none. */
+static struct memory_file parent;
+
 static struct disk *must_open(struct memory_file *memory)
 {
     struct disk_error error;
-    struct disk *disk = disk_open_file(&memory->file, 0, &error);
+    struct disk_file *files[] = {&memory->file, &parent.file};
+    struct disk *disk = disk_open_files(files, parent.bytes ? 2 : 1, 0, &error);
     if (!disk)
         print_error("%s\n", error.text);
     assert_non_null(disk);
@@ -205,8 +210,7 @@ static void play(struct memory_file *medium, const struct memory_file *base, siz
  * The failures right after change `point - 1`. Subsets without any of its pieces were played with the changes
  * before it, so `fresh` is the first piece that is new.
  */
-static void play_subsets(struct memory_file *medium, const struct memory_file *base, size_t point,
-                         uint32_t fresh)
+static void play_subsets(struct memory_file *medium, const struct memory_file *base, size_t point, uint32_t fresh)
 {
     if (piece_count <= EXHAUSTIVE) {
         for (uint32_t subset = 0; subset < 1u << piece_count; subset++) {
@@ -276,6 +280,21 @@ static void flush(struct disk *disk, const struct memory_file *memory)
     note_flush(memory->log_count);
 }
 
+/* A process that is killed leaves all that it has written: so nothing that a request wrote is lost. */
+static void expect_outlives_kill(const struct memory_file *memory)
+{
+    static uint8_t bytes[MOST_SECTORS * DISK_SECTOR_SIZE];
+    struct memory_file left;
+    memory_file_initialize(&left);
+    memory_file_set(&left, memory->bytes, memory->size);
+    struct disk *disk = must_open(&left);
+    assert_int_equal(disk_transfer(disk, DISK_READ, bytes, 0, model.sectors), 0);
+    for (uint32_t i = 0; i < model.sectors; i++)
+        assert_true(holds(bytes + (size_t)i * DISK_SECTOR_SIZE, model.versions[i][model.count[i] - 1].value));
+    assert_int_equal(disk_close(disk), 0);
+    memory_file_release(&left);
+}
+
 /* Random work of `steps` requests on the image, which is open at the end; a power failure is what ends it. */
 static struct disk *work(struct memory_file *memory, unsigned steps)
 {
@@ -290,6 +309,7 @@ static struct disk *work(struct memory_file *memory, unsigned steps)
             disk = must_open(memory);
         } else {
             write_some(disk, memory);
+            expect_outlives_kill(memory);
         }
     }
     return disk;
@@ -327,8 +347,7 @@ static void make_image(struct memory_file *memory, uint32_t sectors, uint32_t bl
 {
     memory_file_initialize(memory);
     assert_int_equal(
-        disk_create_in(&memory->file, (uint64_t)sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DYNAMIC, block_size),
-        0);
+        disk_create_in(&memory->file, (uint64_t)sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DYNAMIC, block_size), 0);
     memory->file.dirty = false;
     random_state = sectors + block_size;
     media_played = 0;
@@ -362,6 +381,54 @@ static void aligned_blocks(void **state)
 {
     (void)state;
     live_on_new_image(500, 64 << 10, 40);
+}
+
+static void make_child(struct memory_file *memory, uint32_t sectors, uint32_t block_size)
+{
+    struct vhd_child child = {
+        .size = (uint64_t)sectors * DISK_SECTOR_SIZE,
+        .block_size = block_size,
+        .relative_path = "parent.vhd",
+        .absolute_path = "/parent.vhd",
+    };
+    memory_file_initialize(memory);
+    memcpy(child.identifier, parent.bytes + sectors * DISK_SECTOR_SIZE + 68, sizeof(child.identifier));
+    assert_int_equal(vhd_create_child(&memory->file, &child), 0);
+    memory->file.dirty = false;
+    random_state = sectors + block_size;
+    media_played = 0;
+}
+
+/* What is not written is the parent's, and must be until what was written has arrived. */
+static void live_on_child(uint32_t sectors, uint32_t block_size, unsigned steps)
+{
+    static uint64_t values[MOST_SECTORS];
+    static uint8_t bytes[MOST_SECTORS * DISK_SECTOR_SIZE];
+    struct memory_file memory;
+    memory_file_initialize(&parent);
+    assert_int_equal(disk_create_in(&parent.file, (uint64_t)sectors * DISK_SECTOR_SIZE, DISK_FORMAT_FIXED, 0), 0);
+    for (uint32_t i = 0; i < sectors; i++)
+        fill_sector(bytes + (size_t)i * DISK_SECTOR_SIZE, values[i] = ++last_value);
+    memcpy(parent.bytes, bytes, (size_t)sectors * DISK_SECTOR_SIZE);
+    make_child(&memory, sectors, block_size);
+    live_and_fail(&memory, values, sectors, steps);
+    assert_memory_equal(parent.bytes, bytes, (size_t)sectors * DISK_SECTOR_SIZE);
+    memory_file_release(&memory);
+    memory_file_release(&parent);
+    parent.bytes = NULL;
+    print_message("%llu media played\n", (unsigned long long)media_played);
+}
+
+static void child_with_small_blocks(void **state)
+{
+    (void)state;
+    live_on_child(100, 4096, 48);
+}
+
+static void child_with_aligned_blocks(void **state)
+{
+    (void)state;
+    live_on_child(500, 64 << 10, 40);
 }
 
 /* A fixed image has nothing but its sectors to lose. */
@@ -417,8 +484,12 @@ static void image_of_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_blocks),    cmocka_unit_test(blocks_of_one_sector),
-        cmocka_unit_test(aligned_blocks),  cmocka_unit_test(fixed_image),
+        cmocka_unit_test(child_with_small_blocks),
+        cmocka_unit_test(child_with_aligned_blocks),
+        cmocka_unit_test(small_blocks),
+        cmocka_unit_test(blocks_of_one_sector),
+        cmocka_unit_test(aligned_blocks),
+        cmocka_unit_test(fixed_image),
         cmocka_unit_test(image_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "partitions/root/disk/file.h"
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
+#include "partitions/root/disk/path_name.h"
 #include "partitions/root/disk/vhd_create.h"
 
 #define SMALLEST_BLOCK_SIZE 4096u
@@ -42,7 +45,8 @@ bool disk_check_size(const char *path, uint64_t size, enum disk_format format, u
         disk_error_set(error, EFBIG, path, "a size of %llu bytes is too large: a VHD has at most 2040 GiB",
                        (unsigned long long)size);
     else
-        return format != DISK_FORMAT_DYNAMIC || check_block_size(path, size, block_size, error);
+        return (format != DISK_FORMAT_DYNAMIC && format != DISK_FORMAT_DIFFERENCING) ||
+               check_block_size(path, size, block_size, error);
     return false;
 }
 
@@ -104,6 +108,18 @@ static int make_image(struct disk_file *file, uint64_t size, enum disk_format fo
     return error;
 }
 
+/* Gives the new file its name if it was filled without error, and removes it otherwise. `file` may be NULL. */
+static bool finish_file(struct new_file *new_file, struct disk_file *file, int result, struct disk_error *error)
+{
+    if (file)
+        disk_file_close(file);
+    if (!result)
+        return new_file_commit(new_file, error);
+    disk_error_set(error, result, new_file->path, "%s", result == ECANCELED ? "cancelled" : strerror(result));
+    new_file_abandon(new_file);
+    return false;
+}
+
 bool disk_create(const char *path, uint64_t size, enum disk_format format, const struct disk_create_options *options,
                  struct disk_error *error)
 {
@@ -117,12 +133,77 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
         return false;
 
     struct disk_file *file = new_file_wrap(&new_file);
-    int result = file ? make_image(file, size, format, options, block_size) : ENOMEM;
-    if (file)
-        disk_file_close(file);
-    if (!result)
-        return new_file_commit(&new_file, error);
-    disk_error_set(error, result, path, "%s", result == ECANCELED ? "cancelled" : strerror(result));
-    new_file_abandon(&new_file);
+    return finish_file(&new_file, file, file ? make_image(file, size, format, options, block_size) : ENOMEM, error);
+}
+
+/* ---- Differencing disks ---- */
+
+/* The paths of a parent as its child shall have them. */
+struct parent_paths {
+    char absolute[PATH_MAX];
+    char relative[PATH_MAX];
+};
+
+static bool find_paths(const char *child, const char *parent, struct parent_paths *paths, struct disk_error *error)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(child, '/');
+    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - child) + 1 : 1, slash ? child : ".");
+    char *real = realpath(directory, NULL);
+    int result = real && realpath(parent, paths->absolute) ? 0 : errno;
+    if (!result && !path_name_relative(real, paths->absolute, paths->relative, sizeof(paths->relative)))
+        result = ENAMETOOLONG;
+    free(real);
+    if (result)
+        disk_error_set(error, result, child, "the path of its parent %s: %s", parent, strerror(result));
+    return result == 0;
+}
+
+static bool check_parent(const char *path, const struct disk *parent, const char *name, struct disk_error *error)
+{
+    if (disk_format(parent) != DISK_FORMAT_RAW)
+        return true;
+    disk_error_set(error, EOPNOTSUPP, path, "%s is a raw image, which cannot be a parent: convert it first", name);
     return false;
+}
+
+static uint32_t parents_block_size(const struct disk *parent)
+{
+    uint32_t block_size = disk_top(parent)->block_size;
+    return block_size ? block_size : VHD_DEFAULT_BLOCK_SIZE;
+}
+
+static bool make_child(const char *path, const struct disk *parent, const char *parent_path,
+                       const struct disk_create_options *options, struct disk_error *error)
+{
+    const struct disk_image *top = disk_top(parent);
+    struct new_file new_file;
+    struct parent_paths paths;
+    struct vhd_child child = {
+        .size = disk_sectors(parent) * DISK_SECTOR_SIZE,
+        .geometry = top->footer_geometry,
+        .block_size = options->block_size ? options->block_size : parents_block_size(parent),
+        .timestamp = disk_file_modified(top->file),
+        .relative_path = paths.relative,
+        .absolute_path = paths.absolute,
+    };
+    memcpy(child.identifier, top->identifier, sizeof(child.identifier));
+    if (!disk_check_size(path, child.size, DISK_FORMAT_DIFFERENCING, child.block_size, error) ||
+        !find_paths(path, parent_path, &paths, error) || !new_file_begin(&new_file, path, options->replace, error))
+        return false;
+    struct disk_file *file = new_file_wrap(&new_file);
+    return finish_file(&new_file, file, file ? vhd_create_child(file, &child) : ENOMEM, error);
+}
+
+bool disk_create_child(const char *path, const char *parent, const struct disk_create_options *options,
+                       struct disk_error *error)
+{
+    static const struct disk_create_options defaults;
+    struct disk *disk = disk_open(parent, DISK_OPEN_READ_ONLY, error);
+    if (!disk)
+        return false;
+    bool done =
+        check_parent(path, disk, parent, error) && make_child(path, disk, parent, options ? options : &defaults, error);
+    disk_close(disk);
+    return done;
 }

@@ -21,6 +21,13 @@ struct disk_create_options {
 bool disk_create(const char *path, uint64_t size, enum disk_format format, const struct disk_create_options *options,
                  struct disk_error *error);
 
+/*
+ * Makes a differencing disk: it has the size and geometry of `parent`, a VHD that nobody writes to, and its contents until
+ * they are written to. The block size is the parent's unless `options` give one. Likewise.
+ */
+bool disk_create_child(const char *path, const char *parent, const struct disk_create_options *options,
+                       struct disk_error *error);
+
 /* For those who make images: checks the numbers, with `block_size` not 0; writes an empty, sparse image to an
  * empty file. */
 bool disk_check_size(const char *path, uint64_t size, enum disk_format format, uint32_t block_size,

@@ -70,10 +70,12 @@ struct disk_image {
     bool differencing; /* has a parent */
     bool read_only;
     uint64_t sectors;
-    uint64_t changes;    /* so often what map says has changed */
-    uint32_t write_unit; /* sectors: 1, or 8 if the image's own sectors have 4 KiB */
-    struct disk_geometry geometry;
-    int64_t timestamp;      /* when it was made by its own word, seconds since 1970; 0: it does not say */
+    uint64_t changes;                     /* so often what map says has changed */
+    uint32_t write_unit;                  /* sectors: 1, or 8 if the image's own sectors have 4 KiB */
+    uint32_t block_size;                  /* bytes; 0: no blocks */
+    struct disk_geometry geometry;        /* as an ATA disk has it */
+    struct disk_geometry footer_geometry; /* as a VHD's footer has it */
+    int64_t timestamp;                    /* when it was made by its own word, seconds since 1970; 0: it does not say */
     uint8_t identifier[16]; /* by which children know it; of a VHDX it changes with each opening for writing */
 };
 

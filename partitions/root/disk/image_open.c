@@ -62,6 +62,7 @@ static struct disk_image *open_vhd(struct disk_file *file, unsigned flags, struc
     if (!image)
         return NULL;
     image->geometry = vhd_identify_geometry(metadata.footer.geometry, image->sectors);
+    image->footer_geometry = metadata.footer.geometry;
     image->timestamp = (int64_t)metadata.footer.timestamp + VHD_EPOCH;
     memcpy(image->identifier, metadata.footer.identifier, sizeof(image->identifier));
     return image;

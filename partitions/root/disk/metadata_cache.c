@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define NONE    UINT16_MAX
 #define BUCKETS METADATA_CACHE_SECTORS
@@ -31,8 +32,9 @@ struct metadata_cache {
 
 struct metadata_cache *metadata_cache_create(void)
 {
-    struct metadata_cache *cache = calloc(1, sizeof(*cache));
-    if (!cache)
+    struct metadata_cache *cache =
+        mmap(NULL, sizeof(*cache), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (cache == MAP_FAILED)
         return NULL;
     memset(cache->buckets, 0xff, sizeof(cache->buckets));
     cache->newest = cache->oldest = NONE;
@@ -41,7 +43,8 @@ struct metadata_cache *metadata_cache_create(void)
 
 void metadata_cache_destroy(struct metadata_cache *cache)
 {
-    free(cache);
+    if (cache)
+        munmap(cache, sizeof(*cache));
 }
 
 unsigned metadata_cache_held_count(const struct metadata_cache *cache)

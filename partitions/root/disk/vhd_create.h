@@ -14,4 +14,18 @@
 int vhd_create_fixed(struct disk_file *file, uint64_t size);
 int vhd_create_dynamic(struct disk_file *file, uint64_t size, uint32_t block_size);
 
+/* What a differencing image is made of. */
+struct vhd_child {
+    uint64_t size; /* the parent's, as its geometry */
+    struct disk_geometry geometry;
+    uint32_t block_size;
+    uint8_t identifier[16];    /* of the parent */
+    int64_t timestamp;         /* when the parent was last modified, seconds since 1970 */
+    const char *relative_path; /* of the parent from the child's directory */
+    const char *absolute_path;
+};
+
+/* Likewise; EILSEQ if a path is no UTF-8, ENAMETOOLONG. */
+int vhd_create_child(struct disk_file *file, const struct vhd_child *child);
+
 #endif

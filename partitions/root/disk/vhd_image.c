@@ -609,6 +609,7 @@ struct disk_image *vhd_image_open(struct disk_file *file, const struct vhd_metad
         .differencing = differencing,
         .read_only = read_only,
         .sectors = metadata->disk_size / DISK_SECTOR_SIZE,
+        .block_size = metadata->header.block_size,
         .write_unit = 1,
     };
     vhd->sector_shift = (unsigned)__builtin_ctz(metadata->header.block_size / DISK_SECTOR_SIZE);

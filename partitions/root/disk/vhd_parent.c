@@ -176,6 +176,11 @@ static int write_absolute(struct disk_file *file, struct vhd_parent *parent, con
 int vhd_parent_write_names(struct disk_file *file, struct vhd_parent *parent, const char *relative,
                            const char *absolute)
 {
+    const char *slash = strrchr(relative[0] ? relative : absolute, '/');
+    const char *name = slash ? slash + 1 : relative;
+    if (strlen(name) >= sizeof(parent->name))
+        return ENAMETOOLONG;
+    strcpy(parent->name, name);
     int error = write_relative(file, parent, relative);
     return error ? error : write_absolute(file, parent, absolute);
 }

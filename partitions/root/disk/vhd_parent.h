@@ -46,8 +46,9 @@ int vhd_parent_read_names(struct disk_file *file, uint64_t file_size, const stru
                           struct parent_link *link);
 
 /*
- * Writes the texts of a relative and an absolute path (UTF-8; "" leaves it out) into the places that the W2ru and MacX
- * locators have, and their lengths into the locators. 0; EILSEQ: no UTF-8; ENAMETOOLONG: no space; or that of writing.
+ * Writes the texts of a relative and an absolute path (UTF-8; one may be "", which leaves it out) into the places that
+ * the W2ru and MacX locators have, and into `parent` their lengths and the parent's name. 0; EILSEQ: no UTF-8;
+ * ENAMETOOLONG: no space; or that of writing.
  */
 int vhd_parent_write_names(struct disk_file *file, struct vhd_parent *parent, const char *relative,
                            const char *absolute);
