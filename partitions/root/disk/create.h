@@ -22,8 +22,8 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
                  struct disk_error *error);
 
 /*
- * Makes a differencing disk: it has the size and geometry of `parent`, a VHD that nobody writes to, and its contents until
- * they are written to. The block size is the parent's unless `options` give one. Likewise.
+ * Makes a differencing disk: it has the size and geometry of `parent`, a VHD that nobody writes to, and its contents
+ * until they are written to. The block size is the parent's unless `options` give one. Likewise.
  */
 bool disk_create_child(const char *path, const char *parent, const struct disk_create_options *options,
                        struct disk_error *error);

@@ -75,7 +75,6 @@ struct disk_image {
     uint32_t block_size;                  /* bytes; 0: no blocks */
     struct disk_geometry geometry;        /* as an ATA disk has it */
     struct disk_geometry footer_geometry; /* as a VHD's footer has it */
-    int64_t timestamp;                    /* when it was made by its own word, seconds since 1970; 0: it does not say */
     uint8_t identifier[16]; /* by which children know it; of a VHDX it changes with each opening for writing */
 };
 

@@ -63,7 +63,6 @@ static struct disk_image *open_vhd(struct disk_file *file, unsigned flags, struc
         return NULL;
     image->geometry = vhd_identify_geometry(metadata.footer.geometry, image->sectors);
     image->footer_geometry = metadata.footer.geometry;
-    image->timestamp = (int64_t)metadata.footer.timestamp + VHD_EPOCH;
     memcpy(image->identifier, metadata.footer.identifier, sizeof(image->identifier));
     return image;
 }

@@ -38,11 +38,11 @@ static bool has_identity(const struct disk_image *parent, const struct parent_li
             memcmp(parent->identifier, link->alternative, sizeof(none)) == 0);
 }
 
-/* Whether the file is as it was when the child was made. Some programs note when the parent was made instead. */
+/* Whether the parent's file is as it was when the child was made. */
 static bool is_unchanged(const struct disk_image *parent, const struct parent_link *link)
 {
     int64_t modified = disk_file_modified(parent->file);
-    return !link->has_timestamp || modified < 0 || modified == link->timestamp || parent->timestamp == link->timestamp;
+    return !link->has_timestamp || modified < 0 || modified == link->timestamp;
 }
 
 static bool check_link(const struct disk_image *child, const struct disk_image *parent, const struct parent_link *link,

@@ -495,7 +495,7 @@ static bool vhd_read_parent(struct disk_image *image, struct parent_link *link, 
     if (!vhd_metadata_read(image->file, &metadata, error))
         return false;
     *link = (struct parent_link){
-        .has_timestamp = true,
+        .has_timestamp = metadata.parent.timestamp != 0,
         .timestamp = (int64_t)metadata.parent.timestamp + VHD_EPOCH,
     };
     memcpy(link->identifier, metadata.parent.identifier, sizeof(link->identifier));
