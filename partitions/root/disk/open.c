@@ -180,12 +180,6 @@ struct disk *disk_open_chain(const struct disk_link *links, unsigned count, unsi
     return NULL;
 }
 
-struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error)
-{
-    const struct disk_link link = {descriptor, name};
-    return disk_open_chain(&link, 1, flags, error);
-}
-
 /* ---- Files that are looked for ---- */
 
 struct search {
@@ -242,14 +236,10 @@ static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *err
     return added;
 }
 
-struct disk *disk_open(const char *path, unsigned flags, struct disk_error *error)
+/* The file is the disk's from then on, and closed if it cannot be opened. */
+static struct disk *open_with_parents(struct disk_file *file, unsigned flags, struct disk_error *error)
 {
-    struct disk_error ignored;
-    error = error ? error : &ignored;
-    struct disk_file *file = image_file_open(path, flags, error);
-    if (!file)
-        return NULL;
-    struct disk *disk = new_disk(path, error);
+    struct disk *disk = new_disk(file->name, error);
     if (!disk || !add_file(disk, file, flags, NULL, error)) {
         image_file_close(file);
         if (disk)
@@ -262,6 +252,23 @@ struct disk *disk_open(const char *path, unsigned flags, struct disk_error *erro
         return disk;
     disk_free(disk, true);
     return NULL;
+}
+
+struct disk *disk_open(const char *path, unsigned flags, struct disk_error *error)
+{
+    struct disk_error ignored;
+    struct disk_file *file = image_file_open(path, flags, error);
+    return file ? open_with_parents(file, flags, error ? error : &ignored) : NULL;
+}
+
+struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error)
+{
+    struct disk_error ignored;
+    const struct disk_link link = {descriptor, name};
+    if (!(flags & DISK_OPEN_FIND_PARENTS))
+        return disk_open_chain(&link, 1, flags, error);
+    struct disk_file *file = image_file_wrap(descriptor, name, flags, error);
+    return file ? open_with_parents(file, flags, error ? error : &ignored) : NULL;
 }
 
 int disk_close(struct disk *disk)

@@ -29,6 +29,8 @@ enum {
     DISK_OPEN_UNLOCKED = 1u << 2 | DISK_OPEN_READ_ONLY,
     /* Nothing else is opened, not even to find out who has the image: for a process that may not. */
     DISK_OPEN_CONFINED = 1u << 4,
+    /* disk_open_descriptor looks for parents too, as if it had opened `name` itself. */
+    DISK_OPEN_FIND_PARENTS = 1u << 5,
 };
 
 /*

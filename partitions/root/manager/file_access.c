@@ -6,15 +6,16 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/floppy_image.h"
 #include "partitions/root/disk/lock.h"
-#include "partitions/root/disk/open.h"
 #include "partitions/root/manager/identity.h"
 
 /* Linux/x86 boot protocol: the magic number of the setup header. */
@@ -130,35 +131,113 @@ static const char *disk_remedy(int code)
     }
 }
 
-/* Looks at the image without locking it; `open_image`: as what. */
+/* What is wrong with the file of a disk, or with another one that it needs. */
+static int refuse_disk(struct file_access_problem *problem, const struct file_access *file,
+                       const struct disk_error *error)
+{
+    const char *remedy = file->role == FILE_DISK ? disk_remedy(error->code) : "";
+    if (strncmp(error->text, file->path, strlen(file->path)) == 0)
+        return refuse(problem, file, "%s%s", error->text + error->reason, remedy);
+    return refuse(problem, file, "its parent %s", error->text);
+}
+
+/* Looks at the image without locking it; `open_image`: as what. NULL with `problem`. */
+static struct disk *look_at_image(int descriptor, const struct file_access *file, unsigned flags,
+                                  struct disk *(*open_image)(int descriptor, const char *name, unsigned flags,
+                                                             struct disk_error *error),
+                                  struct file_access_problem *problem)
+{
+    struct disk_error error;
+    int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+        refuse(problem, file, "cannot be opened: %s", strerror(errno));
+        return NULL;
+    }
+    struct disk *disk = open_image(copy, file->path, DISK_OPEN_UNLOCKED | flags, &error);
+    if (!disk)
+        refuse_disk(problem, file, &error);
+    return disk;
+}
+
 static int judge_image(int descriptor, const struct file_access *file, unsigned flags,
                        struct disk *(*open_image)(int descriptor, const char *name, unsigned flags,
                                                   struct disk_error *error),
                        struct file_access_problem *problem)
 {
-    struct disk_error error;
-    int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0)
-        return refuse(problem, file, "cannot be opened: %s", strerror(errno));
-    struct disk *disk = open_image(copy, file->path, DISK_OPEN_UNLOCKED | flags, &error);
-    if (!disk)
-        return refuse(problem, file, "%s%s", error.text + error.reason,
-                      file->role == FILE_DISK ? disk_remedy(error.code) : "");
-    disk_close(disk);
+    struct disk *disk = look_at_image(descriptor, file, flags, open_image, problem);
+    if (disk)
+        disk_close(disk);
+    return disk ? 0 : -1;
+}
+
+/* ---- Parents ---- */
+
+void file_parents_clear(struct file_parents *parents)
+{
+    for (unsigned i = 0; i < parents->count; i++) {
+        close(parents->list[i].descriptor);
+        free(parents->list[i].path);
+    }
+    parents->count = 0;
+}
+
+static bool keep_parent(struct file_parents *parents, const struct disk_file *file)
+{
+    int descriptor = fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0);
+    char *path = strdup(file->name);
+    if (descriptor >= 0 && path) {
+        parents->list[parents->count].descriptor = descriptor;
+        parents->list[parents->count++].path = path;
+        return true;
+    }
+    if (descriptor >= 0)
+        close(descriptor);
+    free(path);
+    return false;
+}
+
+/* What the disk needs beside its own file. */
+static int keep_parents(const struct disk *disk, const struct file_access *file, struct file_parents *parents,
+                        struct file_access_problem *problem)
+{
+    if (disk->image_count - 1 > CONFIGURATION_PARENTS)
+        return refuse(problem, file, "has %u parents, and a virtual machine can use a disk with %u: merge some",
+                      disk->image_count - 1, CONFIGURATION_PARENTS);
+    for (uint32_t i = 1; i < disk->image_count; i++)
+        if (!keep_parent(parents, disk->images[i]->file))
+            return refuse(problem, file, "its parent %.300s cannot be opened: %s", disk->images[i]->file->name,
+                          strerror(errno));
     return 0;
 }
 
 /* The worker locks it; here we only find out whether it will be able to. */
-static int judge_lock(int descriptor, const struct file_access *file, struct file_access_problem *problem)
+static int judge_lock(int descriptor, const char *path, bool exclusive, const struct file_access *file,
+                      struct file_access_problem *problem)
 {
     struct disk_error error;
-    if (disk_lock(descriptor, file->path, !file->read_only, &error)) {
+    if (disk_lock(descriptor, path, exclusive, &error)) {
         disk_unlock(descriptor);
         return 0;
     }
     problem->in_use = error.code == EBUSY;
     problem->holder = error.holder;
-    return refuse(problem, file, "%s", error.text + error.reason);
+    return refuse_disk(problem, file, &error);
+}
+
+static int judge_disk(int descriptor, const struct file_access *file, bool to_use, struct file_parents *parents,
+                      struct file_access_problem *problem)
+{
+    unsigned flags = file->raw ? DISK_OPEN_RAW : DISK_OPEN_FIND_PARENTS;
+    struct disk *disk = look_at_image(descriptor, file, flags, disk_open_descriptor, problem);
+    if (!disk)
+        return -1;
+    int result = keep_parents(disk, file, parents, problem);
+    disk_close(disk);
+    if (!result && to_use)
+        result = judge_lock(descriptor, file->path, !file->read_only, file, problem);
+    for (unsigned i = 0; i < parents->count && !result && to_use; i++)
+        result = judge_lock(parents->list[i].descriptor, parents->list[i].path, false, file, problem);
+    return result;
 }
 
 /* An optical medium: an image, or a drive of the host. */
@@ -171,13 +250,13 @@ static int judge_dvd(int descriptor, const struct file_access *file, struct file
     return result ? result : judge_image(descriptor, file, DISK_OPEN_ISO, disk_open_descriptor, problem);
 }
 
-static int judge(int descriptor, const struct file_access *file, bool to_use, struct file_access_problem *problem)
+static int judge(int descriptor, const struct file_access *file, bool to_use, struct file_parents *parents,
+                 struct file_access_problem *problem)
 {
     int result;
     switch (file->role) {
     case FILE_DISK:
-        result = judge_image(descriptor, file, file->raw ? DISK_OPEN_RAW : 0, disk_open_descriptor, problem);
-        return result || !to_use ? result : judge_lock(descriptor, file, problem);
+        return judge_disk(descriptor, file, to_use, parents, problem);
     case FILE_KERNEL:
         result = judge_regular(descriptor, file, problem);
         return result ? result : judge_kernel(descriptor, file, problem);
@@ -256,9 +335,11 @@ static int look_at_serial(const struct file_access *file, struct file_access_pro
     return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-int file_access_open(const struct file_access *file, bool to_use, struct file_access_problem *problem)
+int file_access_open(const struct file_access *file, bool to_use, struct file_parents *parents,
+                     struct file_access_problem *problem)
 {
     *problem = (struct file_access_problem){0};
+    parents->count = 0;
     if (file->role == FILE_SERIAL)
         return to_use ? open_serial(file, problem) : look_at_serial(file, problem);
     /* O_NONBLOCK: a FIFO would wait for its other end. Files and block devices ignore it. */
@@ -266,8 +347,9 @@ int file_access_open(const struct file_access *file, bool to_use, struct file_ac
     if (descriptor < 0)
         return errno == EISDIR ? refuse(problem, file, "is a directory, not a disk image")
                                : explain(problem, file, errno);
-    if (judge(descriptor, file, to_use, problem) == 0)
+    if (judge(descriptor, file, to_use, parents, problem) == 0)
         return descriptor;
+    file_parents_clear(parents);
     close(descriptor);
     return -1;
 }

@@ -21,9 +21,9 @@ struct file_access {
     enum file_role role;
     unsigned index; /* which one of its role */
     const char *path;
-    uid_t user;     /* whose rights count */
-    bool raw;       /* a disk that is no VHD */
-    bool read_only; /* a disk or floppy disk that is not to be written */
+    uid_t user;                            /* whose rights count */
+    bool raw;                              /* a disk that is no VHD */
+    bool read_only;                        /* a disk or floppy disk that is not to be written */
     enum configuration_serial_kind serial; /* what a serial port is connected to */
 };
 
@@ -33,11 +33,24 @@ struct file_access_problem {
     char text[FILE_ACCESS_ERROR_SIZE]; /* one line: the path, what is wrong, and how to mend it */
 };
 
+/* The images beneath a differencing disk, its parent first. */
+struct file_parents {
+    unsigned count;
+    struct {
+        int descriptor;
+        char *path;
+    } list[CONFIGURATION_PARENTS];
+};
+
+/* Closes and frees them. */
+void file_parents_clear(struct file_parents *parents);
+
 /*
  * Opens a file for what the worker does with it. With `to_use`, a disk must also be free at this moment.
- * Returns a descriptor, or -1 with `problem`. Never waits for another program, except for one that serves a
- * file system.
+ * Returns a descriptor, and what it needs besides in `parents`, which the caller clears; or -1 with `problem`. Never
+ * waits for another program, except for one that serves a file system.
  */
-int file_access_open(const struct file_access *file, bool to_use, struct file_access_problem *problem);
+int file_access_open(const struct file_access *file, bool to_use, struct file_parents *parents,
+                     struct file_access_problem *problem);
 
 #endif

@@ -2,6 +2,7 @@
 #include "partitions/root/manager/opener.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,11 +35,12 @@ struct opener {
     struct alarm alarm;
 };
 
-/* From the process, with the descriptor if there is no problem. */
+/* From the process, with the descriptor if there is no problem: first those of parents, then the file's own. */
 struct message {
     unsigned index;
     bool failed;
     struct file_access_problem problem;
+    char parent[PATH_MAX]; /* empty: the file itself */
 };
 
 /* ---- In the process ---- */
@@ -84,20 +86,28 @@ static void leave_manager(int channel)
 static _Noreturn void serve(const struct opener *opener, int channel, uid_t user)
 {
     leave_manager(channel);
+    static struct file_parents parents;
     struct message message = {0};
     int error = become(opener, user);
     for (unsigned i = 0; i < opener->count; i++) {
         if (opener->files[i].access.user != user)
             continue;
         int descriptor = -1;
+        parents.count = 0;
         if (error)
             snprintf(message.problem.text, sizeof(message.problem.text), "%.600s: cannot be opened as user %u: %s",
                      opener->files[i].access.path, (unsigned)user, strerror(error));
         else
-            descriptor = file_access_open(&opener->files[i].access, opener->to_use, &message.problem);
+            descriptor = file_access_open(&opener->files[i].access, opener->to_use, &parents, &message.problem);
         message.index = i;
         message.failed = descriptor < 0;
+        for (unsigned j = 0; j < parents.count; j++) {
+            snprintf(message.parent, sizeof(message.parent), "%s", parents.list[j].path);
+            send_message(3, &message, parents.list[j].descriptor);
+        }
+        message.parent[0] = '\0';
         send_message(3, &message, descriptor);
+        file_parents_clear(&parents);
         if (message.failed)
             _exit(0);
     }
@@ -111,6 +121,9 @@ static void release(struct opener *opener)
     for (unsigned i = 0; i < opener->count; i++) {
         if (opener->files[i].descriptor >= 0)
             close(opener->files[i].descriptor);
+        if (opener->files[i].parents)
+            file_parents_clear(opener->files[i].parents);
+        free(opener->files[i].parents);
         free((char *)opener->files[i].access.path);
     }
     if (opener->has_asker)
@@ -144,6 +157,21 @@ static struct opener_file *first_closed(struct opener *opener)
     return NULL;
 }
 
+/* False: no memory, or more than there can be. */
+static bool add_parent(struct opener_file *file, const char *path, int descriptor)
+{
+    if (!file->parents)
+        file->parents = calloc(1, sizeof(*file->parents));
+    if (!file->parents || file->parents->count == CONFIGURATION_PARENTS)
+        return false;
+    char *copy = strndup(path, PATH_MAX - 1);
+    if (!copy)
+        return false;
+    file->parents->list[file->parents->count].descriptor = descriptor;
+    file->parents->list[file->parents->count++].path = copy;
+    return true;
+}
+
 /* Takes one message in. False: there is none. */
 static bool receive(struct opener *opener)
 {
@@ -170,7 +198,13 @@ static bool receive(struct opener *opener)
         opener->problem.text[sizeof(opener->problem.text) - 1] = '\0';
         return true;
     }
-    opener->files[message.index].descriptor = descriptor;
+    struct opener_file *file = &opener->files[message.index];
+    if (!message.parent[0]) {
+        file->descriptor = descriptor;
+    } else if (!add_parent(file, message.parent, descriptor)) {
+        close(descriptor);
+        fail(opener, file, "its parents cannot be kept: no memory");
+    }
     return true;
 }
 

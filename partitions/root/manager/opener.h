@@ -21,8 +21,9 @@
 #define OPENER_MAXIMUM 64u
 
 struct opener_file {
-    struct file_access access; /* with a path of its own */
-    int descriptor;            /* -1: not open */
+    struct file_access access;    /* with a path of its own */
+    int descriptor;               /* -1: not open */
+    struct file_parents *parents; /* NULL: it needs none */
 };
 
 struct opener_result {
@@ -32,8 +33,8 @@ struct opener_result {
 };
 
 /*
- * The result lasts for the call. Whoever wants to keep a descriptor takes it and leaves -1; the others are
- * closed.
+ * The result lasts for the call. Whoever wants to keep a descriptor takes it and leaves -1, or NULL for parents; the
+ * others are closed.
  */
 typedef void opener_done(void *owner, struct opener_result *result);
 
@@ -55,7 +56,6 @@ struct opener_context {
 };
 
 /* Begins. `done` is called once, later. 0 or an errno; then it is not called. */
-int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done,
-                 void *owner);
+int opener_begin(struct opener_context *context, const struct opener_plan *plan, opener_done *done, void *owner);
 
 #endif

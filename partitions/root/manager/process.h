@@ -13,7 +13,6 @@
 #include "partitions/root/manager/name.h"
 #include "partitions/root/net/event_loop.h"
 
-#define PROCESS_DESCRIPTORS    16u
 #define PROCESS_STATUS_UNKNOWN (-1) /* of a process that is not our child, unless we have killed it */
 
 struct process {

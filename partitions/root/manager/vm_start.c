@@ -26,6 +26,9 @@
 
 #define CONTROL_BACKLOG 8
 
+/* Of one virtual machine. */
+#define DESCRIPTORS (16u + CONFIGURATION_DISKS * CONFIGURATION_PARENTS)
+
 struct vm_start {
     struct worker_files files;
     bool boot_menu;
@@ -42,10 +45,19 @@ static void for_each_file(struct worker_files *files, void (*use)(int *place, vo
         use(single[i], context);
     for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
         use(&files->disks[i], context);
+    for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
+        for (unsigned j = 0; files->parents[i] && j < files->parents[i]->count; j++)
+            use(&files->parents[i]->list[j].descriptor, context);
     for (unsigned i = 0; i < CONFIGURATION_DVDS; i++)
         use(&files->dvds[i], context);
     for (unsigned i = 0; i < CONFIGURATION_FLOPPIES; i++)
         use(&files->floppies[i], context);
+}
+
+static void set_none(int *place, void *context)
+{
+    (void)context;
+    *place = -1;
 }
 
 static void close_file(int *place, void *context)
@@ -55,9 +67,19 @@ static void close_file(int *place, void *context)
         close(*place);
 }
 
+static void release_files(struct worker_files *files)
+{
+    for_each_file(files, close_file, NULL);
+    for (unsigned i = 0; i < CONFIGURATION_DISKS; i++) {
+        for (unsigned j = 0; files->parents[i] && j < files->parents[i]->count; j++)
+            free(files->parents[i]->list[j].path);
+        free(files->parents[i]);
+    }
+}
+
 /* What a worker inherits. */
 struct inheritance {
-    int descriptors[PROCESS_DESCRIPTORS];
+    int descriptors[DESCRIPTORS];
     unsigned count;
 };
 
@@ -72,7 +94,7 @@ static void end_start(struct vm *vm)
 {
     struct vm_start *start = vm->starting;
     alarm_cancel(&vm->manager->alarms, &start->alarm);
-    for_each_file(&start->files, close_file, NULL);
+    release_files(&start->files);
     free(start);
     vm->starting = NULL;
 }
@@ -261,6 +283,10 @@ static void keep_files(struct worker_files *files, struct opener_result *result)
     for (unsigned i = 0; i < result->count; i++) {
         *place_of(files, &result->files[i].access) = result->files[i].descriptor;
         result->files[i].descriptor = -1;
+        if (result->files[i].access.role == FILE_DISK) {
+            files->parents[result->files[i].access.index] = result->files[i].parents;
+            result->files[i].parents = NULL;
+        }
     }
 }
 
@@ -302,7 +328,7 @@ void vm_start(struct vm *vm, const struct identity *asker, bool boot_menu)
         return;
     }
     start->boot_menu = boot_menu;
-    memset(&start->files, 0xff, sizeof(start->files)); /* all -1 */
+    for_each_file(&start->files, set_none, NULL);
     vm_forget_end(vm);
     vm_enter(vm, VM_STARTING);
     int error = opener_begin(&vm->manager->openers, &plan, files_opened, vm);

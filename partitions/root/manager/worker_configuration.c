@@ -3,13 +3,25 @@
 
 #include <limits.h>
 
+static json_t *parents_json(const struct file_parents *parents)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < parents->count; i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:i}", "path", parents->list[i].path, "fd", parents->list[i].descriptor));
+    return list;
+}
+
 static json_t *disks_json(const struct definition *definition, const struct worker_files *files)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < definition->disk_count; i++) {
         const struct definition_disk *disk = &definition->disks[i];
-        json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:b}", "path", disk->file.path, "fd", files->disks[i],
-                                              "format", disk->raw ? "raw" : "vhd", "read_only", disk->read_only));
+        json_t *value = json_pack("{s:s, s:i, s:s, s:b}", "path", disk->file.path, "fd", files->disks[i], "format",
+                                  disk->raw ? "raw" : "vhd", "read_only", disk->read_only);
+        if (files->parents[i])
+            json_object_set_new(value, "parents", parents_json(files->parents[i]));
+        json_array_append_new(list, value);
     }
     return list;
 }

@@ -7,10 +7,12 @@
 #include <stdbool.h>
 
 #include "partitions/root/manager/definition.h"
+#include "partitions/root/manager/file_access.h"
 
 /* The files of a virtual machine, open. -1: none. */
 struct worker_files {
     int kernel, initrd;
+    struct file_parents *parents[CONFIGURATION_DISKS]; /* NULL: none */
     int disks[CONFIGURATION_DISKS], dvds[CONFIGURATION_DVDS], floppies[CONFIGURATION_FLOPPIES];
     int com2;
     int control; /* listening */
@@ -18,11 +20,11 @@ struct worker_files {
 };
 
 /*
- * `boot_menu`: the firmware shows it this time. `log_path` is what the worker calls its log; `switch_path` writes the path of a switch's socket for ports,
- * of at most `size` bytes. NULL: no memory.
+ * `boot_menu`: the firmware shows it this time. `log_path` is what the worker calls its log; `switch_path` writes the
+ * path of a switch's socket for ports, of at most `size` bytes. NULL: no memory.
  */
-json_t *worker_configuration(const struct definition *definition, const struct worker_files *files,
-                             bool boot_menu, const char *log_path,
+json_t *worker_configuration(const struct definition *definition, const struct worker_files *files, bool boot_menu,
+                             const char *log_path,
                              void (*switch_path)(void *context, const char *name, char *path, size_t size),
                              void *context);
 

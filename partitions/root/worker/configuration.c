@@ -123,6 +123,23 @@ static bool read_format(struct fields *fields, const json_t *value, void *target
     return fields_read_choice(fields, value, names, 2, target);
 }
 
+static bool read_parent(struct fields *fields, const json_t *value, void *target)
+{
+    ((struct configuration_file *)target)->descriptor = -1;
+    return read_file(fields, value, target);
+}
+
+static bool read_parents(struct fields *fields, const json_t *value, void *target)
+{
+    struct configuration_disk *disk = target;
+
+    disk->parents = calloc(CONFIGURATION_PARENTS, sizeof *disk->parents);
+    if (!disk->parents)
+        return fields_complain(fields, "no memory");
+    return fields_read_list(fields, value, disk->parents, sizeof *disk->parents, CONFIGURATION_PARENTS, read_parent,
+                            &disk->parent_count);
+}
+
 static bool read_disk(struct fields *fields, const json_t *value, void *target)
 {
     struct configuration_disk *disk = target;
@@ -131,6 +148,7 @@ static bool read_disk(struct fields *fields, const json_t *value, void *target)
         {"fd",        read_descriptor,     &disk->file.descriptor, false},
         {"format",    read_format,         &disk->format,          false},
         {"read_only", fields_read_boolean, &disk->read_only,       false},
+        {"parents",   read_parents,        disk,                   false},
     };
 
     disk->file.descriptor = -1;
@@ -450,6 +468,14 @@ struct configuration *configuration_read(int descriptor, const char *name, char 
     return configuration;
 }
 
+static void free_disk(struct configuration_disk *disk)
+{
+    for (unsigned i = 0; i < disk->parent_count; i++)
+        free(disk->parents[i].path);
+    free(disk->parents);
+    free(disk->file.path);
+}
+
 void configuration_free(struct configuration *configuration)
 {
     if (!configuration)
@@ -461,7 +487,7 @@ void configuration_free(struct configuration *configuration)
     free(configuration->graphics_firmware);
     free(configuration->network_firmware);
     for (unsigned i = 0; i < configuration->disk_count; i++)
-        free(configuration->disks[i].file.path);
+        free_disk(&configuration->disks[i]);
     for (unsigned i = 0; i < configuration->nic_count; i++)
         free(configuration->nics[i].network.path);
     for (unsigned i = 0; i < configuration->dvd_count; i++)

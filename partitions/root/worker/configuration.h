@@ -18,6 +18,7 @@
 #define CONFIGURATION_FLOPPIES 2
 #define CONFIGURATION_SERIAL   2 /* COM1, COM2 */
 #define CONFIGURATION_NICS     8
+#define CONFIGURATION_PARENTS  256 /* of a disk: as many images beneath it */
 /* VPs are threads, so this is all that limits them. */
 #define CONFIGURATION_PROCESSORS   8
 #define CONFIGURATION_NAME_SIZE    64
@@ -34,6 +35,8 @@ enum configuration_disk_format { CONFIGURATION_DISK_VHD, CONFIGURATION_DISK_RAW 
 
 struct configuration_disk {
     struct configuration_file file;
+    struct configuration_file *parents; /* of a differencing disk, its own first; none: they are looked for */
+    unsigned parent_count;
     enum configuration_disk_format format;
     bool read_only;
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/worker/storage.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,31 @@ static struct disk *open_image(enum storage_kind kind, const struct configuratio
     return given ? disk_open_descriptor(file->descriptor, name, flags, error) : disk_open(file->path, flags, error);
 }
 
+/* A differencing disk, with the images beneath it. */
+static struct disk *open_chain(const struct configuration_disk *configuration, unsigned flags, struct disk_error *error)
+{
+    unsigned count = 1 + configuration->parent_count;
+    struct disk_link *links = calloc(count, sizeof(*links));
+    struct disk *disk = NULL;
+
+    if (!links) {
+        disk_error_set(error, ENOMEM, configuration_file_name(&configuration->file), "no memory");
+        return NULL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct configuration_file *file = i ? &configuration->parents[i - 1] : &configuration->file;
+
+        links[i].name = file->path ? file->path : "image";
+        links[i].descriptor = file->descriptor;
+        if (file->descriptor < 0)
+            links[i].descriptor =
+                open(file->path, (i || flags & DISK_OPEN_READ_ONLY ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+    }
+    disk = disk_open_chain(links, count, flags, error);
+    free(links);
+    return disk;
+}
+
 static void set_disk(struct storage *storage, struct storage_drive *drive, struct disk *disk)
 {
     pthread_mutex_lock(storage->device_lock);
@@ -58,27 +85,51 @@ static void close_descriptor(const struct configuration_file *file)
         close(file->descriptor);
 }
 
-/* Opens an image and puts it beside the drive; nothing is attached yet. */
-static bool load(struct storage *storage, struct storage_drive *drive, const struct configuration_file *file,
-                 unsigned flags, char error[STORAGE_ERROR_SIZE])
+/* Puts an image beside the drive, or says why there is none; nothing is attached yet. */
+static bool keep(struct storage *storage, struct storage_drive *drive, struct disk *disk,
+                 const struct disk_error *disk_error, char error[STORAGE_ERROR_SIZE])
 {
-    struct disk_error disk_error;
-    struct disk *disk;
-
-    drive->name = strdup(configuration_file_name(file));
-    if (!drive->name) {
-        close_descriptor(file);
-        return report(error, "no memory");
-    }
-    disk = open_image(drive->kind, file, flags, &disk_error);
     if (disk) {
         set_disk(storage, drive, disk);
         return true;
     }
-    report(error, "%.*s: %s", LONGEST_NAME, drive->name, disk_error.text + disk_error.reason);
+    if (strncmp(disk_error->text, drive->name, strlen(drive->name)) == 0)
+        report(error, "%.*s: %s", LONGEST_NAME, drive->name, disk_error->text + disk_error->reason);
+    else
+        report(error, "%.*s: its parent %s", LONGEST_NAME, drive->name, disk_error->text);
     free(drive->name);
     drive->name = NULL;
     return false;
+}
+
+static bool set_name(struct storage_drive *drive, const struct configuration_file *file, char error[STORAGE_ERROR_SIZE])
+{
+    drive->name = strdup(configuration_file_name(file));
+    if (drive->name)
+        return true;
+    close_descriptor(file);
+    return report(error, "no memory");
+}
+
+static bool load(struct storage *storage, struct storage_drive *drive, const struct configuration_file *file,
+                 unsigned flags, char error[STORAGE_ERROR_SIZE])
+{
+    struct disk_error disk_error;
+
+    return set_name(drive, file, error) &&
+           keep(storage, drive, open_image(drive->kind, file, flags, &disk_error), &disk_error, error);
+}
+
+static bool load_disk(struct storage *storage, struct storage_drive *drive,
+                      const struct configuration_disk *configuration, char error[STORAGE_ERROR_SIZE])
+{
+    struct disk_error disk_error;
+    unsigned flags = disk_flags(configuration);
+
+    if (!configuration->parent_count)
+        return load(storage, drive, &configuration->file, flags, error);
+    return set_name(drive, &configuration->file, error) &&
+           keep(storage, drive, open_chain(configuration, flags, &disk_error), &disk_error, error);
 }
 
 /* Closes what is beside the drive, and is attached no more. False: it could not be put in order. */
@@ -124,7 +175,7 @@ static bool add_disk(struct storage *storage, unsigned place, const struct confi
     char serial[IDE_SERIAL_LENGTH + 1];
 
     drive->kind = STORAGE_DISK;
-    if (!load(storage, drive, &configuration->file, disk_flags(configuration), error))
+    if (!load_disk(storage, drive, configuration, error))
         return false;
     serial_of(place, serial);
     return ide_attach(&storage->ide, channel_of(place), unit_of(place), drive->disk, serial) ||
