@@ -11,12 +11,16 @@
 #define ENTRIES_PER_READ   16384u
 #define ENTRIES_PER_SECTOR (METADATA_SECTOR_SIZE / ENTRY_SIZE)
 #define HOST_PAGE          4096u
+#define FIRST_PLACES       1024u
 
 /* The work of looking a table over. */
 struct scan {
     struct vhd_table *table;
     struct disk_file *file;
-    uint32_t *sector; /* of each block, VHD_BLOCK_UNALLOCATED or VHD_BLOCK_DAMAGED */
+    uint64_t *places; /* of the blocks that lie well, table->allocated: the sector in the upper half, the block in the
+                         lower */
+    uint32_t capacity;
+    uint32_t first, last; /* the least and the greatest sector */
     vhd_table_report *report;
     void *context;
 };
@@ -57,35 +61,54 @@ static const char *place_fault(const struct vhd_table *table, uint32_t block, ui
     uint64_t length = needed_bytes(table, block);
     if (place > table->data_end || length > table->data_end - place)
         return past_end;
-    for (unsigned i = 0; i < VHD_RESERVED; i++)
-        if (table->reserved[i].length && overlap(place, length, table->reserved[i].offset, table->reserved[i].length))
+    for (unsigned i = 0; i < table->reserved_count && place < table->reserved_end; i++)
+        if (overlap(place, length, table->reserved[i].offset, table->reserved[i].length))
             return table->reserved[i].name;
     return NULL;
 }
 
 /* ---- Looking it over ---- */
 
-static void mark_damaged(struct scan *scan, uint32_t block)
+static int mark_damaged(struct vhd_table *table, uint32_t block)
 {
-    if (scan->sector[block] == VHD_BLOCK_DAMAGED)
-        return;
-    if (scan->sector[block] != VHD_BLOCK_UNALLOCATED)
-        scan->table->allocated--;
-    scan->sector[block] = VHD_BLOCK_DAMAGED;
-    scan->table->damaged++;
+    if (!table->damage)
+        table->damage = calloc(table->blocks / 8 + 1, 1);
+    if (!table->damage)
+        return ENOMEM;
+    uint8_t bit = (uint8_t)(1u << block % 8);
+    table->damaged += !(table->damage[block / 8] & bit);
+    table->damage[block / 8] |= bit;
+    return 0;
 }
 
-static void load_entry(struct scan *scan, uint32_t block, uint32_t sector)
+static int add_place(struct scan *scan, uint32_t block, uint32_t sector)
+{
+    uint32_t count = scan->table->allocated;
+    if (count == scan->capacity) {
+        uint32_t capacity = count ? 2 * count : FIRST_PLACES;
+        uint64_t *places = realloc(scan->places, capacity * sizeof(*places));
+        if (!places)
+            return ENOMEM;
+        scan->places = places;
+        scan->capacity = capacity;
+    }
+    scan->places[count] = (uint64_t)sector << 32 | block;
+    scan->table->allocated++;
+    if (sector < scan->first)
+        scan->first = sector;
+    if (sector > scan->last)
+        scan->last = sector;
+    return 0;
+}
+
+static int load_entry(struct scan *scan, uint32_t block, uint32_t sector)
 {
     const char *fault = place_fault(scan->table, block, sector);
-    if (fault) {
-        tell(scan, "block %u lies at byte %llu, %s %s", block, (unsigned long long)sector * DISK_SECTOR_SIZE,
-             fault == past_end ? "beyond" : "over", fault);
-        mark_damaged(scan, block);
-        return;
-    }
-    scan->sector[block] = sector;
-    scan->table->allocated++;
+    if (!fault)
+        return add_place(scan, block, sector);
+    tell(scan, "block %u lies at byte %llu, %s %s", block, (unsigned long long)sector * DISK_SECTOR_SIZE,
+         fault == past_end ? "beyond" : "over", fault);
+    return mark_damaged(scan->table, block);
 }
 
 static int load_entries(struct scan *scan)
@@ -100,38 +123,26 @@ static int load_entries(struct scan *scan)
         for (uint32_t i = 0; i < count && !error; i++) {
             uint32_t sector = vhd_load_entry(bytes + i * ENTRY_SIZE);
             if (sector != VHD_UNALLOCATED)
-                load_entry(scan, first + i, sector);
+                error = load_entry(scan, first + i, sector);
         }
     }
     free(bytes);
     return error;
 }
 
-static uint32_t first_place(const struct scan *scan)
-{
-    uint32_t first = UINT32_MAX;
-    for (uint32_t block = 0; block < scan->table->blocks; block++)
-        if (scan->sector[block] > VHD_BLOCK_DAMAGED && scan->sector[block] < first)
-            first = scan->sector[block];
-    return first;
-}
-
 /*
  * Whether the blocks stand `stride` bytes apart, or multiples of it, each for itself: what programs write that place
  * one block behind the other. Then none lies over another.
  */
-static bool is_regular(const struct scan *scan, uint32_t first, uint64_t stride)
+static bool is_regular(const struct scan *scan, uint64_t stride)
 {
     uint32_t step = (uint32_t)(stride / DISK_SECTOR_SIZE);
-    uint64_t slots = scan->table->data_end / stride + 1;
-    uint8_t *taken = calloc(slots / 8 + 1, 1);
+    uint8_t *taken = calloc((scan->last - scan->first) / step / 8 + 1, 1);
     bool regular = taken != NULL;
-    for (uint32_t block = 0; block < scan->table->blocks && regular; block++) {
-        uint32_t sector = scan->sector[block];
-        if (sector <= VHD_BLOCK_DAMAGED)
-            continue;
-        uint32_t slot = (sector - first) / step;
-        regular = (sector - first) % step == 0 && !(taken[slot / 8] & 1u << slot % 8);
+    for (uint32_t i = 0; i < scan->table->allocated && regular; i++) {
+        uint32_t distance = (uint32_t)(scan->places[i] >> 32) - scan->first;
+        uint32_t slot = distance / step;
+        regular = slot * step == distance && !(taken[slot / 8] & 1u << slot % 8);
         taken[slot / 8] |= (uint8_t)(1u << slot % 8);
     }
     free(taken);
@@ -148,32 +159,23 @@ static int compare_places(const void *a, const void *b)
  * furthest. */
 static int compare_neighbours(struct scan *scan)
 {
-    const struct vhd_table *table = scan->table;
-    uint64_t *places = malloc(table->allocated * sizeof(*places)); /* sector in the upper half, block in the lower */
-    if (!places)
-        return ENOMEM;
-    uint32_t count = 0;
-    for (uint32_t block = 0; block < table->blocks; block++)
-        if (scan->sector[block] > VHD_BLOCK_DAMAGED)
-            places[count++] = (uint64_t)scan->sector[block] << 32 | block;
-    qsort(places, count, sizeof(*places), compare_places);
-
-    uint32_t furthest = (uint32_t)places[0];
+    struct vhd_table *table = scan->table;
+    qsort(scan->places, table->allocated, sizeof(*scan->places), compare_places);
+    uint32_t furthest = (uint32_t)scan->places[0];
     uint64_t end = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t block = (uint32_t)places[i];
-        uint64_t place = (places[i] >> 32) * DISK_SECTOR_SIZE;
+    for (uint32_t i = 0; i < table->allocated; i++) {
+        uint32_t block = (uint32_t)scan->places[i];
+        uint64_t place = (scan->places[i] >> 32) * DISK_SECTOR_SIZE;
         if (place < end) {
             tell(scan, "blocks %u and %u lie over each other at byte %llu", furthest, block, (unsigned long long)place);
-            mark_damaged(scan, furthest);
-            mark_damaged(scan, block);
+            if (mark_damaged(table, furthest) || mark_damaged(table, block))
+                return ENOMEM;
         }
         if (place + needed_bytes(table, block) > end) {
             end = place + needed_bytes(table, block);
             furthest = block;
         }
     }
-    free(places);
     return 0;
 }
 
@@ -181,12 +183,14 @@ static int find_overlaps(struct scan *scan)
 {
     if (scan->table->allocated == 0)
         return 0;
-    uint32_t first = first_place(scan);
     uint64_t length = (uint64_t)scan->table->bitmap_size + scan->table->block_size;
     uint64_t aligned = (length + HOST_PAGE - 1) & ~(uint64_t)(HOST_PAGE - 1);
-    if (is_regular(scan, first, length) || is_regular(scan, first, aligned))
+    if (is_regular(scan, length) || is_regular(scan, aligned))
         return 0;
-    return compare_neighbours(scan);
+    uint32_t damaged = scan->table->damaged;
+    int error = compare_neighbours(scan);
+    scan->table->allocated -= scan->table->damaged - damaged;
+    return error;
 }
 
 static uint64_t round_up(uint64_t value)
@@ -194,35 +198,23 @@ static uint64_t round_up(uint64_t value)
     return (value + DISK_SECTOR_SIZE - 1) / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE;
 }
 
-static void find_end(struct scan *scan)
+static void find_end(const struct scan *scan)
 {
     struct vhd_table *table = scan->table;
-    uint64_t end = 0;
-    uint64_t length = (uint64_t)table->bitmap_size + table->block_size;
-    uint32_t last = VHD_BLOCK_DAMAGED;
-    for (unsigned i = 0; i < VHD_RESERVED; i++)
-        if (table->reserved[i].length && table->reserved[i].offset + table->reserved[i].length > end)
-            end = table->reserved[i].offset + table->reserved[i].length;
-    for (uint32_t block = 0; block < table->blocks; block++)
-        if (scan->sector[block] > last)
-            last = scan->sector[block];
-    if (last > VHD_BLOCK_DAMAGED && (uint64_t)last * DISK_SECTOR_SIZE + length > end)
-        end = (uint64_t)last * DISK_SECTOR_SIZE + length;
+    uint64_t end = (uint64_t)scan->last * DISK_SECTOR_SIZE + table->bitmap_size + table->block_size;
+    if (!scan->last || end < table->reserved_end)
+        end = table->reserved_end;
     table->used_end = round_up(end);
 }
 
-static int keep_damage(const struct scan *scan)
+static void reserve(struct vhd_table *table, const struct vhd_reserved *reserved)
 {
-    struct vhd_table *table = scan->table;
-    if (!table->damaged)
-        return 0;
-    table->damage = calloc(table->blocks / 8 + 1, 1);
-    if (!table->damage)
-        return ENOMEM;
-    for (uint32_t block = 0; block < table->blocks; block++)
-        if (scan->sector[block] == VHD_BLOCK_DAMAGED)
-            table->damage[block / 8] |= (uint8_t)(1u << block % 8);
-    return 0;
+    uint64_t end = reserved->offset + reserved->length;
+    if (!reserved->length)
+        return;
+    table->reserved[table->reserved_count++] = *reserved;
+    if (end > table->reserved_end)
+        table->reserved_end = end;
 }
 
 int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
@@ -237,16 +229,14 @@ int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct
         .offset = header->table_offset,
         .data_end = metadata->end_state == VHD_VALID ? metadata->footer_offset : metadata->file_size,
     };
-    memcpy(table->reserved, metadata->reserved, sizeof(table->reserved));
-    struct scan scan = {table, file, calloc(table->blocks, sizeof(uint32_t)), report, context};
-    int error = scan.sector ? load_entries(&scan) : ENOMEM;
+    for (unsigned i = 0; i < VHD_RESERVED; i++)
+        reserve(table, &metadata->reserved[i]);
+    struct scan scan = {.table = table, .file = file, .first = UINT32_MAX, .report = report, .context = context};
+    int error = load_entries(&scan);
     if (!error)
         error = find_overlaps(&scan);
-    if (!error)
-        error = keep_damage(&scan);
-    if (scan.sector)
-        find_end(&scan);
-    free(scan.sector);
+    find_end(&scan);
+    free(scan.places);
     return error;
 }
 

@@ -16,14 +16,16 @@
 enum { VHD_BLOCK_UNALLOCATED = 0, VHD_BLOCK_DAMAGED = 1 };
 
 struct vhd_table {
-    uint32_t blocks;      /* of the disk */
-    uint32_t block_size;  /* bytes of data */
-    uint32_t bitmap_size; /* bytes before them */
-    uint64_t disk_size;   /* bytes */
-    uint64_t offset;      /* of the table in the file */
-    struct vhd_reserved reserved[VHD_RESERVED];
-    uint64_t data_end;  /* no block reaches beyond this byte of the file; whoever makes room moves it */
-    uint32_t allocated; /* blocks with a place, damaged ones not counted */
+    uint32_t blocks;                            /* of the disk */
+    uint32_t block_size;                        /* bytes of data */
+    uint32_t bitmap_size;                       /* bytes before them */
+    uint64_t disk_size;                         /* bytes */
+    uint64_t offset;                            /* of the table in the file */
+    struct vhd_reserved reserved[VHD_RESERVED]; /* those that are there */
+    unsigned reserved_count;
+    uint64_t reserved_end; /* none reaches beyond this byte */
+    uint64_t data_end;     /* no block reaches beyond this byte of the file; whoever makes room moves it */
+    uint32_t allocated;    /* blocks with a place, damaged ones not counted */
     uint32_t damaged;
     uint8_t *damage;   /* a bit for each block that is damaged; NULL: none is */
     uint64_t used_end; /* nothing that is in use lies at or behind this byte of the file; a multiple of 512 */
@@ -34,7 +36,8 @@ typedef void vhd_table_report(void *context, const char *text);
 
 /*
  * Looks the whole table over. An entry that cannot be right (outside the file, over metadata or over another block) is
- * damaged and reported. 0, ENOMEM, or the error of a read. Takes 4 bytes of memory a block while it works. Free with
+ * damaged and reported. 0, ENOMEM, or the error of a read. Takes 8 bytes of memory
+ * for each block that is allocated while it works. Free with
  * vhd_table_free in either case.
  */
 int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
