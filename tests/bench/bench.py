@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures what Loam costs and prints it as a table, and as JSON into build/bench.json.
 
-usage: bench.py [GROUP...]     GROUP: sizes exits parent child boot firmware disk pio net (all by default)
+usage: bench.py [GROUP...]     GROUP: sizes exits parent child boot firmware disk pio net engine (all by default)
 
 Everything runs in an emulated machine that counts instructions: one tick of the TSC is one virtual nanosecond is one
 executed instruction, of all levels together. So the figures are path lengths and repeat well; the world switch itself
@@ -22,6 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tests/boot"))
 from bochs import Bochs  # noqa: E402
 from check import Failure, expect  # noqa: E402
+from engine import engine  # noqa: E402
 from images import BUILD, build_disk, build_initramfs, cloud_kernel, driver, newest  # noqa: E402
 from qemu import Qemu  # noqa: E402
 
@@ -375,7 +376,7 @@ def native_boot(kernel, initrd, line):
 
 GROUPS = {"sizes": Bench.sizes, "exits": Bench.exits, "parent": Bench.parent_exits, "child": Bench.child,
           "boot": Bench.boot, "firmware": Bench.firmware, "disk": Bench.disk, "pio": Bench.pio,
-          "net": Bench.net}
+          "net": Bench.net, "engine": engine}
 
 
 def main():

@@ -3,7 +3,7 @@
 #   make bench             measures and prints all figures with their budgets; also as JSON, build/bench.json
 #   make bench BENCH=exits only those whose group's name is given
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,exits.bin boot_sector.img tick counters stream)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,exits.bin boot_sector.img tick counters stream disk)
 
 $(BUILD)/bench/exits.bin: tests/bench/exits.asm
 	@mkdir -p $(@D)
@@ -22,6 +22,13 @@ $(BUILD)/bench/tick: tests/bench/tick.asm
 $(BUILD)/bench/counters $(BUILD)/bench/stream: $(BUILD)/bench/%: tests/bench/%.c include/uapi/loam.h include/hv/loam.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_PROGRAM) $(filter-out -MMD -MP,$(CFLAGS_PROGRAM)) -static -o $@ $<
+
+# The disk engine without a virtual machine, beside QEMU's.
+$(BUILD)/bench/disk: $(patsubst %.c,$(BUILD)/program/%.o,tests/bench/disk.c $(DISK_SOURCES))
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^
+
+OBJECTS += $(BUILD)/program/tests/bench/disk.o
 
 bench:
 	@tools/packages
