@@ -70,7 +70,7 @@ static void check(const struct disk *disk, const struct disk_request *request)
 
     for (int i = 0; i < request->vector_count; i++)
         length += request->vector[i].iov_len;
-    assert(length == (size_t)request->sectors * DISK_SECTOR_SIZE);
+    assert(length == (request->operation == DISK_DISCARD ? 0 : (size_t)request->sectors * DISK_SECTOR_SIZE));
     assert(request->operation == DISK_FLUSH ? request->sectors == 0 : request->sectors > 0);
     assert(request->sector + request->sectors <= disk->sectors);
 }
@@ -91,7 +91,9 @@ static void answer(struct disk *disk, struct disk_request *request)
             fake_disk_sector(disk, request->sector + i, data);
             move(request, offset, data, true);
         } else {
-            move(request, offset, data, false);
+            memset(data, 0, sizeof data); /* what is left of discarded sectors */
+            if (request->operation == DISK_WRITE)
+                move(request, offset, data, false);
             write_sector(disk, request->sector + i, data);
         }
     }

@@ -380,10 +380,95 @@ static void test_bus_master_interrupt_bit(void **state)
     assert_int_equal(master_bits(machine), IDE_BUS_MASTER_INTERRUPT);
 }
 
+/* Writes an entry of the list that a TRIM brings. */
+static void set_range(struct machine *machine, unsigned index, uint64_t sector, uint64_t sectors)
+{
+    uint64_t value = sector | sectors << 48;
+
+    memcpy(machine->ram + BUFFER + 8 * index, &value, sizeof value);
+}
+
+static void trim(struct machine *machine, uint16_t blocks)
+{
+    set_prd(machine, 0, BUFFER, (uint32_t)(blocks * DISK_SECTOR_SIZE) | LAST);
+    out(machine, ERROR, 0x01);
+    command48(machine, 0x06, 0, blocks);
+    start_master(machine, false);
+}
+
+static void expect_request(const struct machine *machine, unsigned number, uint64_t sector, uint32_t sectors)
+{
+    const struct fake_disk_entry *entry = &machine->disks[0].log[number];
+
+    assert_int_equal(entry->operation, DISK_DISCARD);
+    assert_int_equal(entry->sector, sector);
+    assert_int_equal(entry->sectors, sectors);
+}
+
+static void test_trim(void **state)
+{
+    struct machine *machine = *state;
+    uint64_t sectors = machine->disks[0].sectors;
+
+    memset(machine->ram + BUFFER, 0, 2 * DISK_SECTOR_SIZE);
+    set_range(machine, 0, 40, 8);
+    set_range(machine, 5, 0, 1); /* those between are padding */
+    set_range(machine, 64, sectors - 20, 20);
+    set_range(machine, 127, 100, 30);
+    trim(machine, 2);
+    assert_true(irq(machine));
+    assert_idle(machine);
+    assert_int_equal(machine->disks[0].requests, 4);
+    expect_request(machine, 0, 40, 8);
+    expect_request(machine, 1, 0, 1);
+    expect_request(machine, 2, sectors - 20, 20);
+    expect_request(machine, 3, 100, 30);
+}
+
+/* Nothing is done if any of it cannot be. */
+static void test_trim_refused(void **state)
+{
+    struct machine *machine = *state;
+    uint64_t sectors = machine->disks[0].sectors;
+
+    memset(machine->ram + BUFFER, 0, DISK_SECTOR_SIZE);
+    set_range(machine, 0, 40, 8);
+    set_range(machine, 1, sectors - 1, 2);
+    trim(machine, 1);
+    assert_error(machine, 0x01, 0x10);
+    set_range(machine, 1, 0xffffffffffff, 0xffff);
+    trim(machine, 1);
+    assert_error(machine, 0x01, 0x10);
+    assert_int_equal(machine->disks[0].requests, 0);
+
+    out(machine, ERROR, 0x01);
+    command48(machine, 0x06, 0, 9); /* more than IDENTIFY DEVICE allows */
+    assert_error(machine, 0x01, 0x04);
+    out(machine, ERROR, 0x01);
+    command48(machine, 0x06, 0, 0);
+    assert_error(machine, 0x01, 0x04);
+    out(machine, ERROR, 0x02); /* no TRIM */
+    command48(machine, 0x06, 0, 1);
+    assert_error(machine, 0x01, 0x04);
+    machine->disks[0].read_only = true;
+    trim(machine, 1);
+    assert_error(machine, 0x01, 0x04);
+    machine->disks[0].read_only = false;
+
+    set_range(machine, 1, 50, 8);
+    machine->disks[0].error = EIO;
+    machine->disks[0].errors = 1;
+    trim(machine, 1);
+    assert_error(machine, 0x21, 0x04);
+    assert_int_equal(machine->disks[0].requests, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, ide_set_up, ide_tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_trim),
+        TEST(test_trim_refused),
         TEST(test_dma_no_space),
         TEST(test_dma_read),
         TEST(test_dma_started_before_command),

@@ -169,7 +169,9 @@ static void test_identify(void **state)
     assert_int_equal(words[64], 0x0003);
     for (unsigned i = 65; i <= 68; i++)
         assert_int_equal(words[i], 120);
-    assert_int_equal(words[80], 0x0070);
+    assert_int_equal(words[80], 0x01f0);
+    assert_int_equal(words[105], 8);
+    assert_int_equal(words[169], 1);
     assert_int_equal(words[82], 0x4068); /* neither SMART nor SECURITY nor SET MAX */
     assert_int_equal(words[83], 0x7400);
     assert_int_equal(words[84], 0x4000);

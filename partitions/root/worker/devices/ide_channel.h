@@ -61,6 +61,7 @@ enum ide_transfer_kind {
     IDE_TRANSFER_DMA_OUT,
     IDE_TRANSFER_VERIFY,
     IDE_TRANSFER_FLUSH,
+    IDE_TRANSFER_DISCARD,
     IDE_TRANSFER_SEND_DMA,
     IDE_TRANSFER_RECEIVE_PIO,
     IDE_TRANSFER_RECEIVE_DMA,
@@ -96,6 +97,7 @@ struct ide_transfer {
     uint32_t filled;                /* bytes of buffer that hold data, from the disk, the drive, or the host */
     uint32_t position;              /* next byte of buffer that the host reads or writes */
     uint32_t block_end;             /* PIO: end of the present DRQ block in buffer */
+    uint32_t range;                 /* DISCARD: the next entry of the list that the buffer holds */
     bool medium_lost;               /* the medium was ejected: no more requests */
 };
 

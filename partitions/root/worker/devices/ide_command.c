@@ -5,6 +5,7 @@
 #include <string.h>
 #include "partitions/root/worker/devices/atapi.h"
 #include "partitions/root/worker/devices/ide_identify.h"
+#include "partitions/root/worker/devices/ide_trim.h"
 #include "partitions/root/worker/devices/ide_transfer.h"
 
 /* Subcommands of SET FEATURES. */
@@ -172,6 +173,44 @@ static void start_transfer(struct ide_channel *channel, struct ide_drive *drive,
     }
     drive->power = IDE_POWER_ACTIVE;
     channel->transfer = transfer;
+    ide_transfer_begin(channel);
+}
+
+static void trim_done(struct ide_channel *channel, struct ide_drive *drive)
+{
+    if (!ide_trim_next(channel))
+        ide_channel_complete(channel, drive);
+}
+
+/* The list is there. None of it is done if any of it cannot be. */
+static void trim_received(struct ide_channel *channel, struct ide_drive *drive)
+{
+    if (!ide_trim_check(channel, drive)) {
+        ide_channel_fail(channel, drive, IDE_STATUS_ERR, IDE_ERROR_IDNF);
+        return;
+    }
+    channel->transfer.kind = IDE_TRANSFER_DISCARD;
+    trim_done(channel, drive);
+}
+
+static const struct ide_protocol trim_protocol = {
+    .received = trim_received, .done = trim_done, .failed = transfer_failed};
+
+/* DATA SET MANAGEMENT (ACS-2, 7.10). */
+static void start_trim(struct ide_channel *channel, struct ide_drive *drive, const struct command *command)
+{
+    uint32_t blocks = sector_count(drive, command);
+
+    if (drive->registers.features[0] != IDE_TRIM_FEATURE || blocks > IDE_TRIM_MAXIMUM_BLOCKS ||
+        disk_read_only(drive->disk)) {
+        abort_command(channel, drive);
+        return;
+    }
+    drive->power = IDE_POWER_ACTIVE;
+    channel->transfer = (struct ide_transfer){.protocol = &trim_protocol,
+                                              .kind = IDE_TRANSFER_RECEIVE_DMA,
+                                              .addressing = IDE_ADDRESSING_LBA48,
+                                              .filled = blocks * DISK_SECTOR_SIZE};
     ide_transfer_begin(channel);
 }
 
@@ -350,6 +389,7 @@ static void start_packet(struct ide_channel *channel, struct ide_drive *drive, c
 
 static const struct command commands[256] = {
     [0x00] = NO_DATA_DVD(start_nop),
+    [0x06] = {start_trim, 0, EXTENDED},              /* DATA SET MANAGEMENT */
     [0x10 ... 0x1f] = NO_DATA(start_recalibrate),
     [0x20] = TRANSFER(PIO_IN, SIGNS),                /* READ SECTOR(S) */
     [0x21] = TRANSFER(PIO_IN, 0),                    /* without retries */

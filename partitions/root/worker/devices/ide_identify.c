@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "partitions/root/worker/devices/ide_trim.h"
+
 #define FIRMWARE "1.0"
 
 /* Checksum of the last word (ATA-6, 8.15.62). */
@@ -101,10 +103,13 @@ void ide_identify_device(const struct ide_drive *drive, bool paired, uint16_t wo
     words[50] = 0x4000;
     words[53] = 0x0007; /* words 54-58, 64-70 and 88 are valid */
     words[59] = drive->multiple ? 0x0100 | drive->multiple : 0;
-    words[82] = 0x4068; /* NOP; look-ahead, write cache, power management */
-    words[83] = 0x7400; /* FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses */
+    words[82] = 0x4068;  /* NOP; look-ahead, write cache, power management */
+    words[80] |= 0x0180; /* ATA/ATAPI-7 and ATA8-ACS, since systems ask those alone for TRIM */
+    words[83] = 0x7400;  /* FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses */
     words[85] = (uint16_t)(0x4008 | (drive->look_ahead ? 0x40 : 0) | (drive->write_cache ? 0x20 : 0));
     words[86] = 0x3400;
+    words[105] = IDE_TRIM_MAXIMUM_BLOCKS;
+    words[169] = 0x0001; /* DATA SET MANAGEMENT's TRIM */
     identify_capacity(drive, words);
     put_checksum(words);
 }

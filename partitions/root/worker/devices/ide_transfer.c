@@ -333,6 +333,9 @@ static void start_request(struct ide_channel *channel)
     case IDE_TRANSFER_FLUSH:
         request(channel, DISK_FLUSH, 0, 0);
         break;
+    case IDE_TRANSFER_DISCARD:
+        request(channel, DISK_DISCARD, transfer->remaining, 0);
+        break;
     default:
         fetch(channel);
         break;
