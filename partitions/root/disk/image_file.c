@@ -56,6 +56,12 @@ static bool lock(int descriptor, const char *name, unsigned flags, struct disk_e
     return disk_lock(descriptor, name, wants_writing(flags), error);
 }
 
+int image_file_exclusive(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISBLK(status.st_mode) ? O_EXCL : 0;
+}
+
 struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned flags, struct disk_error *error)
 {
     if (!check_descriptor(descriptor, name, flags, error) || !lock(descriptor, name, flags, error) ||
@@ -73,7 +79,8 @@ struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_
 {
     /* O_NONBLOCK: opening a FIFO shall not wait for its other end. Files and block devices ignore it. */
     int mode = wants_writing(flags) ? O_RDWR : O_RDONLY;
-    int descriptor = open(path, mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int exclusive = wants_writing(flags) ? image_file_exclusive(path) : 0;
+    int descriptor = open(path, mode | exclusive | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor >= 0)
         return image_file_wrap(descriptor, path, flags, error);
 
@@ -81,6 +88,9 @@ struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_
         disk_error_set(error, EACCES, path, "no permission to %s it", mode == O_RDWR ? "read and write" : "read");
     else if (errno == EISDIR)
         disk_error_set(error, EISDIR, path, "a directory, not a disk image");
+    else if (errno == EBUSY && exclusive)
+        disk_error_set(error, EBUSY, path,
+                       "a block device that the host uses itself: unmount it, or take it out of use");
     else if (errno == EROFS)
         disk_error_set(error, EROFS, path, "on a file system that is mounted read-only");
     else

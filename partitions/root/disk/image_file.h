@@ -10,6 +10,12 @@
 struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_error *error);
 struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned flags, struct disk_error *error);
 
+/*
+ * With which flag of open(2) a file is opened for writing: a block device exclusively, so that EBUSY tells of a host
+ * that has mounted it or uses it otherwise. O_EXCL or 0.
+ */
+int image_file_exclusive(const char *path);
+
 /* Unlocks and closes. */
 void image_file_close(struct disk_file *file);
 

@@ -15,6 +15,7 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/floppy_image.h"
+#include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/lock.h"
 #include "partitions/root/manager/identity.h"
 
@@ -343,7 +344,11 @@ int file_access_open(const struct file_access *file, bool to_use, struct file_pa
     if (file->role == FILE_SERIAL)
         return to_use ? open_serial(file, problem) : look_at_serial(file, problem);
     /* O_NONBLOCK: a FIFO would wait for its other end. Files and block devices ignore it. */
-    int descriptor = open(file->path, (is_written(file) ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int exclusive = to_use && is_written(file) ? image_file_exclusive(file->path) : 0;
+    int descriptor =
+        open(file->path, (is_written(file) ? O_RDWR : O_RDONLY) | exclusive | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (descriptor < 0 && errno == EBUSY && exclusive)
+        return refuse(problem, file, "is a block device that the host uses itself: unmount it, or take it out of use");
     if (descriptor < 0)
         return errno == EISDIR ? refuse(problem, file, "is a directory, not a disk image")
                                : explain(problem, file, errno);
