@@ -3,11 +3,8 @@
 # The disk engine has no program of its own: what uses it links DISK_SOURCES, and with asynchronous I/O also
 # DISK_IO_SOURCES and -luring.
 
-DISK_SOURCES := $(addprefix partitions/root/disk/,check.c convert.c crc32c.c create.c cursor.c disk.c error.c \
-                  extent_index.c file.c floppy_image.c image_file.c image_open.c info.c io.c iso.c linear.c lock.c \
-                  metadata_cache.c new_file.c open.c parent_search.c path_name.c transfer.c utf16.c vhd.c vhd_bitmap.c vhd_create.c vhd_image.c vhd_log.c vhd_parent.c \
-                  vhd_metadata.c vhd_table.c)
 DISK_IO_SOURCES := $(addprefix partitions/root/disk/,io_start.c io_threads.c io_uring.c)
+DISK_SOURCES := $(filter-out $(DISK_IO_SOURCES),$(sort $(wildcard partitions/root/disk/*.c)))
 
 $(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_file.c tests/unit/memory_io.c \
@@ -21,6 +18,9 @@ $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $
 $(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \
     $(DISK_SOURCES))
 $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
+
+VHDX_TEST_SOURCES := tests/unit/memory_file.c tests/unit/vhdx_fixture.c $(DISK_SOURCES)
+$(call unit_test,vhdx_image_test,tests/unit/vhdx_image_test.c $(VHDX_TEST_SOURCES))
 
 # Against QEMU and libvhdi: $(PYTHON) tests/unit/disk_interop.py $(DISK_TOOL)
 DISK_TOOL := $(BUILD)/unit/helper/disk_tool
