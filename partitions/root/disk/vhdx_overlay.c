@@ -16,7 +16,6 @@ struct overlay {
     struct disk_file file; /* first */
     struct disk_file *below;
     struct vhdx_replay replay;
-    uint32_t updates;
     uint32_t count;
     struct patch *patches; /* in the order of the file, not over each other; room for two for each update, and one */
 };
@@ -55,8 +54,6 @@ static struct patch cut_front(struct patch patch, uint64_t offset)
 static int add_patch(void *context, uint64_t offset, uint64_t length, const uint8_t *bytes)
 {
     struct overlay *overlay = context;
-    if (overlay->updates++ == VHDX_OVERLAY_UPDATES)
-        return EOPNOTSUPP;
     if (!length)
         return 0;
     uint64_t end = offset + length;
@@ -199,21 +196,33 @@ static const struct disk_file_operations overlay_operations = {
     .close = overlay_close,
 };
 
+static int count_update(void *context, uint64_t offset, uint64_t length, const uint8_t *bytes)
+{
+    uint32_t *count = context;
+    (void)offset;
+    (void)length;
+    (void)bytes;
+    return ++*count > VHDX_OVERLAY_UPDATES ? EOPNOTSUPP : 0;
+}
+
 struct disk_file *vhdx_overlay_create(struct disk_file *below, struct vhdx_replay *replay, int *result)
 {
+    uint32_t updates = 0;
+    *result = vhdx_replay_each(replay, count_update, &updates);
+    if (*result)
+        return NULL;
     struct overlay *overlay = calloc(1, sizeof(*overlay));
-    struct patch *patches = calloc(2 * VHDX_OVERLAY_UPDATES + 1, sizeof(*patches));
-    *result = overlay && patches ? 0 : ENOMEM;
-    if (!*result) {
-        overlay->file = (struct disk_file){.operations = &overlay_operations, .name = below->name, .descriptor = -1};
-        overlay->below = below;
-        overlay->patches = patches;
-        overlay->replay = *replay;
-        *result = vhdx_replay_each(replay, add_patch, overlay);
+    struct patch *patches = calloc((size_t)2 * updates + 1, sizeof(*patches));
+    if (!overlay || !patches) {
+        free(overlay);
+        free(patches);
+        *result = ENOMEM;
+        return NULL;
     }
-    if (!*result)
-        return &overlay->file;
-    free(patches);
-    free(overlay);
-    return NULL;
+    overlay->file = (struct disk_file){.operations = &overlay_operations, .name = below->name, .descriptor = -1};
+    overlay->below = below;
+    overlay->patches = patches;
+    overlay->replay = *replay;
+    vhdx_replay_each(replay, add_patch, overlay);
+    return &overlay->file;
 }
