@@ -106,21 +106,18 @@ static uint64_t file_hash(const char *name)
 }
 
 /* Six images of different block sizes, each written to here and there; nothing but the child ever changes. */
-static void reads_through_a_chain(void **state)
+static void read_through_chain(const char *ending, const uint32_t *block_sizes)
 {
-    (void)state;
-    static const uint32_t block_sizes[] = {512u << 10, 4096, 4 * MIB, 64u << 10, 2 * MIB};
-    enum { CHILDREN = sizeof(block_sizes) / sizeof(block_sizes[0]) };
+    enum { CHILDREN = 5 };
     char names[CHILDREN + 1][16];
     uint64_t hashes[CHILDREN + 1];
     memset(expected, 0, sizeof(expected));
-    strcpy(names[0], "0.vhd");
-    must_create(names[0], DISK_FORMAT_DYNAMIC);
     for (unsigned i = 0; i <= CHILDREN; i++) {
-        if (i) {
-            snprintf(names[i], sizeof(names[i]), "%u.vhd", i);
+        snprintf(names[i], sizeof(names[i]), "%u%s", i, ending);
+        if (i)
             must_create_child(names[i], names[i - 1], block_sizes[i - 1]);
-        }
+        else
+            must_create(names[0], DISK_FORMAT_DYNAMIC);
         struct disk *disk = must_open(names[i], 0);
         assert_int_equal(disk->image_count, i + 1);
         expect_content(disk);
@@ -136,6 +133,88 @@ static void reads_through_a_chain(void **state)
         for (unsigned j = 0; j < i; j++)
             assert_int_equal(file_hash(names[j]), hashes[j]);
     }
+}
+
+static void chain_of_vhds(void **state)
+{
+    (void)state;
+    static const uint32_t block_sizes[] = {512u << 10, 4096, 4 * MIB, 64u << 10, 2 * MIB};
+    read_through_chain(".vhd", block_sizes);
+}
+
+static void chain_of_vhdxs(void **state)
+{
+    (void)state;
+    static const uint32_t block_sizes[] = {2 * MIB, 1 * MIB, 0, 4 * MIB, 1 * MIB};
+    read_through_chain(".vhdx", block_sizes);
+}
+
+/* Its own sectors have 4 KiB, and requests begin and end anywhere. */
+static void large_sectors(void **state)
+{
+    (void)state;
+    const struct disk_create_options options = {.sparse = true, .logical_sector = 4096};
+    uint64_t size = (uint64_t)SECTORS / 8 * 4096;
+    assert_true(disk_create("0.vhdx", size, DISK_FORMAT_DYNAMIC, &options, &error));
+    memset(expected, 0, sizeof(expected));
+    for (unsigned i = 0; i < 2; i++) {
+        if (i)
+            must_create_child("1.vhdx", "0.vhdx", 0);
+        struct disk *disk = must_open(i ? "1.vhdx" : "0.vhdx", 0);
+        assert_int_equal(disk_top(disk)->write_unit, 8);
+        assert_int_equal(disk_sectors(disk), size / DISK_SECTOR_SIZE);
+        write_some(disk, 60, 20);
+        assert_int_equal(disk_close(disk), 0);
+    }
+    struct disk *disk = must_open("1.vhdx", DISK_OPEN_READ_ONLY);
+    read_some(disk, 500);
+    disk_close(disk);
+    assert_false(disk_create("2.vhd", size, DISK_FORMAT_DYNAMIC, &options, &error));
+    expect_error(EINVAL, "only a VHDX, whose name ends with .vhdx, has them");
+}
+
+/* What a guest writes does not make another format of its disk. */
+static void looks_like_both(void **state)
+{
+    (void)state;
+    memset(buffer, 0, DISK_SECTOR_SIZE);
+    memcpy(buffer, "vhdxfile", 8);
+    must_create("a.vhd", DISK_FORMAT_FIXED);
+    struct disk *disk = must_open("a.vhd", 0);
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, buffer, 0, 1), 0);
+    disk_close(disk);
+    disk = must_open("a.vhd", 0);
+    assert_int_equal(disk_top(disk)->container, DISK_CONTAINER_VHD);
+    disk_close(disk);
+    assert_int_equal(rename("a.vhd", "disk"), 0);
+    assert_null(disk_open("disk", 0, &error));
+    expect_error(EINVAL, "disk: it looks like a VHD and like a VHDX: give it a name that ends with what it is");
+
+    must_create("b.vhdx", DISK_FORMAT_FIXED);
+    int image = open("b.vhdx", O_RDWR), other = open("disk", O_RDONLY);
+    assert_int_equal(lseek(other, -(off_t)DISK_SECTOR_SIZE, SEEK_END) < 0, 0);
+    assert_int_equal(read(other, buffer, DISK_SECTOR_SIZE), DISK_SECTOR_SIZE);
+    assert_int_equal(lseek(image, -(off_t)DISK_SECTOR_SIZE, SEEK_END) < 0, 0);
+    assert_int_equal(write(image, buffer, DISK_SECTOR_SIZE), DISK_SECTOR_SIZE);
+    close(image);
+    close(other);
+    disk = must_open("b.vhdx", 0);
+    assert_int_equal(disk_top(disk)->container, DISK_CONTAINER_VHDX);
+    disk_close(disk);
+    assert_int_equal(rename("b.vhdx", "b"), 0);
+    assert_null(disk_open("b", 0, &error));
+    expect_error(EINVAL, "looks like");
+}
+
+static void children_are_what_their_parents_are(void **state)
+{
+    (void)state;
+    must_create("base.vhd", DISK_FORMAT_FIXED);
+    must_create("base.vhdx", DISK_FORMAT_FIXED);
+    assert_false(disk_create_child("a.vhdx", "base.vhd", NULL, &error));
+    expect_error(EOPNOTSUPP, "a.vhdx: its parent base.vhd is a VHD, so that it has to be one too");
+    assert_false(disk_create_child("a.vhd", "base.vhdx", NULL, &error));
+    expect_error(EOPNOTSUPP, "a.vhd: its parent base.vhdx is a VHDX, so that it has to be one too");
 }
 
 /* A fragmented disk that is larger than what the index and the cache hold. */
@@ -370,10 +449,18 @@ static void names_for_other_systems(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(reads_through_a_chain),      scratch_test(more_than_memory_holds),
-        scratch_test(children_share_a_parent),    scratch_test(files_that_move),
-        scratch_test(parents_that_are_refused),   scratch_test(chains_that_are_given),
-        cmocka_unit_test(names_of_other_systems), cmocka_unit_test(names_for_other_systems),
+        scratch_test(chain_of_vhds),
+        scratch_test(chain_of_vhdxs),
+        scratch_test(large_sectors),
+        scratch_test(looks_like_both),
+        scratch_test(children_are_what_their_parents_are),
+        scratch_test(more_than_memory_holds),
+        scratch_test(children_share_a_parent),
+        scratch_test(files_that_move),
+        scratch_test(parents_that_are_refused),
+        scratch_test(chains_that_are_given),
+        cmocka_unit_test(names_of_other_systems),
+        cmocka_unit_test(names_for_other_systems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

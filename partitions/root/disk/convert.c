@@ -155,7 +155,7 @@ bool disk_convert(const char *source, const char *destination, enum disk_format 
     static const struct disk_convert_options defaults;
     if (!options)
         options = &defaults;
-    uint32_t block_size = options->block_size ? options->block_size : VHD_DEFAULT_BLOCK_SIZE;
+    uint32_t block_size = options->block_size ? options->block_size : disk_default_block_size(destination, format);
     struct disk *disk = open_source(source, options->source_raw, error);
     if (!disk)
         return false;

@@ -11,12 +11,27 @@
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/path_name.h"
 #include "partitions/root/disk/vhd_create.h"
+#include "partitions/root/disk/vhdx_create.h"
+#include "partitions/root/disk/vhdx_image.h"
 
 #define SMALLEST_BLOCK_SIZE 4096u
 #define LARGEST_RAW_SIZE    ((uint64_t)INT64_MAX / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE)
 /* Space is allocated, or written, this much at a time. */
 #define ALLOCATION_STEP (64ull << 20)
 #define ZEROS_STEP      (16u << 10)
+
+/* Disks go into a VHDX if the file's name ends so, as with Hyper-V, and into a VHD otherwise. */
+static bool is_vhdx(const char *path, enum disk_format format)
+{
+    return format != DISK_FORMAT_RAW && disk_container_by_name(path) == DISK_CONTAINER_VHDX;
+}
+
+uint32_t disk_default_block_size(const char *path, enum disk_format format)
+{
+    if (!is_vhdx(path, format))
+        return VHD_DEFAULT_BLOCK_SIZE;
+    return format == DISK_FORMAT_DIFFERENCING ? VHDX_DEFAULT_DIFFERENCING_BLOCK : VHDX_DEFAULT_BLOCK;
+}
 
 static bool check_block_size(const char *path, uint64_t size, uint32_t block_size, struct disk_error *error)
 {
@@ -32,26 +47,50 @@ static bool check_block_size(const char *path, uint64_t size, uint32_t block_siz
     return true;
 }
 
+static bool check_vhdx(const char *path, const struct vhdx_creation *creation, struct disk_error *error)
+{
+    const char *fault = vhdx_creation_fault(creation);
+    if (fault)
+        disk_error_set(error, EINVAL, path, "%s", fault);
+    return !fault;
+}
+
+static bool check_vhd(const char *path, uint64_t size, enum disk_format format, uint32_t block_size,
+                      struct disk_error *error)
+{
+    if (size > VHD_MAXIMUM_SIZE) {
+        disk_error_set(
+            error, EFBIG, path,
+            "a size of %llu bytes is too large: a VHD has at most 2040 GiB; a VHDX, whose name ends with .vhdx, "
+            "has up to 64 TiB",
+            (unsigned long long)size);
+        return false;
+    }
+    return format == DISK_FORMAT_FIXED || check_block_size(path, size, block_size, error);
+}
+
 bool disk_check_size(const char *path, uint64_t size, enum disk_format format, uint32_t block_size,
                      struct disk_error *error)
 {
-    uint64_t maximum = format == DISK_FORMAT_RAW ? LARGEST_RAW_SIZE : VHD_MAXIMUM_SIZE;
     if (size == 0 || size % DISK_SECTOR_SIZE != 0)
         disk_error_set(error, EINVAL, path, "a size of %llu bytes: it must be a multiple of 512, and not 0",
                        (unsigned long long)size);
-    else if (size > maximum && format == DISK_FORMAT_RAW)
+    else if (is_vhdx(path, format))
+        return check_vhdx(path, &(struct vhdx_creation){.format = format, .size = size, .block_size = block_size},
+                          error);
+    else if (format != DISK_FORMAT_RAW)
+        return check_vhd(path, size, format, block_size, error);
+    else if (size > LARGEST_RAW_SIZE)
         disk_error_set(error, EFBIG, path, "a size of %llu bytes is too large", (unsigned long long)size);
-    else if (size > maximum)
-        disk_error_set(error, EFBIG, path, "a size of %llu bytes is too large: a VHD has at most 2040 GiB",
-                       (unsigned long long)size);
     else
-        return (format != DISK_FORMAT_DYNAMIC && format != DISK_FORMAT_DIFFERENCING) ||
-               check_block_size(path, size, block_size, error);
+        return true;
     return false;
 }
 
 int disk_create_in(struct disk_file *file, uint64_t size, enum disk_format format, uint32_t block_size)
 {
+    if (is_vhdx(file->name, format))
+        return vhdx_create(file, &(struct vhdx_creation){.format = format, .size = size, .block_size = block_size});
     switch (format) {
     case DISK_FORMAT_FIXED:
         return vhd_create_fixed(file, size);
@@ -98,14 +137,30 @@ static int allocate_space(struct disk_file *file, uint64_t size, const struct di
 static int make_image(struct disk_file *file, uint64_t size, enum disk_format format,
                       const struct disk_create_options *options, uint32_t block_size)
 {
+    const struct vhdx_creation vhdx = {
+        .format = format, .size = size, .block_size = block_size, .logical_sector = options->logical_sector};
+    bool in_vhdx = is_vhdx(file->name, format);
     int error = 0;
     if (format != DISK_FORMAT_DYNAMIC && !options->sparse)
-        error = allocate_space(file, size, &options->progress);
+        error = allocate_space(file, in_vhdx ? vhdx_created_size(&vhdx) : size, &options->progress);
     if (!error)
-        error = disk_create_in(file, size, format, block_size);
+        error = in_vhdx ? vhdx_create(file, &vhdx) : disk_create_in(file, size, format, block_size);
     if (!error && !disk_progress_step(&options->progress, size, size))
         error = ECANCELED;
     return error;
+}
+
+static bool check_logical_sector(const char *path, uint64_t size, enum disk_format format, uint32_t logical_sector,
+                                 struct disk_error *error)
+{
+    if (is_vhdx(path, format))
+        return check_vhdx(
+            path, &(struct vhdx_creation){.format = format, .size = size, .logical_sector = logical_sector}, error);
+    if (logical_sector == 0 || logical_sector == DISK_SECTOR_SIZE)
+        return true;
+    disk_error_set(error, EINVAL, path,
+                   "logical sectors of %u bytes: only a VHDX, whose name ends with .vhdx, has them", logical_sector);
+    return false;
 }
 
 /* Gives the new file its name if it was filled without error, and removes it otherwise. `file` may be NULL. */
@@ -126,9 +181,10 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
     static const struct disk_create_options defaults;
     if (!options)
         options = &defaults;
-    uint32_t block_size = options->block_size ? options->block_size : VHD_DEFAULT_BLOCK_SIZE;
+    uint32_t block_size = options->block_size ? options->block_size : disk_default_block_size(path, format);
     struct new_file new_file;
     if (!disk_check_size(path, size, format, block_size, error) ||
+        !check_logical_sector(path, size, format, options->logical_sector, error) ||
         !new_file_begin(&new_file, path, options->replace, error))
         return false;
 
@@ -161,38 +217,77 @@ static bool find_paths(const char *child, const char *parent, struct parent_path
 
 static bool check_parent(const char *path, const struct disk *parent, const char *name, struct disk_error *error)
 {
-    if (disk_format(parent) != DISK_FORMAT_RAW)
+    enum disk_container container = disk_top(parent)->container;
+    if (container == DISK_CONTAINER_NONE)
+        disk_error_set(error, EOPNOTSUPP, path, "%s is a raw image, which cannot be a parent: convert it first", name);
+    else if (is_vhdx(path, DISK_FORMAT_DIFFERENCING) != (container == DISK_CONTAINER_VHDX))
+        disk_error_set(error, EOPNOTSUPP, path,
+                       "its parent %s is a %s, so that it has to be one too: give it a name that ends with .%s", name,
+                       disk_container_name(container), container == DISK_CONTAINER_VHDX ? "vhdx" : "vhd");
+    else
         return true;
-    disk_error_set(error, EOPNOTSUPP, path, "%s is a raw image, which cannot be a parent: convert it first", name);
     return false;
 }
 
-static uint32_t parents_block_size(const struct disk *parent)
+static int create_vhdx_child(struct disk_file *file, const struct disk_image *parent, const struct parent_paths *paths,
+                             uint32_t block_size)
 {
-    uint32_t block_size = disk_top(parent)->block_size;
-    return block_size ? block_size : VHD_DEFAULT_BLOCK_SIZE;
+    struct vhdx_parent link = {.relative_path = paths->relative, .absolute_path = paths->absolute};
+    const struct vhdx_creation creation = {
+        .format = DISK_FORMAT_DIFFERENCING,
+        .size = parent->sectors * DISK_SECTOR_SIZE,
+        .block_size = block_size,
+        .logical_sector = parent->write_unit * DISK_SECTOR_SIZE,
+        .disk_id = vhdx_disk_id(parent),
+        .parent = &link,
+    };
+    memcpy(link.identifier, parent->identifier, sizeof(link.identifier));
+    return vhdx_create(file, &creation);
 }
 
-static bool make_child(const char *path, const struct disk *parent, const char *parent_path,
+static int create_vhd_child(struct disk_file *file, const struct disk_image *parent, const struct parent_paths *paths,
+                            uint32_t block_size)
+{
+    struct vhd_child child = {
+        .size = parent->sectors * DISK_SECTOR_SIZE,
+        .geometry = parent->footer_geometry,
+        .block_size = block_size,
+        .timestamp = disk_file_modified(parent->file),
+        .relative_path = paths->relative,
+        .absolute_path = paths->absolute,
+    };
+    memcpy(child.identifier, parent->identifier, sizeof(child.identifier));
+    return vhd_create_child(file, &child);
+}
+
+/* As the options have it, or the parent has it, if it has blocks. */
+static uint32_t block_size_of_child(const char *path, const struct disk_image *parent,
+                                    const struct disk_create_options *options)
+{
+    if (options->block_size)
+        return options->block_size;
+    if (parent->block_size && parent->container == DISK_CONTAINER_VHD)
+        return parent->block_size;
+    return disk_default_block_size(path, DISK_FORMAT_DIFFERENCING);
+}
+
+static bool make_child(const char *path, const struct disk *disk, const char *parent_path,
                        const struct disk_create_options *options, struct disk_error *error)
 {
-    const struct disk_image *top = disk_top(parent);
+    const struct disk_image *parent = disk_top(disk);
+    uint32_t block_size = block_size_of_child(path, parent, options);
     struct new_file new_file;
     struct parent_paths paths;
-    struct vhd_child child = {
-        .size = disk_sectors(parent) * DISK_SECTOR_SIZE,
-        .geometry = top->footer_geometry,
-        .block_size = options->block_size ? options->block_size : parents_block_size(parent),
-        .timestamp = disk_file_modified(top->file),
-        .relative_path = paths.relative,
-        .absolute_path = paths.absolute,
-    };
-    memcpy(child.identifier, top->identifier, sizeof(child.identifier));
-    if (!disk_check_size(path, child.size, DISK_FORMAT_DIFFERENCING, child.block_size, error) ||
+    if (!disk_check_size(path, parent->sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DIFFERENCING, block_size, error) ||
         !find_paths(path, parent_path, &paths, error) || !new_file_begin(&new_file, path, options->replace, error))
         return false;
     struct disk_file *file = new_file_wrap(&new_file);
-    return finish_file(&new_file, file, file ? vhd_create_child(file, &child) : ENOMEM, error);
+    int result = ENOMEM;
+    if (file && parent->container == DISK_CONTAINER_VHDX)
+        result = create_vhdx_child(file, parent, &paths, block_size);
+    else if (file)
+        result = create_vhd_child(file, parent, &paths, block_size);
+    return finish_file(&new_file, file, result, error);
 }
 
 bool disk_create_child(const char *path, const char *parent, const struct disk_create_options *options,

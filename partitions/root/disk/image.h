@@ -7,6 +7,7 @@
 #ifndef DISK_IMAGE_H
 #define DISK_IMAGE_H
 
+#include "partitions/root/disk/container.h"
 #include "partitions/root/disk/disk.h"
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/file.h"
@@ -66,6 +67,7 @@ struct disk_image {
     const struct disk_image_operations *operations;
     struct disk_file *file;
     struct metadata_cache *cache; /* the disk's, shared with the other images of its chain */
+    enum disk_container container;
     enum disk_format format;
     bool differencing; /* has a parent */
     bool read_only;

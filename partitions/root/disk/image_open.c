@@ -7,6 +7,9 @@
 #include "partitions/root/disk/iso.h"
 #include "partitions/root/disk/linear.h"
 #include "partitions/root/disk/vhd_image.h"
+#include "partitions/root/disk/vhdx_image.h"
+
+static const char vhdx_signature[] = "vhdxfile"; /* [MS-VHDX] 2.2.1 */
 
 static struct disk_image *open_linear(struct disk_file *file, uint64_t size, enum disk_format format, bool read_only,
                                       struct disk_error *error)
@@ -62,13 +65,56 @@ static struct disk_image *open_vhd(struct disk_file *file, unsigned flags, struc
     if (!image)
         return NULL;
     image->geometry = vhd_identify_geometry(metadata.footer.geometry, image->sectors);
+    image->container = DISK_CONTAINER_VHD;
     image->footer_geometry = metadata.footer.geometry;
     memcpy(image->identifier, metadata.footer.identifier, sizeof(image->identifier));
     return image;
 }
 
+/* ---- Which format it is ---- */
+
+static bool begins_as_vhdx(struct disk_file *file)
+{
+    uint8_t bytes[sizeof(vhdx_signature) - 1];
+    return disk_file_read_padded(file, bytes, sizeof(bytes), 0) == 0 &&
+           memcmp(bytes, vhdx_signature, sizeof(bytes)) == 0;
+}
+
+static bool ends_as_vhd(struct disk_file *file)
+{
+    struct vhd_metadata metadata;
+    return vhd_metadata_read(file, &metadata, NULL);
+}
+
+/*
+ * A guest writes what it likes into the sectors of a fixed VHD, where a VHDX has its signature, and into the last
+ * sectors of a VHDX, where a VHD has its footer. Where a file looks like both, its name decides, which no guest can
+ * change. NONE with `error`.
+ */
+static enum disk_container find_container(struct disk_file *file, struct disk_error *error)
+{
+    if (!begins_as_vhdx(file))
+        return DISK_CONTAINER_VHD;
+    if (!ends_as_vhd(file))
+        return DISK_CONTAINER_VHDX;
+    enum disk_container named = disk_container_by_name(file->name);
+    if (named == DISK_CONTAINER_NONE)
+        disk_error_set(error, EINVAL, file->name,
+                       "it looks like a VHD and like a VHDX: give it a name that ends with what it is, .vhd or .vhdx");
+    return named;
+}
+
 struct disk_image *image_open(struct disk_file *file, unsigned flags, struct metadata_cache *cache,
                               struct disk_error *error)
 {
-    return flags & DISK_OPEN_RAW ? open_raw(file, flags, error) : open_vhd(file, flags, cache, error);
+    if (flags & DISK_OPEN_RAW)
+        return open_raw(file, flags, error);
+    switch (find_container(file, error)) {
+    case DISK_CONTAINER_VHD:
+        return open_vhd(file, flags, cache, error);
+    case DISK_CONTAINER_VHDX:
+        return vhdx_open(file, flags, cache, error);
+    default:
+        return NULL;
+    }
 }

@@ -159,11 +159,17 @@ static int vhdx_close(struct disk_image *disk)
     return error;
 }
 
+const uint8_t *vhdx_disk_id(const struct disk_image *image)
+{
+    return ((const struct vhdx_image *)image)->metadata.disk_id;
+}
+
 static const struct disk_image_operations vhdx_operations = {
     .map = vhdx_map,
     .write = vhdx_write,
     .flush = vhdx_flush,
     .next_present = vhdx_next_present,
+    .read_parent = vhdx_read_parent,
     .close = vhdx_close,
 };
 
@@ -185,6 +191,8 @@ static void describe(struct vhdx_image *image)
     const struct vhdx_metadata *metadata = &image->metadata;
     struct disk_image *disk = &image->disk;
     disk->operations = &vhdx_operations;
+    disk->container = DISK_CONTAINER_VHDX;
+    disk->block_size = metadata->layout.block_size;
     disk->differencing = metadata->layout.differencing;
     disk->format = disk->differencing          ? DISK_FORMAT_DIFFERENCING
                    : metadata->leave_allocated ? DISK_FORMAT_FIXED

@@ -45,6 +45,9 @@
 struct disk_image *vhdx_open(struct disk_file *file, unsigned flags, struct metadata_cache *cache,
                              struct disk_error *error);
 
+/* The VirtualDiskId, which the images of a chain share. */
+const uint8_t *vhdx_disk_id(const struct disk_image *image);
+
 /* What a differencing image says of its parent. False with `error`. */
 bool vhdx_read_parent(struct disk_image *image, struct parent_link *link, struct disk_error *error);
 
