@@ -14,6 +14,7 @@ $(call unit_test,disk_io_test,tests/unit/disk_io_test.c tests/unit/scratch.c $(D
     -luring -lseccomp -lpthread)
 $(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,disk_chain_test,tests/unit/disk_chain_test.c tests/unit/scratch.c $(DISK_SOURCES))
+$(call unit_test,disk_model_test,tests/unit/disk_model_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \
     $(DISK_SOURCES))
