@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Power failures. Random work is done on an image whose file logs its changes. For each change, a failure
- * right after it is played: what was synchronized is on the medium, and of the changes since (writes in
- * pieces of a sector) any subset; all subsets when they are few, otherwise some of them from a fixed seed.
- * Each such medium must open, hold for each sector the last flushed content or one written since, and pass
- * the check when it is closed.
+ * Power failures while a disk is written to. Random work is done on an image whose file logs its changes, and each
+ * failure is played. Each medium that may be left must open, hold for each sector the last flushed content or one
+ * written since, and pass the check when it is closed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,31 +18,13 @@
 #include "partitions/root/disk/vhd.h"
 #include "partitions/root/disk/vhd_create.h"
 #include "tests/unit/memory_file.h"
+#include "tests/unit/power_failure.h"
 
 #define MOST_SECTORS    512u
 #define MOST_VERSIONS   64u
 #define MOST_FLUSHES    256u
-#define MOST_PIECES     16384u
-#define EXHAUSTIVE      7u
-#define RANDOM_SUBSETS  24u
 #define LARGEST_REQUEST 24u
 #define GENERATIONS     3u
-
-static uint64_t random_state;
-
-static uint64_t next_random(void)
-{
-    random_state += 0x9e3779b97f4a7c15u;
-    uint64_t z = random_state;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static uint32_t below(uint32_t limit)
-{
-    return (uint32_t)(next_random() % limit);
-}
 
 /* What was written to a sector, and how long the log was when it began. */
 struct version {
@@ -165,94 +145,12 @@ static void expect_survived(struct memory_file *medium, size_t point, uint64_t *
     expect_sound(medium, true);
 }
 
-/* What may or may not have reached the medium by itself: a sector of a write, or a truncation. */
-struct piece {
-    const struct memory_change *change;
-    size_t skip, length;
-};
-
-static struct piece pieces[MOST_PIECES];
-static bool chosen[MOST_PIECES];
-static uint32_t piece_count;
-
-static void add_pieces(const struct memory_change *change)
-{
-    size_t skip = 0;
-    do {
-        size_t length = DISK_SECTOR_SIZE - (change->offset + skip) % DISK_SECTOR_SIZE;
-        if (change->kind != MEMORY_WRITE || length > change->length - skip)
-            length = change->length - skip;
-        assert_true(piece_count < MOST_PIECES);
-        pieces[piece_count++] = (struct piece){change, skip, length};
-        skip += length;
-    } while (skip < change->length);
-}
-
 static uint64_t media_played;
 
-/* The medium with what is synchronized, `base`, and the chosen pieces. */
-static void compose(struct memory_file *medium, const struct memory_file *base)
+static void visit_medium(void *context, struct memory_file *medium, size_t point)
 {
-    memory_file_set(medium, base->bytes, base->size);
-    for (uint32_t i = 0; i < piece_count; i++)
-        if (chosen[i])
-            memory_file_apply(medium, pieces[i].change, pieces[i].skip, pieces[i].length);
-}
-
-static void play(struct memory_file *medium, const struct memory_file *base, size_t point)
-{
-    compose(medium, base);
+    (void)context;
     expect_survived(medium, point, NULL);
-    media_played++;
-}
-
-/*
- * The failures right after change `point - 1`. Subsets without any of its pieces were played with the changes
- * before it, so `fresh` is the first piece that is new.
- */
-static void play_subsets(struct memory_file *medium, const struct memory_file *base, size_t point, uint32_t fresh)
-{
-    if (piece_count <= EXHAUSTIVE) {
-        for (uint32_t subset = 0; subset < 1u << piece_count; subset++) {
-            if (subset && !(subset >> fresh))
-                continue;
-            for (uint32_t i = 0; i < piece_count; i++)
-                chosen[i] = subset >> i & 1;
-            play(medium, base, point);
-        }
-        return;
-    }
-    for (uint32_t subset = 0; subset < RANDOM_SUBSETS; subset++) {
-        uint32_t density = below(5); /* of 4; 4 is everything */
-        for (uint32_t i = 0; i < piece_count; i++)
-            chosen[i] = below(4) < density;
-        chosen[fresh + below(piece_count - fresh)] ^= subset & 1;
-        play(medium, base, point);
-    }
-}
-
-/*
- * Plays all failures of the log. `base` is what the medium had at first, and then what is synchronized at the
- * end; the pieces since then remain too.
- */
-static void play_log(const struct memory_file *logged, struct memory_file *base)
-{
-    struct memory_file medium;
-    memory_file_initialize(&medium);
-    piece_count = 0;
-    for (size_t i = 0; i < logged->log_count; i++) {
-        const struct memory_change *change = &logged->log[i];
-        if (change->kind == MEMORY_SYNCHRONIZE) {
-            for (uint32_t j = 0; j < piece_count; j++)
-                memory_file_apply(base, pieces[j].change, pieces[j].skip, pieces[j].length);
-            piece_count = 0;
-            continue;
-        }
-        uint32_t fresh = piece_count;
-        add_pieces(change);
-        play_subsets(&medium, base, i + 1, fresh);
-    }
-    memory_file_release(&medium);
 }
 
 static uint64_t last_value;
@@ -260,10 +158,10 @@ static uint64_t last_value;
 static void write_some(struct disk *disk, const struct memory_file *memory)
 {
     static uint8_t bytes[LARGEST_REQUEST * DISK_SECTOR_SIZE];
-    uint32_t sectors = 1 + below(LARGEST_REQUEST);
+    uint32_t sectors = 1 + power_failure_below(LARGEST_REQUEST);
     if (sectors > model.sectors)
         sectors = model.sectors;
-    uint32_t first = below(model.sectors - sectors + 1);
+    uint32_t first = power_failure_below(model.sectors - sectors + 1);
     for (uint32_t i = 0; i < sectors; i++) {
         uint32_t sector = first + i;
         uint64_t value = ++last_value;
@@ -300,7 +198,7 @@ static struct disk *work(struct memory_file *memory, unsigned steps)
 {
     struct disk *disk = must_open(memory);
     for (unsigned i = 0; i < steps; i++) {
-        uint32_t dice = below(16);
+        uint32_t dice = power_failure_below(16);
         if (dice < 3) {
             flush(disk, memory);
         } else if (dice == 3) {
@@ -326,14 +224,11 @@ static void live_and_fail(struct memory_file *memory, uint64_t *values, uint32_t
     memory_file_initialize(&medium);
     for (unsigned generation = 0; generation < GENERATIONS; generation++) {
         begin_model(sectors, values);
-        memory_file_set(&base, memory->bytes, memory->size);
-        memory->logging = true;
+        power_failure_begin(memory, &base);
         struct disk *disk = work(memory, steps);
-        play_log(memory, &base);
+        media_played += power_failure_play(memory, &base, visit_medium, NULL);
 
-        for (uint32_t i = 0; i < piece_count; i++)
-            chosen[i] = below(2);
-        compose(&medium, &base);
+        power_failure_choose(&medium, &base);
         memory_file_set(&base, medium.bytes, medium.size);
         expect_survived(&medium, memory->log_count, values);
         disk_close(disk);
@@ -349,7 +244,7 @@ static void make_image(struct memory_file *memory, uint32_t sectors, uint32_t bl
     assert_int_equal(
         disk_create_in(&memory->file, (uint64_t)sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DYNAMIC, block_size), 0);
     memory->file.dirty = false;
-    random_state = sectors + block_size;
+    power_failure_seed(sectors + block_size);
     media_played = 0;
 }
 
@@ -395,7 +290,7 @@ static void make_child(struct memory_file *memory, uint32_t sectors, uint32_t bl
     memcpy(child.identifier, parent.bytes + sectors * DISK_SECTOR_SIZE + 68, sizeof(child.identifier));
     assert_int_equal(vhd_create_child(&memory->file, &child), 0);
     memory->file.dirty = false;
-    random_state = sectors + block_size;
+    power_failure_seed(sectors + block_size);
     media_played = 0;
 }
 
@@ -465,7 +360,7 @@ static void image_of_others(void **state)
     /* The table starts at byte 1536. */
     for (uint32_t block = 0; block < SECTORS / BLOCK_SECTORS; block++) {
         size_t bitmap = (size_t)vhd_load_entry(memory.bytes + 1536 + block * 4) * DISK_SECTOR_SIZE;
-        uint8_t bits = (uint8_t)below(256);
+        uint8_t bits = (uint8_t)power_failure_below(256);
         memory.bytes[bitmap] = bits;
         for (uint32_t i = 0; i < BLOCK_SECTORS; i++) {
             if (bits & 0x80 >> i)

@@ -9,7 +9,9 @@ DISK_SOURCES := $(filter-out $(DISK_IO_SOURCES),$(sort $(wildcard partitions/roo
 $(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_file.c tests/unit/memory_io.c \
     $(DISK_SOURCES))
-$(call unit_test,disk_crash_test,tests/unit/disk_crash_test.c tests/unit/memory_file.c $(DISK_SOURCES))
+POWER_FAILURE_SOURCES := $(addprefix tests/unit/,power_failure.c disk_change.c memory_file.c)
+$(call unit_test,disk_crash_test,tests/unit/disk_crash_test.c $(POWER_FAILURE_SOURCES) $(DISK_SOURCES))
+$(call unit_test,disk_rewrite_test,tests/unit/disk_rewrite_test.c $(POWER_FAILURE_SOURCES) $(DISK_SOURCES))
 $(call unit_test,disk_io_test,tests/unit/disk_io_test.c tests/unit/scratch.c $(DISK_SOURCES) $(DISK_IO_SOURCES), \
     -luring -lseccomp -lpthread)
 $(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))

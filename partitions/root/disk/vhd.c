@@ -123,6 +123,11 @@ enum vhd_state vhd_footer_decode(const uint8_t *bytes, struct vhd_footer *footer
 void vhd_footer_encode(const struct vhd_footer *footer, uint8_t *bytes)
 {
     memset(bytes, 0, VHD_FOOTER_SIZE);
+    vhd_footer_update(footer, bytes);
+}
+
+void vhd_footer_update(const struct vhd_footer *footer, uint8_t *bytes)
+{
     memcpy(bytes + FOOTER_COOKIE, footer_cookie, COOKIE_SIZE);
     store32(bytes + FOOTER_FEATURES, footer->features);
     store32(bytes + FOOTER_VERSION, footer->version);
@@ -174,6 +179,11 @@ enum vhd_state vhd_header_decode(const uint8_t *bytes, struct vhd_header *header
 void vhd_header_encode(const struct vhd_header *header, uint8_t *bytes)
 {
     memset(bytes, 0, VHD_HEADER_SIZE);
+    vhd_header_update(header, bytes);
+}
+
+void vhd_header_update(const struct vhd_header *header, uint8_t *bytes)
+{
     memcpy(bytes + HEADER_COOKIE, header_cookie, COOKIE_SIZE);
     store64(bytes + HEADER_DATA_OFFSET, VHD_NO_OFFSET);
     store64(bytes + HEADER_TABLE_OFFSET, header->table_offset);

@@ -73,6 +73,10 @@ enum vhd_state vhd_header_decode(const uint8_t *bytes, struct vhd_header *header
 void vhd_footer_encode(const struct vhd_footer *footer, uint8_t *bytes);
 void vhd_header_encode(const struct vhd_header *header, uint8_t *bytes);
 
+/* The same on top of bytes that are there: what the structures do not have stays. */
+void vhd_footer_update(const struct vhd_footer *footer, uint8_t *bytes);
+void vhd_header_update(const struct vhd_header *header, uint8_t *bytes);
+
 /* Renews the checksum of an encoded footer or header. */
 void vhd_footer_seal(uint8_t *bytes);
 void vhd_header_seal(uint8_t *bytes);

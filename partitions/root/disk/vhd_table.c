@@ -47,6 +47,7 @@ static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length
 }
 
 static const char past_end[] = "the end of the file's data";
+static const char *const usual_places[] = {"the copy of the footer", "the header's usual place"};
 
 /* Bytes of the file that the block needs, for the sectors that the disk has in it. */
 static uint64_t needed_bytes(const struct vhd_table *table, uint32_t block)
@@ -61,6 +62,8 @@ static const char *place_fault(const struct vhd_table *table, uint32_t block, ui
     uint64_t length = needed_bytes(table, block);
     if (place > table->data_end || length > table->data_end - place)
         return past_end;
+    if (sector <= VHD_BLOCK_DAMAGED)
+        return usual_places[sector];
     for (unsigned i = 0; i < table->reserved_count && place < table->reserved_end; i++)
         if (overlap(place, length, table->reserved[i].offset, table->reserved[i].length))
             return table->reserved[i].name;
@@ -198,12 +201,13 @@ static uint64_t round_up(uint64_t value)
     return (value + DISK_SECTOR_SIZE - 1) / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE;
 }
 
-static void find_end(const struct scan *scan)
+static void find_use(const struct scan *scan)
 {
     struct vhd_table *table = scan->table;
     uint64_t end = (uint64_t)scan->last * DISK_SECTOR_SIZE + table->bitmap_size + table->block_size;
     if (!scan->last || end < table->reserved_end)
         end = table->reserved_end;
+    table->used_start = (uint64_t)scan->first * DISK_SECTOR_SIZE;
     table->used_end = round_up(end);
 }
 
@@ -235,7 +239,7 @@ int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct
     int error = load_entries(&scan);
     if (!error)
         error = find_overlaps(&scan);
-    find_end(&scan);
+    find_use(&scan);
     free(scan.places);
     return error;
 }

@@ -27,8 +27,9 @@ struct vhd_table {
     uint64_t data_end;     /* no block reaches beyond this byte of the file; whoever makes room moves it */
     uint32_t allocated;    /* blocks with a place, damaged ones not counted */
     uint32_t damaged;
-    uint8_t *damage;   /* a bit for each block that is damaged; NULL: none is */
-    uint64_t used_end; /* nothing that is in use lies at or behind this byte of the file; a multiple of 512 */
+    uint8_t *damage;     /* a bit for each block that is damaged; NULL: none is */
+    uint64_t used_start; /* no block lies before this byte of the file */
+    uint64_t used_end;   /* nothing that is in use lies at or behind this byte of the file; a multiple of 512 */
 };
 
 /* Told of each problem of the table. `text` lasts for the call. */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/unit/disk_change.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "partitions/root/disk/chain.h"
+#include "partitions/root/disk/check.h"
+#include "partitions/root/disk/open.h"
+#include "tests/unit/power_failure.h"
+
+static struct disk *open_image(struct memory_file *memory, struct memory_file *parent, unsigned flags)
+{
+    struct disk_file *files[] = {&memory->file, parent ? &parent->file : NULL};
+    struct disk_error error;
+    return disk_open_files(files, parent ? 2 : 1, flags, &error);
+}
+
+struct disk_state disk_state_capture(struct memory_file *memory, struct memory_file *parent, unsigned flags)
+{
+    struct disk_state state = {0};
+    struct disk *disk = open_image(memory, parent, flags | DISK_OPEN_READ_ONLY);
+    if (!disk)
+        return state;
+    state.sectors = disk_sectors(disk);
+    state.bytes = malloc(state.sectors * DISK_SECTOR_SIZE);
+    assert_non_null(state.bytes);
+    state.usable = disk_transfer(disk, DISK_READ, state.bytes, 0, (uint32_t)state.sectors) == 0;
+    disk_close(disk);
+
+    struct vhd_metadata metadata;
+    struct disk_error error;
+    if (!(flags & DISK_OPEN_RAW)) {
+        assert_true(vhd_metadata_read(&memory->file, &metadata, &error));
+        state.footer = metadata.footer;
+        state.footer.data_offset = 0;
+        memcpy(state.header, metadata.header_bytes, sizeof(state.header));
+    }
+    return state;
+}
+
+void disk_state_release(struct disk_state *state)
+{
+    free(state->bytes);
+}
+
+bool disk_state_equal(const struct disk_state *a, const struct disk_state *b)
+{
+    if (!a->usable || !b->usable)
+        return a->usable == b->usable;
+    return a->sectors == b->sectors && memcmp(a->bytes, b->bytes, a->sectors * DISK_SECTOR_SIZE) == 0 &&
+           memcmp(&a->footer, &b->footer, sizeof(a->footer)) == 0 &&
+           memcmp(a->header, b->header, sizeof(a->header)) == 0;
+}
+
+static void print_finding(void *context, enum disk_check_level level, const char *text)
+{
+    (void)context;
+    if (level != DISK_CHECK_NOTE)
+        print_error("%s\n", text);
+}
+
+void disk_change_expect_sound(struct memory_file *memory)
+{
+    struct disk_check_result result;
+    struct disk_error error;
+    assert_true(disk_check_file(&memory->file, print_finding, NULL, &result, &error));
+    assert_int_equal(result.count[DISK_CHECK_ERROR] + result.count[DISK_CHECK_WARNING], 0);
+}
+
+/* The image before and after. */
+struct states {
+    const struct disk_change *change;
+    struct disk_state before, after;
+    uint64_t new_media;
+};
+
+static bool equals(const struct states *states, struct memory_file *medium, const struct disk_state *state)
+{
+    struct disk_state found = disk_state_capture(medium, states->change->parent, states->change->flags);
+    bool equal = disk_state_equal(&found, state);
+    disk_state_release(&found);
+    return equal;
+}
+
+static void visit_medium(void *context, struct memory_file *medium, size_t point)
+{
+    struct states *states = context;
+    bool new = equals(states, medium, &states->after);
+    if (!new && !equals(states, medium, &states->before)) {
+        print_error("after change %zu: neither the old nor the new image\n", point);
+        fail();
+    }
+    states->new_media += new;
+    const struct disk_state *state = new ? &states->after : &states->before;
+    if (!state->usable)
+        return;
+    struct disk *disk = open_image(medium, states->change->parent, states->change->flags);
+    assert_non_null(disk);
+    assert_int_equal(disk_close(disk), 0);
+    assert_true(equals(states, medium, state));
+    if (!(states->change->flags & DISK_OPEN_RAW))
+        disk_change_expect_sound(medium);
+}
+
+uint64_t disk_change_play(const struct disk_change *change, struct memory_file *memory)
+{
+    struct states states = {.change = change, .before = disk_state_capture(memory, change->parent, change->flags)};
+    struct memory_file base;
+    memory_file_initialize(&base);
+    power_failure_begin(memory, &base);
+    change->make(change->context, &memory->file);
+    memory->logging = false;
+    states.after = disk_state_capture(memory, change->parent, change->flags);
+    assert_true(states.after.usable);
+
+    uint64_t played = power_failure_play(memory, &base, visit_medium, &states);
+    assert_true(states.new_media > 0 && states.new_media < played);
+    assert_true(equals(&states, &base, &states.after)); /* all that matters was synchronized */
+    memory_file_reset(memory);
+    memory_file_release(&base);
+    disk_state_release(&states.before);
+    disk_state_release(&states.after);
+    return played;
+}
