@@ -9,7 +9,7 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
-#include "partitions/root/disk/path_name.h"
+#include "partitions/root/disk/parent_paths.h"
 #include "partitions/root/disk/vhd_create.h"
 #include "partitions/root/disk/vhdx_create.h"
 #include "partitions/root/disk/vhdx_image.h"
@@ -194,27 +194,6 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
 
 /* ---- Differencing disks ---- */
 
-/* The paths of a parent as its child shall have them. */
-struct parent_paths {
-    char absolute[PATH_MAX];
-    char relative[PATH_MAX];
-};
-
-static bool find_paths(const char *child, const char *parent, struct parent_paths *paths, struct disk_error *error)
-{
-    char directory[PATH_MAX];
-    const char *slash = strrchr(child, '/');
-    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - child) + 1 : 1, slash ? child : ".");
-    char *real = realpath(directory, NULL);
-    int result = real && realpath(parent, paths->absolute) ? 0 : errno;
-    if (!result && !path_name_relative(real, paths->absolute, paths->relative, sizeof(paths->relative)))
-        result = ENAMETOOLONG;
-    free(real);
-    if (result)
-        disk_error_set(error, result, child, "the path of its parent %s: %s", parent, strerror(result));
-    return result == 0;
-}
-
 static bool check_parent(const char *path, const struct disk *parent, const char *name, struct disk_error *error)
 {
     enum disk_container container = disk_top(parent)->container;
@@ -279,7 +258,7 @@ static bool make_child(const char *path, const struct disk *disk, const char *pa
     struct new_file new_file;
     struct parent_paths paths;
     if (!disk_check_size(path, parent->sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DIFFERENCING, block_size, error) ||
-        !find_paths(path, parent_path, &paths, error) || !new_file_begin(&new_file, path, options->replace, error))
+        !parent_paths_find(&paths, path, parent_path, error) || !new_file_begin(&new_file, path, options->replace, error))
         return false;
     struct disk_file *file = new_file_wrap(&new_file);
     int result = ENOMEM;

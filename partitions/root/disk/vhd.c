@@ -49,6 +49,12 @@ enum { BATMAP_OFFSET = 8, BATMAP_SECTORS = 16 };
 /* Where the footer's geometry ends. */
 #define LARGEST_GEOMETRY (65535ull * 16 * 255)
 
+/* What Windows writes. Readers that do not know a creator take the geometry, which is rounded, for the size.
+ */
+#define CREATOR_APPLICATION "win "
+#define CREATOR_VERSION     0x000a0000u
+#define CREATOR_HOST        "Wi2k"
+
 static const char footer_cookie[COOKIE_SIZE] = {'c', 'o', 'n', 'e', 'c', 't', 'i', 'x'};
 static const char header_cookie[COOKIE_SIZE] = {'c', 'x', 's', 'p', 'a', 'r', 's', 'e'};
 
@@ -146,6 +152,18 @@ void vhd_footer_update(const struct vhd_footer *footer, uint8_t *bytes)
     memcpy(bytes + FOOTER_IDENTIFIER, footer->identifier, sizeof(footer->identifier));
     bytes[FOOTER_SAVED_STATE] = footer->saved_state;
     vhd_footer_seal(bytes);
+}
+
+void vhd_set_creator(struct vhd_footer *footer)
+{
+    memcpy(footer->creator_application, CREATOR_APPLICATION, sizeof(footer->creator_application));
+    memcpy(footer->creator_host, CREATOR_HOST, sizeof(footer->creator_host));
+    footer->creator_version = CREATOR_VERSION;
+}
+
+uint32_t vhd_timestamp(int64_t time)
+{
+    return time > VHD_EPOCH ? (uint32_t)(time - VHD_EPOCH) : 0;
 }
 
 void vhd_footer_seal(uint8_t *bytes)

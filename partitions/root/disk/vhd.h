@@ -77,6 +77,12 @@ void vhd_header_encode(const struct vhd_header *header, uint8_t *bytes);
 void vhd_footer_update(const struct vhd_footer *footer, uint8_t *bytes);
 void vhd_header_update(const struct vhd_header *header, uint8_t *bytes);
 
+/* Makes this engine the creator: the disk's size is Current Size then. */
+void vhd_set_creator(struct vhd_footer *footer);
+
+/* The time stamp of a time, seconds since 1970. */
+uint32_t vhd_timestamp(int64_t time);
+
 /* Renews the checksum of an encoded footer or header. */
 void vhd_footer_seal(uint8_t *bytes);
 void vhd_header_seal(uint8_t *bytes);

@@ -8,12 +8,6 @@
 
 #include "partitions/root/disk/vhd_parent.h"
 
-/* What Windows writes. Readers that do not know a creator take the geometry, which is rounded, for the size.
- */
-#define CREATOR_APPLICATION "win "
-#define CREATOR_VERSION     0x000a0000u
-#define CREATOR_HOST        "Wi2k"
-
 /* The layout of a dynamic image: the copy of the footer, the header, the table. */
 #define HEADER_OFFSET VHD_FOOTER_SIZE
 #define TABLE_OFFSET  (HEADER_OFFSET + VHD_HEADER_SIZE)
@@ -32,26 +26,19 @@ static int make_identifier(uint8_t *identifier)
     return 0;
 }
 
-static uint32_t vhd_time(int64_t time)
-{
-    return time > VHD_EPOCH ? (uint32_t)(time - VHD_EPOCH) : 0;
-}
-
 static int make_footer(uint64_t size, struct disk_geometry geometry, enum vhd_type type, uint8_t *bytes)
 {
     struct vhd_footer footer = {
         .features = VHD_FEATURES_RESERVED,
         .version = VHD_VERSION,
         .data_offset = type == VHD_FIXED ? VHD_NO_OFFSET : HEADER_OFFSET,
-        .timestamp = vhd_time(time(NULL)),
-        .creator_version = CREATOR_VERSION,
+        .timestamp = vhd_timestamp(time(NULL)),
         .original_size = size,
         .current_size = size,
         .geometry = geometry,
         .type = type,
     };
-    memcpy(footer.creator_application, CREATOR_APPLICATION, sizeof(footer.creator_application));
-    memcpy(footer.creator_host, CREATOR_HOST, sizeof(footer.creator_host));
+    vhd_set_creator(&footer);
     int error = make_identifier(footer.identifier);
     if (!error)
         vhd_footer_encode(&footer, bytes);
@@ -120,7 +107,7 @@ int vhd_create_child(struct disk_file *file, const struct vhd_child *child)
     uint64_t table_length = whole_sectors((uint64_t)header.table_entries * sizeof(uint32_t));
     uint64_t locators = TABLE_OFFSET + table_length;
     struct vhd_parent parent = {
-        .timestamp = vhd_time(child->timestamp),
+        .timestamp = vhd_timestamp(child->timestamp),
         .locators = {{VHD_PLATFORM_W2RU, RELATIVE_SPACE, 0, locators},
                      {VHD_PLATFORM_MACX, ABSOLUTE_SPACE, 0, locators + RELATIVE_SPACE}},
     };

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/reconnect.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/image_open.h"
+#include "partitions/root/disk/parent_search.h"
+#include "partitions/root/disk/vhd_reconnect.h"
+
+/* What is known of the two when the child is written to. */
+struct reconnection {
+    const char *name;        /* of the child, as the caller has it */
+    char child[PATH_MAX];    /* where its file really is */
+    struct disk_file *file;  /* the child's */
+    struct parent_link link; /* what the child says */
+    uint64_t sectors;        /* of the child */
+    uint8_t identifier[16];  /* of the child */
+    bool any;                /* a parent of another identity will do */
+    struct vhd_new_parent parent;
+    struct disk_reconnect_result result;
+    struct disk_error problem; /* of the first parent that was found and is no use; code 0: none was found */
+};
+
+static struct disk_image *open_image(struct disk_file *file, struct metadata_cache **cache, struct disk_error *error)
+{
+    *cache = metadata_cache_create();
+    struct disk_image *image = *cache ? image_open(file, DISK_OPEN_READ_ONLY, *cache, error) : NULL;
+    if (!*cache)
+        disk_error_set(error, ENOMEM, file->name, "no memory");
+    else if (!image)
+        metadata_cache_destroy(*cache);
+    return image;
+}
+
+static void close_image(struct disk_image *image, struct metadata_cache *cache)
+{
+    image->operations->close(image);
+    metadata_cache_destroy(cache);
+}
+
+/* ---- The child ---- */
+
+static bool read_child(struct reconnection *work, struct disk_error *error)
+{
+    struct metadata_cache *cache;
+    struct disk_image *image = open_image(work->file, &cache, error);
+    if (!image)
+        return false;
+    bool done = false;
+    if (!image->differencing)
+        disk_error_set(error, EINVAL, work->name, "no differencing disk, so that it has no parent");
+    else
+        done = image->operations->read_parent(image, &work->link, error);
+    work->sectors = image->sectors;
+    memcpy(work->identifier, image->identifier, sizeof(work->identifier));
+    close_image(image, cache);
+    return done;
+}
+
+/* ---- The parent ---- */
+
+static bool is_same(const uint8_t *a, const uint8_t *b)
+{
+    return memcmp(a, b, sizeof(((struct parent_link *)0)->identifier)) == 0;
+}
+
+static bool check_parent(struct reconnection *work, const struct disk_image *parent, struct disk_error *error)
+{
+    const char *name = parent->file->name;
+    bool other = !is_same(parent->identifier, work->link.identifier);
+    if (is_same(parent->identifier, work->identifier))
+        disk_error_set(error, EINVAL, work->name, "%s is the disk itself, or a copy of it, and not its parent", name);
+    else if (other && !work->any)
+        disk_error_set(error, ENOLINK, work->name,
+                       "%s is not the disk that it was made from; if it is a copy with the same contents, and only "
+                       "then: loam disk reconnect --force --parent %s %s",
+                       name, name, work->name);
+    else if (parent->sectors != work->sectors)
+        disk_error_set(error, ENOLINK, work->name,
+                       "it has %llu bytes and its parent %s %llu, which was resized since; if nothing else was done "
+                       "with it: loam disk resize %s %llu",
+                       (unsigned long long)work->sectors * DISK_SECTOR_SIZE, name,
+                       (unsigned long long)parent->sectors * DISK_SECTOR_SIZE, name,
+                       (unsigned long long)work->sectors * DISK_SECTOR_SIZE);
+    else
+        return true;
+    return false;
+}
+
+static bool is_noted(const struct reconnection *work, const char *absolute, const char *relative)
+{
+    for (unsigned i = 0; i < work->link.names; i++)
+        if (strcmp(work->link.name[i], absolute) == 0 || strcmp(work->link.name[i], relative) == 0)
+            return true;
+    return false;
+}
+
+static void note_parent(struct reconnection *work, const struct disk_image *parent, const struct parent_paths *paths)
+{
+    memcpy(work->parent.identifier, parent->identifier, sizeof(work->parent.identifier));
+    work->parent.timestamp = disk_file_modified(parent->file);
+    strcpy(work->result.parent, paths->absolute);
+    work->result.other_identity = !is_same(parent->identifier, work->link.identifier);
+    work->result.moved = !is_noted(work, paths->absolute, paths->relative);
+    work->result.changed = work->link.has_timestamp && work->parent.timestamp != work->link.timestamp;
+}
+
+/* Looks at the parent, without what is behind it, and lets go of it. */
+static bool take_parent(struct reconnection *work, const char *path, struct parent_paths *paths,
+                        struct disk_error *error)
+{
+    struct disk_file *file = image_file_open(path, DISK_OPEN_READ_ONLY, error);
+    struct metadata_cache *cache;
+    struct disk_image *image = file ? open_image(file, &cache, error) : NULL;
+    bool done = image && check_parent(work, image, error) && parent_paths_find(paths, work->child, path, error);
+    if (done)
+        note_parent(work, image, paths);
+    if (image)
+        close_image(image, cache);
+    if (file)
+        image_file_close(file);
+    return done;
+}
+
+struct visit {
+    struct reconnection *work;
+    struct parent_paths *paths;
+};
+
+static bool visit_parent(void *context, const char *path)
+{
+    struct visit *visit = context;
+    struct disk_error error;
+    if (take_parent(visit->work, path, visit->paths, &error))
+        return true;
+    if (!visit->work->problem.code)
+        visit->work->problem = error;
+    return false;
+}
+
+static bool find_parent(struct reconnection *work, struct parent_paths *paths, struct disk_error *error)
+{
+    struct visit visit = {work, paths};
+    if (parent_search(work->child, &work->link, visit_parent, &visit))
+        return true;
+    if (work->problem.code)
+        *error = work->problem;
+    else
+        disk_error_set(error, ENOLINK, work->name,
+                       "its parent %s is not there; give its place: loam disk reconnect --parent PARENT %s",
+                       work->link.names ? work->link.name[0] : "(it names none)", work->name);
+    return false;
+}
+
+/* ---- Both ---- */
+
+/* The disk's contents are the same, so that its own children need not be told. */
+static bool write_child(struct reconnection *work, struct disk_error *error)
+{
+    struct stat before;
+    bool known = fstat(work->file->descriptor, &before) == 0;
+    if (!vhd_reconnect(work->file, &work->parent, error))
+        return false;
+    const struct timespec times[] = {before.st_atim, before.st_mtim};
+    if (known)
+        futimens(work->file->descriptor, times);
+    return true;
+}
+
+static bool reconnect(struct reconnection *work, const char *parent, bool dry_run, struct disk_error *error)
+{
+    struct parent_paths paths;
+    work->parent.paths = &paths;
+    return read_child(work, error) &&
+           (parent ? take_parent(work, parent, &paths, error) : find_parent(work, &paths, error)) &&
+           (dry_run || write_child(work, error));
+}
+
+static bool open_child(struct reconnection *work, const char *child, bool dry_run, struct disk_error *error)
+{
+    work->name = child;
+    work->file = image_file_open(child, dry_run ? DISK_OPEN_READ_ONLY : 0, error);
+    if (!work->file)
+        return false;
+    if (realpath(child, work->child))
+        return true;
+    disk_error_set(error, errno, child, "%s", strerror(errno));
+    image_file_close(work->file);
+    return false;
+}
+
+bool disk_reconnect(const char *child, const char *parent, const struct disk_reconnect_options *options,
+                    struct disk_reconnect_result *result, struct disk_error *error)
+{
+    static const struct disk_reconnect_options defaults;
+    struct disk_error ignored;
+    options = options ? options : &defaults;
+    error = error ? error : &ignored;
+    struct reconnection *work = calloc(1, sizeof(*work));
+    if (!work) {
+        disk_error_set(error, ENOMEM, child, "no memory");
+        return false;
+    }
+    bool done = false;
+    if (open_child(work, child, options->dry_run, error)) {
+        work->any = options->other_identity && parent;
+        done = reconnect(work, parent, options->dry_run, error);
+        image_file_close(work->file);
+    }
+    if (done && result)
+        *result = work->result;
+    free(work);
+    return done;
+}
