@@ -2,7 +2,6 @@
 #include "partitions/root/disk/create.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +9,13 @@
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/parent_paths.h"
+#include "partitions/root/disk/space.h"
 #include "partitions/root/disk/vhd_create.h"
 #include "partitions/root/disk/vhdx_create.h"
 #include "partitions/root/disk/vhdx_image.h"
 
 #define SMALLEST_BLOCK_SIZE 4096u
 #define LARGEST_RAW_SIZE    ((uint64_t)INT64_MAX / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE)
-/* Space is allocated, or written, this much at a time. */
-#define ALLOCATION_STEP (64ull << 20)
-#define ZEROS_STEP      (16u << 10)
 
 /* Disks go into a VHDX if the file's name ends so, as with Hyper-V, and into a VHD otherwise. */
 static bool is_vhdx(const char *path, enum disk_format format)
@@ -101,39 +98,6 @@ int disk_create_in(struct disk_file *file, uint64_t size, enum disk_format forma
     }
 }
 
-/* For file systems without fallocate(2). */
-static int write_zeros(struct disk_file *file, uint64_t offset, uint64_t length)
-{
-    static const uint8_t zeros[ZEROS_STEP];
-    while (length) {
-        size_t piece = length < sizeof(zeros) ? (size_t)length : sizeof(zeros);
-        int error = disk_file_write_buffer(file, zeros, piece, offset);
-        if (error)
-            return error;
-        offset += piece;
-        length -= piece;
-    }
-    return 0;
-}
-
-/* Gives the first `size` bytes of the file their space. */
-static int allocate_space(struct disk_file *file, uint64_t size, const struct disk_progress *progress)
-{
-    for (uint64_t offset = 0; offset < size;) {
-        uint64_t piece = size - offset < ALLOCATION_STEP ? size - offset : ALLOCATION_STEP;
-        int error = 0;
-        if (fallocate(file->descriptor, 0, (off_t)offset, (off_t)piece) < 0)
-            error = errno == EOPNOTSUPP ? write_zeros(file, offset, piece) : errno;
-        if (error && error != EINTR)
-            return error;
-        if (!error)
-            offset += piece;
-        if (!disk_progress_step(progress, offset, size))
-            return ECANCELED;
-    }
-    return 0;
-}
-
 static int make_image(struct disk_file *file, uint64_t size, enum disk_format format,
                       const struct disk_create_options *options, uint32_t block_size)
 {
@@ -142,7 +106,7 @@ static int make_image(struct disk_file *file, uint64_t size, enum disk_format fo
     bool in_vhdx = is_vhdx(file->name, format);
     int error = 0;
     if (format != DISK_FORMAT_DYNAMIC && !options->sparse)
-        error = allocate_space(file, in_vhdx ? vhdx_created_size(&vhdx) : size, &options->progress);
+        error = disk_allocate_space(file, 0, in_vhdx ? vhdx_created_size(&vhdx) : size, &options->progress);
     if (!error)
         error = in_vhdx ? vhdx_create(file, &vhdx) : disk_create_in(file, size, format, block_size);
     if (!error && !disk_progress_step(&options->progress, size, size))

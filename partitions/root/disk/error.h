@@ -16,6 +16,7 @@
  *   EBUSY        another process has the file; `holder` names it
  *   EINVAL       a size or an option is out of range
  *   ENOLINK      the parent of a differencing disk is missing, or not the one it was made from
+ *   ENOTEMPTY    what would be cut off a disk holds data
  *   ECANCELED    the cancel flag was raised
  */
 struct disk_error {

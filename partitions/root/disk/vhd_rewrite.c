@@ -79,6 +79,8 @@ static bool settle(struct vhd_rewrite *rewrite, struct disk_error *error)
     int result = find_use(rewrite);
     if (!result && rewrite->metadata.file_size != rewrite->used_end + VHD_FOOTER_SIZE)
         result = cut_tail(rewrite);
+    rewrite->metadata.footer_offset = rewrite->used_end;
+    rewrite->metadata.file_size = rewrite->used_end + VHD_FOOTER_SIZE;
     if (result)
         disk_error_set(error, result, file->name, "cannot be put in order: %s", strerror(result));
     return result == 0;
@@ -96,16 +98,11 @@ bool vhd_rewrite_begin(struct vhd_rewrite *rewrite, struct disk_file *file, stru
 /* The file ends with the old footer all the time, so that nothing in the room can be taken for one. */
 int vhd_rewrite_room(struct vhd_rewrite *rewrite, uint64_t length, uint64_t *offset)
 {
-    uint64_t end = rewrite->used_end + whole_sectors(length);
-    int error = write_footer(rewrite->file, rewrite->metadata.footer_bytes, end);
-    uint8_t zeros[VHD_FOOTER_SIZE] = {0};
-    if (!error && end > rewrite->used_end)
-        error = disk_file_write_buffer(rewrite->file, zeros, sizeof(zeros), rewrite->used_end);
-    if (error)
-        return error;
+    static const uint8_t zeros[VHD_FOOTER_SIZE];
     *offset = rewrite->used_end;
-    rewrite->used_end = end;
-    return 0;
+    rewrite->used_end += whole_sectors(length);
+    int error = write_footer(rewrite->file, rewrite->metadata.footer_bytes, rewrite->used_end);
+    return error || length == 0 ? error : disk_file_write_buffer(rewrite->file, zeros, sizeof(zeros), *offset);
 }
 
 void vhd_rewrite_abandon(struct vhd_rewrite *rewrite)
@@ -159,5 +156,7 @@ int vhd_rewrite_commit(struct vhd_rewrite *rewrite, const struct vhd_footer *foo
         return error;
     }
     error = write_footer(rewrite->file, bytes, 0);
+    if (error && write_footer(rewrite->file, rewrite->metadata.footer_bytes, 0) == 0)
+        vhd_rewrite_abandon(rewrite);
     return error ? error : write_footer(rewrite->file, bytes, rewrite->used_end);
 }

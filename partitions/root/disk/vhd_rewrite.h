@@ -32,7 +32,8 @@ bool vhd_rewrite_begin(struct vhd_rewrite *rewrite, struct disk_file *file, stru
 
 /*
  * Gives a dynamic or differencing image room of `length` bytes behind what is in use, at byte *offset, a multiple of
- * 512. It reads as zeros, may be written to, and is lost unless a new header points to it. 0 or an errno.
+ * 512. It reads as zeros, may be written to, and is lost unless a new header points to it. 0; or an errno, after which
+ * the rewriting is to be abandoned.
  */
 int vhd_rewrite_room(struct vhd_rewrite *rewrite, uint64_t length, uint64_t *offset);
 
