@@ -9,11 +9,11 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
+#include "partitions/root/disk/source.h"
 #include "partitions/root/disk/vhd.h"
 
-/* Sectors read at once, and the unit in which zeros are left out: a page of the host. */
+/* Sectors read at once. */
 #define COPY_SECTORS 2048u
-#define PAGE_SECTORS 8u
 
 /* What a copy needs to know. */
 struct copy {
@@ -25,43 +25,12 @@ struct copy {
     uint8_t *buffer; /* COPY_SECTORS long */
 };
 
-static struct disk *open_source(const char *path, bool raw, struct disk_error *error)
-{
-    struct disk_error reason;
-    struct disk *disk = disk_open(path, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0), &reason);
-    if (!disk && !raw && reason.code == EMEDIUMTYPE)
-        disk = disk_open(path, DISK_OPEN_READ_ONLY | DISK_OPEN_RAW, &reason);
-    if (!disk && error)
-        *error = reason;
-    return disk;
-}
-
 /* Replacing an image with itself would succeed, and is never what was meant. */
 static bool is_same_file(const struct disk *source, const char *destination)
 {
     struct stat a, b;
     return fstat(disk_top(source)->file->descriptor, &a) == 0 && stat(destination, &b) == 0 && a.st_dev == b.st_dev &&
            a.st_ino == b.st_ino;
-}
-
-static bool is_zero(const uint8_t *bytes, size_t length)
-{
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
-}
-
-static bool page_is_zero(const uint8_t *buffer, uint32_t page, uint32_t sectors)
-{
-    uint32_t length = sectors - page < PAGE_SECTORS ? sectors - page : PAGE_SECTORS;
-    return is_zero(buffer + (size_t)page * DISK_SECTOR_SIZE, (size_t)length * DISK_SECTOR_SIZE);
-}
-
-/* How many sectors from `first` on are in pages that are alike in being zeros or not. */
-static uint32_t find_run(const uint8_t *buffer, uint32_t first, uint32_t sectors, bool zero)
-{
-    uint32_t end = first;
-    while (end < sectors && page_is_zero(buffer, end, sectors) == zero)
-        end += PAGE_SECTORS;
-    return (end < sectors ? end : sectors) - first;
 }
 
 static bool copy_sectors(const struct copy *copy, uint64_t sector, uint32_t sectors, struct disk_error *error)
@@ -73,8 +42,8 @@ static bool copy_sectors(const struct copy *copy, uint64_t sector, uint32_t sect
         return false;
     }
     for (uint32_t first = 0, run; first < sectors; first += run) {
-        bool zero = page_is_zero(copy->buffer, first, sectors);
-        run = find_run(copy->buffer, first, sectors, zero);
+        bool zero;
+        run = disk_find_run(copy->buffer, first, sectors, &zero);
         if (!zero)
             result = disk_transfer(copy->destination, DISK_WRITE, copy->buffer + (size_t)first * DISK_SECTOR_SIZE,
                                    sector + first, run);
@@ -156,7 +125,7 @@ bool disk_convert(const char *source, const char *destination, enum disk_format 
     if (!options)
         options = &defaults;
     uint32_t block_size = options->block_size ? options->block_size : disk_default_block_size(destination, format);
-    struct disk *disk = open_source(source, options->source_raw, error);
+    struct disk *disk = disk_open_source(source, options->source_raw, error);
     if (!disk)
         return false;
 

@@ -9,6 +9,7 @@
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
+#include "partitions/root/disk/parent_check.h"
 #include "partitions/root/disk/parent_search.h"
 
 const char *disk_format_name(enum disk_format format)
@@ -29,41 +30,6 @@ static struct disk_image *last_image(const struct disk *disk)
     return disk->image_count ? disk->images[disk->image_count - 1] : NULL;
 }
 
-/* Whether a parent has the identifier that its child has for it. */
-static bool has_identity(const struct disk_image *parent, const struct parent_link *link)
-{
-    static const uint8_t none[sizeof(link->alternative)];
-    return memcmp(parent->identifier, link->identifier, sizeof(none)) == 0 ||
-           (memcmp(link->alternative, none, sizeof(none)) != 0 &&
-            memcmp(parent->identifier, link->alternative, sizeof(none)) == 0);
-}
-
-/* Whether the parent's file is as it was when the child was made. */
-static bool is_unchanged(const struct disk_image *parent, const struct parent_link *link)
-{
-    int64_t modified = disk_file_modified(parent->file);
-    return !link->has_timestamp || modified < 0 || modified == link->timestamp;
-}
-
-static bool check_link(const struct disk_image *child, const struct disk_image *parent, const struct parent_link *link,
-                       struct disk_error *error)
-{
-    const char *name = child->file->name;
-    if (!has_identity(parent, link))
-        disk_error_set(error, ENOLINK, name,
-                       "%s is not its parent, but another disk; if the parent was moved, give its place: "
-                       "loam disk reconnect --parent PARENT %s",
-                       parent->file->name, name);
-    else if (!is_unchanged(parent, link))
-        disk_error_set(error, ENOLINK, name,
-                       "its parent %s was changed after it was made; if only the file's time changed, as copying does: "
-                       "loam disk reconnect %s",
-                       parent->file->name, name);
-    else
-        return true;
-    return false;
-}
-
 /* Adds the image of a file to the chain; `link` is what its child says of it, NULL for the first. The file stays the
  * caller's if it fails. */
 static bool add_file(struct disk *disk, struct disk_file *file, unsigned flags, const struct parent_link *link,
@@ -72,7 +38,7 @@ static bool add_file(struct disk *disk, struct disk_file *file, unsigned flags, 
     struct disk_image *image = image_open(file, flags, disk->cache, error);
     if (!image)
         return false;
-    if (link && !check_link(last_image(disk), image, link, error)) {
+    if (link && !parent_check(last_image(disk), image, link, error)) {
         image->operations->close(image);
         return false;
     }
@@ -206,7 +172,7 @@ static bool try_parent(void *context, const char *path)
 static bool is_in_chain(const struct disk *disk, const struct parent_link *link)
 {
     for (uint32_t i = 0; i < disk->image_count; i++)
-        if (has_identity(disk->images[i], link))
+        if (parent_has_identity(disk->images[i], link))
             return true;
     return false;
 }
