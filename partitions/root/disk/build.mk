@@ -25,6 +25,8 @@ $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $
 $(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \
     $(DISK_SOURCES))
 $(call unit_test,disk_compare_test,tests/unit/disk_compare_test.c tests/unit/scratch.c $(DISK_SOURCES))
+$(call unit_test,disk_merge_test,tests/unit/disk_merge_test.c tests/unit/scratch.c $(POWER_FAILURE_SOURCES) \
+    $(DISK_SOURCES))
 $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
 
 VHDX_TEST_SOURCES := tests/unit/memory_file.c tests/unit/vhdx_fixture.c $(DISK_SOURCES)

@@ -17,6 +17,7 @@
  *   EINVAL       a size or an option is out of range
  *   ENOLINK      the parent of a differencing disk is missing, or not the one it was made from
  *   ENOTEMPTY    what would be cut off a disk holds data
+ *   EMLINK       other disks are based on the images, and would be worth nothing
  *   ECANCELED    the cancel flag was raised
  */
 struct disk_error {

@@ -59,6 +59,13 @@ struct disk_image_operations {
     /* What a differencing image says of its parent. False with `error`. NULL: the format has no such images. */
     bool (*read_parent)(struct disk_image *image, struct parent_link *link, struct disk_error *error);
 
+    /*
+     * Changes when the parent was last modified, by what a differencing image says: seconds since 1970, 0 for unknown,
+     * so that any time will do. Whatever happens, the image says the one or the other. Durable. The image may be
+     * read_only if its file is not. NULL: its images say no such thing.
+     */
+    int (*set_parent_time)(struct disk_image *image, int64_t timestamp);
+
     /* Puts the file in order unless it is read_only, and frees everything but the file. */
     int (*close)(struct disk_image *image);
 };

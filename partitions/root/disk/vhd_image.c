@@ -506,6 +506,20 @@ static bool vhd_read_parent(struct disk_image *image, struct parent_link *link, 
     return result == 0;
 }
 
+/* One sector, so that it reaches the disk as a whole. */
+static int vhd_set_parent_time(struct disk_image *image, int64_t timestamp)
+{
+    struct vhd_metadata metadata;
+    struct disk_error ignored;
+    if (!vhd_metadata_read(image->file, &metadata, &ignored))
+        return EIO;
+    vhd_parent_encode_timestamp(metadata.header_bytes, timestamp > VHD_EPOCH ? (uint32_t)(timestamp - VHD_EPOCH) : 0);
+    vhd_header_seal(metadata.header_bytes);
+    int error =
+        disk_file_write_buffer(image->file, metadata.header_bytes, DISK_SECTOR_SIZE, metadata.footer.data_offset);
+    return error ? error : disk_file_synchronize(image->file);
+}
+
 static void release(struct vhd_image *vhd)
 {
     vhd_table_free(&vhd->table);
@@ -530,6 +544,7 @@ static const struct disk_image_operations vhd_operations = {
     .flush = vhd_flush,
     .next_present = vhd_next_present,
     .read_parent = vhd_read_parent,
+    .set_parent_time = vhd_set_parent_time,
     .close = vhd_close,
 };
 

@@ -74,11 +74,16 @@ void vhd_parent_decode(const uint8_t *header, struct vhd_parent *parent)
     }
 }
 
+void vhd_parent_encode_timestamp(uint8_t *header, uint32_t timestamp)
+{
+    store32(header + HEADER_PARENT_TIMESTAMP, timestamp);
+}
+
 bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent)
 {
     size_t length;
     memcpy(header + HEADER_PARENT_IDENTIFIER, parent->identifier, sizeof(parent->identifier));
-    store32(header + HEADER_PARENT_TIMESTAMP, parent->timestamp);
+    vhd_parent_encode_timestamp(header, parent->timestamp);
     memset(header + HEADER_PARENT_NAME, 0, NAME_BYTES);
     for (unsigned i = 0; i < VHD_LOCATORS; i++) {
         uint8_t *bytes = header + HEADER_LOCATORS + i * LOCATOR_SIZE;

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Merging: what the parent holds then, what is refused, and that the child reads as before whenever it is interrupted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "partitions/root/disk/check.h"
+#include "partitions/root/disk/create.h"
+#include "partitions/root/disk/merge.h"
+#include "partitions/root/disk/vhd_create.h"
+#include "tests/unit/power_failure.h"
+#include "tests/unit/scratch.h"
+
+#define MIB      (1024u * 1024)
+#define SECTORS  (9u * MIB / DISK_SECTOR_SIZE + 3)
+#define LONG_AGO 1500000000
+
+static struct disk_error error;
+static struct disk_merge_result result;
+static uint8_t expected[SECTORS * DISK_SECTOR_SIZE], buffer[SECTORS * DISK_SECTOR_SIZE];
+
+static void expect_error(int code, const char *text)
+{
+    if (error.code != code || !strstr(error.text, text))
+        print_error("got %d, %s; not %d, %s\n", error.code, error.text, code, text);
+    assert_int_equal(error.code, code);
+    assert_non_null(strstr(error.text, text));
+}
+
+static void expect_sound(const char *name)
+{
+    struct disk_check_result found;
+    assert_true(disk_check(name, NULL, NULL, &found, &error));
+    assert_int_equal(found.count[DISK_CHECK_ERROR] + found.count[DISK_CHECK_WARNING], 0);
+}
+
+static void expect_content(const char *name)
+{
+    struct disk *disk = disk_open(name, DISK_OPEN_READ_ONLY, &error);
+    if (!disk)
+        fail_msg("%s", error.text);
+    assert_int_equal(disk_transfer(disk, DISK_READ, buffer, 0, SECTORS), 0);
+    disk_close(disk);
+    assert_memory_equal(buffer, expected, sizeof(expected));
+}
+
+static void set_time(const char *name, time_t time)
+{
+    const struct timespec times[2] = {{.tv_sec = time}, {.tv_sec = time}};
+    assert_int_equal(utimensat(AT_FDCWD, name, times, 0), 0);
+}
+
+/* Sectors here and there, those of zeros too, in the disk and in what is expected of it. */
+static void write_some(const char *name, unsigned times)
+{
+    struct disk *disk = disk_open(name, 0, &error);
+    assert_non_null(disk);
+    for (unsigned i = 0; i < times; i++) {
+        uint32_t count = 1 + power_failure_below(300), first = power_failure_below(SECTORS - count);
+        uint8_t *bytes = expected + (size_t)first * DISK_SECTOR_SIZE;
+        memset(bytes, power_failure_below(4) ? (int)power_failure_below(256) : 0, (size_t)count * DISK_SECTOR_SIZE);
+        assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, first, count), 0);
+    }
+    assert_int_equal(disk_close(disk), 0);
+}
+
+/* a.vhd, its child b.vhd and that one's child c.vhd, whose contents are what is expected. */
+static void make_chain(enum disk_format format, uint32_t block_size_a, uint32_t block_size_b, uint32_t block_size_c)
+{
+    const struct disk_create_options a = {.sparse = true, .block_size = block_size_a}, b = {.block_size = block_size_b},
+                                     c = {.block_size = block_size_c};
+    power_failure_seed(block_size_a + block_size_b + block_size_c);
+    memset(expected, 0, sizeof(expected));
+    assert_true(disk_create("a.vhd", sizeof(expected), format, &a, &error));
+    write_some("a.vhd", 20);
+    set_time("a.vhd", LONG_AGO);
+    assert_true(disk_create_child("b.vhd", "a.vhd", &b, &error));
+    write_some("b.vhd", 20);
+    set_time("b.vhd", LONG_AGO + 1);
+    assert_true(disk_create_child("c.vhd", "b.vhd", &c, &error));
+    write_some("c.vhd", 20);
+    expect_content("c.vhd");
+}
+
+static void must_merge(const char *child, const char *ancestor, const struct disk_merge_options *options)
+{
+    if (!disk_merge(child, ancestor, options, &result, &error))
+        fail_msg("%s", error.text);
+}
+
+static void into_the_parent(void **state)
+{
+    (void)state;
+    make_chain(DISK_FORMAT_DYNAMIC, 2 * MIB, 64 << 10, 4096);
+    must_merge("c.vhd", NULL, NULL);
+    assert_int_equal(result.images, 1);
+    assert_non_null(strstr(result.ancestor, "b.vhd"));
+    assert_int_equal(scratch_files(), 2);
+    expect_content("b.vhd");
+    expect_sound("b.vhd");
+    must_merge("b.vhd", NULL, NULL);
+    assert_int_equal(scratch_files(), 1);
+    expect_content("a.vhd");
+    expect_sound("a.vhd");
+}
+
+static void into_an_ancestor(void **state)
+{
+    (void)state;
+    make_chain(DISK_FORMAT_DYNAMIC, 4096, 2 * MIB, 512 << 10);
+    must_merge("c.vhd", "./a.vhd", NULL);
+    assert_int_equal(result.images, 2);
+    assert_int_equal(scratch_files(), 1);
+    expect_content("a.vhd");
+    expect_sound("a.vhd");
+}
+
+static void into_a_fixed_disk(void **state)
+{
+    (void)state;
+    make_chain(DISK_FORMAT_FIXED, 0, 4096, 2 * MIB);
+    must_merge("c.vhd", "a.vhd", NULL);
+    assert_int_equal(scratch_files(), 1);
+    expect_content("a.vhd");
+    expect_sound("a.vhd");
+}
+
+/* They hold what they held, and their time stamps are right. */
+static void children_are_kept(void **state)
+{
+    (void)state;
+    const struct disk_merge_options keep = {.keep = true};
+    make_chain(DISK_FORMAT_DYNAMIC, 0, 0, 0);
+    must_merge("c.vhd", "a.vhd", &keep);
+    assert_int_equal(scratch_files(), 3);
+    expect_content("c.vhd");
+    expect_content("a.vhd");
+    expect_sound("c.vhd");
+    set_time("a.vhd", LONG_AGO);
+    assert_null(disk_open("c.vhd", 0, &error));
+    expect_error(ENOLINK, "a.vhd was changed after it was made");
+}
+
+static void dry_run(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    const struct disk_merge_options options = {.dry_run = true};
+    make_chain(DISK_FORMAT_DYNAMIC, 64 << 10, 0, 0);
+    assert_int_equal(stat("a.vhd", &before), 0);
+    must_merge("c.vhd", "a.vhd", &options);
+    struct disk_merge_result planned = result;
+    assert_int_equal(scratch_files(), 3);
+    assert_int_equal(stat("a.vhd", &after), 0);
+    assert_int_equal(after.st_mtime, LONG_AGO);
+    assert_int_equal(after.st_size, before.st_size);
+    expect_content("c.vhd");
+
+    must_merge("c.vhd", "a.vhd", NULL);
+    assert_int_equal(stat("a.vhd", &after), 0);
+    assert_int_equal(result.written, planned.written);
+    assert_int_equal(result.space, planned.space);
+    uint64_t blocks = planned.space / (64 << 10), grown = (uint64_t)(after.st_size - before.st_size);
+    assert_true(blocks > 10 && grown >= planned.space && grown <= blocks * ((64 << 10) + 4096));
+}
+
+/* Zeros over nothing take no space; zeros over data are zeros. */
+static void zeros(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    memset(expected, 0, sizeof(expected));
+    assert_true(disk_create("a.vhd", sizeof(expected), DISK_FORMAT_DYNAMIC, NULL, &error));
+    memset(expected, 7, 4096);
+    struct disk *disk = disk_open("a.vhd", 0, &error);
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, expected, 0, 8), 0);
+    disk_close(disk);
+    assert_true(disk_create_child("b.vhd", "a.vhd", NULL, &error));
+    memset(expected, 0, sizeof(expected));
+    disk = disk_open("b.vhd", 0, &error);
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, expected, 0, SECTORS), 0);
+    disk_close(disk);
+    assert_int_equal(stat("a.vhd", &before), 0);
+    must_merge("b.vhd", NULL, NULL);
+    assert_int_equal(result.space, 0);
+    assert_int_equal(stat("a.vhd", &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    expect_content("a.vhd");
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    make_chain(DISK_FORMAT_DYNAMIC, 0, 0, 0);
+    assert_false(disk_merge("a.vhd", NULL, NULL, &result, &error));
+    expect_error(EINVAL, "a.vhd: no differencing disk");
+    assert_true(disk_create("z.vhd", sizeof(expected), DISK_FORMAT_DYNAMIC, NULL, &error));
+    assert_false(disk_merge("c.vhd", "z.vhd", NULL, &result, &error));
+    expect_error(EINVAL, "c.vhd: z.vhd is none of its parents: loam disk chain c.vhd shows them");
+    assert_false(disk_merge("c.vhd", "c.vhd", NULL, &result, &error));
+    expect_error(EINVAL, "none of its parents");
+    assert_false(disk_merge("none", NULL, NULL, &result, &error));
+    expect_error(ENOENT, "none: ");
+
+    /* Somebody else's readers and writers. */
+    struct disk *user = disk_open("a.vhd", DISK_OPEN_READ_ONLY, &error);
+    assert_false(disk_merge("c.vhd", "a.vhd", NULL, &result, &error));
+    expect_error(EBUSY, "a.vhd: in use by process");
+    disk_close(user);
+    user = disk_open("c.vhd", 0, &error);
+    assert_false(disk_merge("c.vhd", NULL, NULL, &result, &error));
+    expect_error(EBUSY, "c.vhd: in use by process");
+    disk_close(user);
+    expect_content("c.vhd");
+    expect_sound("c.vhd");
+}
+
+static void larger_child(void **state)
+{
+    (void)state;
+    assert_true(disk_create("a.vhd", MIB, DISK_FORMAT_DYNAMIC, NULL, &error));
+    struct disk *parent = disk_open("a.vhd", DISK_OPEN_READ_ONLY, &error);
+    struct vhd_child child = {.size = 2 * MIB, .block_size = 4096, .relative_path = "a.vhd", .absolute_path = ""};
+    memcpy(child.identifier, disk_top(parent)->identifier, sizeof(child.identifier));
+    disk_close(parent);
+    struct disk_file *file = disk_file_wrap(open("b.vhd", O_RDWR | O_CREAT, 0600), "b.vhd");
+    assert_int_equal(vhd_create_child(file, &child), 0);
+    disk_file_close(file);
+    assert_false(disk_merge("b.vhd", NULL, NULL, &result, &error));
+    expect_error(EINVAL, "b.vhd: has 2097152 bytes, more than ");
+    expect_error(EINVAL, "loam disk resize --size 2097152 ");
+}
+
+static void other_children(void **state)
+{
+    (void)state;
+    static const struct disk_merge_options force = {.force = true};
+    make_chain(DISK_FORMAT_DYNAMIC, 0, 0, 0);
+    assert_true(disk_create_child("other.vhd", "a.vhd", NULL, &error));
+    must_merge("c.vhd", NULL, NULL); /* it is not a child of b.vhd */
+    assert_false(disk_merge("b.vhd", NULL, NULL, &result, &error));
+    expect_error(EMLINK, "1 other is based on these images and would be worth nothing: other.vhd");
+    assert_true(disk_create_child("grandchild.vhd", "b.vhd", NULL, &error));
+    assert_false(disk_merge("b.vhd", NULL, NULL, &result, &error));
+    expect_error(EMLINK, "2 others are based on these images");
+    must_merge("b.vhd", NULL, &force);
+    expect_content("a.vhd");
+    assert_null(disk_open("other.vhd", 0, &error));
+    expect_error(ENOLINK, "a.vhd was changed after it was made");
+    assert_null(disk_open("grandchild.vhd", 0, &error));
+    expect_error(ENOLINK, "is not there");
+}
+
+static void cancelled(void **state)
+{
+    (void)state;
+    volatile sig_atomic_t cancel = 0;
+    make_chain(DISK_FORMAT_DYNAMIC, 64 << 10, 4096, 64 << 10);
+    for (unsigned i = 1; i < 8; i++) {
+        struct scratch_progress seen = {.cancel = &cancel, .cancel_at = i * i};
+        const struct disk_merge_options options = {
+            .progress = {.report = scratch_progress, .context = &seen, .cancel = &cancel}
+        };
+        cancel = 0;
+        assert_false(disk_merge("c.vhd", "a.vhd", &options, &result, &error));
+        expect_error(ECANCELED, "c.vhd: cancelled; it holds what it held");
+        expect_content("c.vhd");
+        expect_sound("c.vhd");
+    }
+    must_merge("c.vhd", "a.vhd", NULL);
+    expect_content("a.vhd");
+}
+
+static void kill_at(void *context, uint64_t done, uint64_t total)
+{
+    unsigned *left = context;
+    (void)done;
+    (void)total;
+    if (--*left == 0)
+        kill(getpid(), SIGKILL);
+}
+
+static void killed(void **state)
+{
+    (void)state;
+    make_chain(DISK_FORMAT_DYNAMIC, 64 << 10, 4096, 64 << 10);
+    unsigned kills = 0;
+    for (unsigned i = 1;; i = i * 2 + 1) {
+        pid_t process = fork();
+        assert_true(process >= 0);
+        if (process == 0) {
+            const struct disk_merge_options options = {
+                .progress = {.report = kill_at, .context = &i}
+            };
+            _exit(disk_merge("c.vhd", "a.vhd", &options, &result, &error) ? 0 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(process, &status, 0), process);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+            break;
+        assert_true(WIFSIGNALED(status));
+        expect_content("c.vhd");
+        kills++;
+    }
+    assert_true(kills > 3);
+    assert_int_equal(scratch_files(), 1);
+    expect_content("a.vhd");
+    expect_sound("a.vhd");
+}
+
+/* ---- Power failures while the ancestor is written to ---- */
+
+enum { SMALL = 200 };
+
+struct chain {
+    struct memory_file child, root;
+    bool has_root;
+    uint8_t bytes[SMALL * DISK_SECTOR_SIZE];
+};
+
+static void make_child(struct memory_file *memory, const struct memory_file *parent, size_t footer, uint32_t block_size)
+{
+    struct vhd_child child = {
+        .size = SMALL * DISK_SECTOR_SIZE, .block_size = block_size, .relative_path = "p", .absolute_path = "/p"};
+    memcpy(child.identifier, parent->bytes + footer + 68, sizeof(child.identifier));
+    memory_file_initialize(memory);
+    assert_int_equal(vhd_create_child(&memory->file, &child), 0);
+    memory->file.dirty = false;
+}
+
+static struct disk *open_files(struct chain *chain, struct memory_file *ancestor, bool with_child)
+{
+    struct disk_file *files[3];
+    unsigned count = 0;
+    if (with_child)
+        files[count++] = &chain->child.file;
+    files[count++] = &ancestor->file;
+    if (chain->has_root)
+        files[count++] = &chain->root.file;
+    struct disk *disk = disk_open_files(files, count, with_child ? DISK_OPEN_READ_ONLY : 0, &error);
+    if (!disk)
+        fail_msg("%s", error.text);
+    return disk;
+}
+
+static void fill(struct disk_file *const *files, unsigned count, uint8_t value)
+{
+    uint8_t bytes[24 * DISK_SECTOR_SIZE];
+    struct disk *disk = disk_open_files(files, count, 0, &error);
+    assert_non_null(disk);
+    for (unsigned i = 0; i < 12; i++) {
+        uint32_t sectors = 1 + power_failure_below(24);
+        memset(bytes, power_failure_below(5) ? value + (int)i : 0, sizeof(bytes));
+        assert_int_equal(disk_transfer(disk, DISK_WRITE, bytes, power_failure_below(SMALL - sectors), sectors), 0);
+    }
+    assert_int_equal(disk_close(disk), 0);
+}
+
+static void read_all(struct disk *disk, uint8_t *bytes)
+{
+    assert_int_equal(disk_transfer(disk, DISK_READ, bytes, 0, SMALL), 0);
+    assert_int_equal(disk_close(disk), 0);
+}
+
+/* The child reads as before, and merging it again makes the ancestor what it is to be. */
+static void expect_child(void *context, struct memory_file *medium, size_t point)
+{
+    static uint8_t bytes[SMALL * DISK_SECTOR_SIZE];
+    struct chain *chain = context;
+    (void)point;
+    read_all(open_files(chain, medium, true), bytes);
+    assert_memory_equal(bytes, chain->bytes, sizeof(bytes));
+}
+
+static void merge(struct chain *chain, struct memory_file *ancestor)
+{
+    static const struct disk_merge_options options;
+    struct disk *upper = disk_new(), *lower = open_files(chain, ancestor, false);
+    struct disk *child = open_files(chain, ancestor, true);
+    assert_true(disk_add(upper, child->images[0]));
+    assert_true(disk_merge_into(upper, lower, &options, &result, &error));
+    assert_int_equal(disk_close(lower), 0);
+    assert_int_equal(disk_close(child), 0);
+    upper->image_count = 0;
+    assert_int_equal(disk_close(upper), 0);
+}
+
+static void play_failures(bool differencing, uint32_t block_size)
+{
+    static uint8_t bytes[SMALL * DISK_SECTOR_SIZE];
+    static struct chain chain;
+    struct memory_file ancestor, base;
+    chain = (struct chain){.has_root = differencing};
+    power_failure_seed(block_size + differencing);
+    memory_file_initialize(&base);
+    memory_file_initialize(&ancestor);
+    memory_file_initialize(&chain.root);
+    struct memory_file *first = differencing ? &chain.root : &ancestor;
+    assert_int_equal(disk_create_in(&first->file, SMALL * DISK_SECTOR_SIZE, DISK_FORMAT_DYNAMIC, 4096), 0);
+    fill((struct disk_file *[]){&first->file}, 1, 10);
+    if (differencing) {
+        make_child(&ancestor, &chain.root, 0, block_size);
+        fill((struct disk_file *[]){&ancestor.file, &chain.root.file}, 2, 50);
+    }
+    make_child(&chain.child, &ancestor, 0, block_size);
+    fill((struct disk_file *[]){&chain.child.file, &ancestor.file, &chain.root.file}, differencing ? 3 : 2, 100);
+    read_all(open_files(&chain, &ancestor, true), chain.bytes);
+
+    power_failure_begin(&ancestor, &base);
+    merge(&chain, &ancestor);
+    uint64_t played = power_failure_play(&ancestor, &base, expect_child, &chain);
+    assert_true(played > 100);
+    power_failure_choose(&base, &base);
+    struct memory_file *medium = &base;
+    merge(&chain, medium);
+    read_all(open_files(&chain, medium, false), bytes);
+    assert_memory_equal(bytes, chain.bytes, sizeof(bytes));
+    memory_file_release(&base);
+    memory_file_release(&ancestor);
+    memory_file_release(&chain.child);
+    memory_file_release(&chain.root);
+}
+
+static void power_failures(void **state)
+{
+    (void)state;
+    play_failures(false, 4096);
+    play_failures(false, 64 << 10);
+    play_failures(true, 4096);
+    play_failures(true, 64 << 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scratch_test(into_the_parent),   scratch_test(into_an_ancestor), scratch_test(into_a_fixed_disk),
+        scratch_test(children_are_kept), scratch_test(dry_run),          scratch_test(zeros),
+        scratch_test(refused),           scratch_test(larger_child),     scratch_test(other_children),
+        scratch_test(cancelled),         scratch_test(killed),           cmocka_unit_test(power_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
