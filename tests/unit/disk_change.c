@@ -120,7 +120,8 @@ uint64_t disk_change_play(const struct disk_change *change, struct memory_file *
     assert_true(states.after.usable);
 
     uint64_t played = power_failure_play(memory, &base, visit_medium, &states);
-    assert_true(states.new_media > 0 && states.new_media < played);
+    bool visible = !disk_state_equal(&states.before, &states.after); /* compacting is not */
+    assert_true(states.new_media > 0 && (!visible || states.new_media < played));
     assert_true(equals(&states, &base, &states.after)); /* all that matters was synchronized */
     memory_file_reset(memory);
     memory_file_release(&base);
