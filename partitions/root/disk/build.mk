@@ -24,6 +24,7 @@ $(call unit_test,disk_model_test,tests/unit/disk_model_test.c tests/unit/scratch
 $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \
     $(DISK_SOURCES))
+$(call unit_test,disk_chain_list_test,tests/unit/disk_chain_list_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,disk_compact_test,tests/unit/disk_compact_test.c tests/unit/scratch.c $(POWER_FAILURE_SOURCES) \
     $(DISK_SOURCES))
 $(call unit_test,disk_compare_test,tests/unit/disk_compare_test.c tests/unit/scratch.c $(DISK_SOURCES))

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "partitions/root/disk/chain_list.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/open.h"
 #include "partitions/root/disk/vhd_table.h"
@@ -40,10 +41,10 @@ static void check_footers(const struct check *check, const struct vhd_metadata *
     if (metadata->end_state != VHD_VALID)
         find(check, DISK_CHECK_WARNING, "the footer at the end %s; the copy at the start is sound",
              damage[metadata->end_state]);
-    if (metadata->footer.type == VHD_DYNAMIC && metadata->copy_state != VHD_VALID)
+    if (metadata->footer.type != VHD_FIXED && metadata->copy_state != VHD_VALID)
         find(check, DISK_CHECK_WARNING, "the copy of the footer at the start %s; the one at the end is sound",
              damage[metadata->copy_state]);
-    if (metadata->footer.type == VHD_DYNAMIC && metadata->footers_differ)
+    if (metadata->footer.type != VHD_FIXED && metadata->footers_differ)
         find(check, DISK_CHECK_NOTE, "the footer at the end differs from the copy at the start, which counts");
     if (metadata->footer.saved_state)
         find(check, DISK_CHECK_NOTE, "the disk is marked as belonging to a virtual machine that is saved");
@@ -94,13 +95,66 @@ bool disk_check_file(struct disk_file *file, disk_check_report *report, void *co
     return !unread;
 }
 
+/* ---- Chains ---- */
+
+/* What is found of a parent is told with its name. */
+struct chain_check {
+    const struct check *child;
+    const char *path;
+};
+
+static void report_parent(void *context, enum disk_check_level level, const char *text)
+{
+    const struct chain_check *parent = context;
+    char line[512];
+    snprintf(line, sizeof(line), "parent %.256s: %s", parent->path, text);
+    parent->child->report(parent->child->context, level, line);
+}
+
+static void check_parent(const struct check *check, const char *path)
+{
+    struct chain_check parent = {check, path};
+    struct disk_check_result found;
+    struct disk_error error;
+    struct disk_file *file = image_file_open(path, DISK_OPEN_READ_ONLY, &error);
+    bool done = file && disk_check_file(file, report_parent, &parent, &found, &error);
+    if (file)
+        image_file_close(file);
+    for (unsigned level = 0; level < DISK_CHECK_LEVELS && done; level++)
+        check->result->count[level] += found.count[level];
+    if (!done)
+        find(check, DISK_CHECK_ERROR, "parent %s", error.text);
+}
+
+/* The first of the chain has been looked over. */
+static bool check_member(void *context, const struct disk_chain_member *member)
+{
+    struct chain_check *self = context;
+    if (self->path)
+        check_parent(self->child, member->path);
+    self->path = member->path;
+    if (member->problem)
+        find(self->child, DISK_CHECK_ERROR, "%s: %s", member->path, member->problem);
+    return true;
+}
+
+static bool is_differencing(struct disk_file *file)
+{
+    struct vhd_metadata metadata;
+    struct disk_error ignored;
+    return vhd_metadata_read(file, &metadata, &ignored) && metadata.footer.type == VHD_DIFFERENCING;
+}
+
 bool disk_check(const char *path, disk_check_report *report, void *context, struct disk_check_result *result,
                 struct disk_error *error)
 {
     struct disk_file *file = image_file_open(path, DISK_OPEN_READ_ONLY, error);
     if (!file)
         return false;
+    const struct check check = {report, context, result};
+    struct chain_check chain = {&check, NULL};
     bool done = disk_check_file(file, report, context, result, error);
+    bool has_parents = done && !result->count[DISK_CHECK_ERROR] && is_differencing(file);
     image_file_close(file);
-    return done;
+    return done && (!has_parents || disk_chain_list(path, 0, check_member, &chain, error));
 }

@@ -2,9 +2,11 @@
 #include "partitions/root/disk/info.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "partitions/root/disk/chain_list.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/vhd_table.h"
 
@@ -43,12 +45,15 @@ static bool count_blocks(struct disk_file *file, const struct vhd_metadata *meta
 
 static bool describe_vhd(struct disk_file *file, struct disk_info *info, struct disk_error *error)
 {
+    static const enum disk_format formats[] = {[VHD_FIXED] = DISK_FORMAT_FIXED,
+                                               [VHD_DYNAMIC] = DISK_FORMAT_DYNAMIC,
+                                               [VHD_DIFFERENCING] = DISK_FORMAT_DIFFERENCING};
     struct vhd_metadata metadata;
     if (!vhd_metadata_read(file, &metadata, error))
         return false;
     const struct vhd_footer *footer = &metadata.footer;
-    bool dynamic = footer->type == VHD_DYNAMIC;
-    info->format = dynamic ? DISK_FORMAT_DYNAMIC : DISK_FORMAT_FIXED;
+    bool has_blocks = footer->type != VHD_FIXED;
+    info->format = formats[footer->type];
     info->size = metadata.disk_size;
     info->geometry = vhd_identify_geometry(footer->geometry, metadata.disk_size / DISK_SECTOR_SIZE);
     copy_printable(info->creator_application, footer->creator_application);
@@ -57,8 +62,8 @@ static bool describe_vhd(struct disk_file *file, struct disk_info *info, struct 
     info->created = (int64_t)footer->timestamp + VHD_EPOCH;
     memcpy(info->identifier, footer->identifier, sizeof(info->identifier));
     info->saved_state = footer->saved_state;
-    info->footer_damaged = metadata.end_state != VHD_VALID || (dynamic && metadata.copy_state != VHD_VALID);
-    return !dynamic || count_blocks(file, &metadata, info, error);
+    info->footer_damaged = metadata.end_state != VHD_VALID || (has_blocks && metadata.copy_state != VHD_VALID);
+    return !has_blocks || count_blocks(file, &metadata, info, error);
 }
 
 static bool describe(struct disk_file *file, unsigned flags, struct disk_info *info, struct disk_error *error)
@@ -81,6 +86,22 @@ static bool describe(struct disk_file *file, unsigned flags, struct disk_info *i
     return true;
 }
 
+/* The first of the chain says it all. */
+static bool note_parent(void *context, const struct disk_chain_member *member)
+{
+    struct disk_info *info = context;
+    if (member->link) {
+        memcpy(info->parent_identifier, member->link->identifier, sizeof(info->parent_identifier));
+        if (member->link->names)
+            strcpy(info->parent_name, member->link->name[0]);
+    }
+    if (member->problem)
+        snprintf(info->parent_problem, sizeof(info->parent_problem), "%s", member->problem);
+    if (member->parent_path)
+        snprintf(info->parent_path, sizeof(info->parent_path), "%s", member->parent_path);
+    return false;
+}
+
 bool disk_info(const char *path, unsigned flags, struct disk_info *info, struct disk_error *error)
 {
     struct disk_error reason;
@@ -98,5 +119,7 @@ bool disk_info(const char *path, unsigned flags, struct disk_info *info, struct 
     }
     bool done = describe(file, flags, info, error);
     image_file_close(file);
+    if (done && info->format == DISK_FORMAT_DIFFERENCING)
+        done = disk_chain_list(path, 0, note_parent, info, error);
     return done;
 }

@@ -3,6 +3,8 @@
 #ifndef DISK_INFO_H
 #define DISK_INFO_H
 
+#include <limits.h>
+
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/open.h"
 
@@ -24,11 +26,17 @@ struct disk_info {
     bool saved_state;
     bool footer_damaged; /* one of the two; it is renewed when the disk is opened for writing */
 
-    /* Of dynamic VHDs: */
+    /* Of dynamic and differencing VHDs: */
     uint32_t block_size;
     uint32_t blocks;
     uint32_t allocated_blocks;
     uint32_t damaged_blocks;
+
+    /* Of differencing VHDs: */
+    uint8_t parent_identifier[16];
+    char parent_name[PATH_MAX];           /* the first that the image has for it, or empty */
+    char parent_path[PATH_MAX];           /* where it was found, or empty */
+    char parent_problem[DISK_ERROR_TEXT]; /* what is wrong with it and how to mend it, or empty */
 };
 
 /* Does not wait for, or disturb, a writer. `flags`: DISK_OPEN_RAW or 0. False with `error`. */

@@ -227,7 +227,8 @@ void metadata_cache_forget(struct metadata_cache *cache, const struct disk_file 
 {
     for (uint16_t i = 0; i < cache->used; i++) {
         const struct entry *entry = &cache->entries[i];
-        if (entry->file == file && entry->offset + METADATA_SECTOR_SIZE > offset && entry->offset < offset + length)
+        if (entry->file == file && entry->offset + METADATA_SECTOR_SIZE > offset &&
+            (entry->offset < offset || entry->offset - offset < length))
             forget(cache, i);
     }
 }

@@ -155,6 +155,14 @@ struct search {
     struct disk_error problem; /* of the first that was found and is no use; code 0: none was found */
 };
 
+/* Nothing is kept of a file that is no part of the chain. */
+static void drop_file(struct disk *disk, struct disk_file *file)
+{
+    metadata_cache_release(disk->cache, file);
+    metadata_cache_forget(disk->cache, file, 0, UINT64_MAX);
+    image_file_close(file);
+}
+
 static bool try_parent(void *context, const char *path)
 {
     struct search *search = context;
@@ -163,7 +171,7 @@ static bool try_parent(void *context, const char *path)
     if (file && add_file(search->disk, file, parent_flags(search->flags), search->link, &error))
         return true;
     if (file)
-        image_file_close(file);
+        drop_file(search->disk, file);
     if (!search->problem.code)
         search->problem = error;
     return false;
@@ -194,10 +202,7 @@ static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *err
     else if (search.problem.code)
         *error = search.problem;
     else
-        disk_error_set(error, ENOLINK, child,
-                       "its parent %s is not there; if it was moved, give its place: "
-                       "loam disk reconnect --parent PARENT %s",
-                       link->names ? link->name[0] : "(it names none)", child);
+        parent_missing(last_image(disk), link, error);
     free(link);
     return added;
 }

@@ -37,3 +37,12 @@ bool parent_check(const struct disk_image *child, const struct disk_image *paren
         return true;
     return false;
 }
+
+void parent_missing(const struct disk_image *child, const struct parent_link *link, struct disk_error *error)
+{
+    const char *name = child->file->name;
+    disk_error_set(error, ENOLINK, name,
+                   "its parent %s is not there; if it was moved, give its place: "
+                   "loam disk reconnect --parent PARENT %s",
+                   link->names ? link->name[0] : "(it names none)", name);
+}

@@ -12,4 +12,7 @@ bool parent_has_identity(const struct disk_image *parent, const struct parent_li
 bool parent_check(const struct disk_image *child, const struct disk_image *parent, const struct parent_link *link,
                   struct disk_error *error);
 
+/* Says in `error`, ENOLINK, that there is no file by any of the link's names. */
+void parent_missing(const struct disk_image *child, const struct parent_link *link, struct disk_error *error);
+
 #endif
