@@ -179,6 +179,7 @@ static void checked(void **state)
     int file = open("a.vhd", O_WRONLY);
     assert_int_equal(pwrite(file, entry, 4, 1536), 4);
     close(file);
+    set_time("a.vhd");
     result = check("c.vhd");
     assert_true(result.count[DISK_CHECK_ERROR] >= 2); /* and it was changed */
     assert_non_null(strstr(found, "a.vhd: block 0 lies at byte"));
