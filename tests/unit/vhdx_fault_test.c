@@ -47,32 +47,63 @@ static uint8_t flushed[DISK_BYTES];
 static uint8_t earlier[DISK_BYTES]; /* before the step */
 static uint8_t buffer[DISK_BYTES];
 static enum disk_format format;
+static struct memory_file pristine; /* the new image */
+static struct vhdx_fixture fixture; /* on memory that is used again and again */
 
-static void expect_sound(struct vhdx_fixture *fixture)
+static void expect_sound(void)
 {
-    size_t changes = fixture->memory.changes;
-    assert_int_equal(vhdx_fixture_check(&fixture->memory).count[DISK_CHECK_ERROR], 0);
-    assert_int_equal(fixture->memory.changes, changes);
+    size_t changes = fixture.memory.changes;
+    assert_int_equal(vhdx_fixture_check(&fixture.memory).count[DISK_CHECK_ERROR], 0);
+    assert_int_equal(fixture.memory.changes, changes);
 }
 
-static void expect_content(struct vhdx_fixture *fixture)
+/* Where the work is done. */
+static const struct {
+    uint32_t sector, sectors;
+} ranges[] = {
+    {0,                    64 },
+    {SECTORS_PER_MIB - 96, 192},
+    {SECTORS - 8,          8  },
+};
+#define RANGES (sizeof(ranges) / sizeof(ranges[0]))
+
+static void copy_ranges(uint8_t *to, const uint8_t *from)
 {
-    assert_int_equal(vhdx_fixture_read(fixture, buffer, 0, SECTORS), 0);
-    assert_memory_equal(buffer, expected, sizeof(buffer));
+    for (size_t i = 0; i < RANGES; i++) {
+        size_t at = (size_t)ranges[i].sector * DISK_SECTOR_SIZE;
+        memcpy(to + at, from + at, (size_t)ranges[i].sectors * DISK_SECTOR_SIZE);
+    }
+}
+
+static void read_ranges(void)
+{
+    for (size_t i = 0; i < RANGES; i++)
+        assert_int_equal(vhdx_fixture_read(&fixture, buffer + (size_t)ranges[i].sector * DISK_SECTOR_SIZE,
+                                           ranges[i].sector, ranges[i].sectors),
+                         0);
+}
+
+static void expect_content(void)
+{
+    read_ranges();
+    for (size_t i = 0; i < RANGES; i++) {
+        size_t at = (size_t)ranges[i].sector * DISK_SECTOR_SIZE;
+        assert_memory_equal(buffer + at, expected + at, (size_t)ranges[i].sectors * DISK_SECTOR_SIZE);
+    }
 }
 
 /* Opening replays a log, and may fail as often as the file does. */
-static void must_open(struct vhdx_fixture *fixture)
+static void must_open(void)
 {
     for (;;) {
         struct disk_error error;
-        fixture->memory.file.failed = false; /* as a new opening of a real file has it */
-        fixture->image = vhdx_open(&fixture->memory.file, 0, fixture->cache, &error);
-        if (fixture->image)
+        fixture.memory.file.failed = false; /* as a new opening of a real file has it */
+        fixture.image = vhdx_open(&fixture.memory.file, 0, fixture.cache, &error);
+        if (fixture.image)
             return;
-        assert_true(error.code == EIO || error.code == fixture->memory.fail_error);
-        expect_sound(fixture);
-        assert_true(fixture->memory.changes < fixture->memory.fail_at + fixture->memory.fail_count);
+        assert_true(error.code == EIO || error.code == fixture.memory.fail_error);
+        expect_sound();
+        assert_true(fixture.memory.changes < fixture.memory.fail_at + fixture.memory.fail_count);
     }
 }
 
@@ -82,27 +113,31 @@ static bool same_sector(const uint8_t *content, size_t at)
 }
 
 /* What was not flushed may be lost with the process, of an image with a parent; a write that failed may be there. */
-static void accept_losses(struct vhdx_fixture *fixture)
+static void accept_losses(void)
 {
-    assert_int_equal(vhdx_fixture_read(fixture, buffer, 0, SECTORS), 0);
-    for (size_t at = 0; at < DISK_BYTES; at += DISK_SECTOR_SIZE)
-        assert_true(same_sector(expected, at) || same_sector(earlier, at) ||
-                    (format == DISK_FORMAT_DIFFERENCING && same_sector(flushed, at)));
-    memcpy(expected, buffer, sizeof(expected));
+    read_ranges();
+    for (size_t i = 0; i < RANGES; i++) {
+        size_t end = ((size_t)ranges[i].sector + ranges[i].sectors) * DISK_SECTOR_SIZE;
+        for (size_t at = (size_t)ranges[i].sector * DISK_SECTOR_SIZE; at < end; at += DISK_SECTOR_SIZE) {
+            assert_true(same_sector(expected, at) || same_sector(earlier, at) ||
+                        (format == DISK_FORMAT_DIFFERENCING && same_sector(flushed, at)));
+            memcpy(expected + at, buffer + at, DISK_SECTOR_SIZE);
+        }
+    }
 }
 
-static int do_step(struct vhdx_fixture *fixture, size_t step)
+static int do_step(size_t step)
 {
     if (steps[step].kind == FLUSH)
-        return vhdx_fixture_flush(fixture);
+        return vhdx_fixture_flush(&fixture);
     if (steps[step].kind == REOPEN) {
-        int error = vhdx_fixture_close(fixture);
-        must_open(fixture);
+        int error = vhdx_fixture_close(&fixture);
+        must_open();
         return error;
     }
-    uint8_t *bytes = buffer;
+    static uint8_t bytes[192 * DISK_SECTOR_SIZE];
     memset(bytes, (int)step + 1, (size_t)steps[step].sectors * DISK_SECTOR_SIZE);
-    return vhdx_fixture_write(fixture, bytes, steps[step].sector, steps[step].sectors);
+    return vhdx_fixture_write(&fixture, bytes, steps[step].sector, steps[step].sectors);
 }
 
 static void note_write(size_t step)
@@ -113,59 +148,51 @@ static void note_write(size_t step)
 }
 
 /* A lost synchronization is for ever, until the disk is opened anew; the step is done again then. */
-static void open_anew(struct vhdx_fixture *fixture)
+static void open_anew(void)
 {
-    assert_int_equal(vhdx_fixture_flush(fixture), EIO);
-    vhdx_fixture_kill(fixture);
-    expect_sound(fixture);
-    must_open(fixture);
+    assert_int_equal(vhdx_fixture_flush(&fixture), EIO);
+    vhdx_fixture_kill(&fixture);
+    expect_sound();
+    must_open();
 }
 
-static void do_until_done(struct vhdx_fixture *fixture, size_t step)
+static void do_until_done(size_t step)
 {
     int result;
-    memcpy(earlier, expected, sizeof(earlier));
-    for (unsigned attempt = 0; (result = do_step(fixture, step)) != 0; attempt++) {
-        expect_sound(fixture);
-        assert_true(attempt <= fixture->memory.fail_count);
+    copy_ranges(earlier, expected);
+    for (unsigned attempt = 0; (result = do_step(step)) != 0; attempt++) {
+        expect_sound();
+        assert_true(attempt <= fixture.memory.fail_count);
         if (steps[step].kind == REOPEN) {
-            accept_losses(fixture);
+            accept_losses();
             break;
         }
         note_write(step);
-        assert_int_equal(result, fixture->memory.file.failed ? EIO : fixture->memory.fail_error);
-        if (!fixture->memory.file.failed)
+        assert_int_equal(result, fixture.memory.file.failed ? EIO : fixture.memory.fail_error);
+        if (!fixture.memory.file.failed)
             continue;
-        open_anew(fixture);
-        accept_losses(fixture);
+        open_anew();
+        accept_losses();
     }
-    expect_sound(fixture);
     note_write(step);
     if (steps[step].kind != WRITE)
-        memcpy(flushed, expected, sizeof(flushed));
-    expect_content(fixture);
+        copy_ranges(flushed, expected);
+    expect_content();
 }
 
 /* Does the work with `count` changes from number `fail_at` on failing; false if there were not so many changes. */
 static bool work_with_failure(size_t fail_at, size_t count, int error, bool short_transfers)
 {
-    struct memory_file memory;
-    struct vhdx_fixture fixture;
-    memory_file_initialize(&memory);
-    vhdx_fixture_create(&memory, format, DISK_BYTES, 512);
-    vhdx_fixture_begin(&fixture, &memory);
-    memory_file_release(&memory);
-    memset(parent, format == DISK_FORMAT_DIFFERENCING ? 0xee : 0, sizeof(parent));
-    memcpy(expected, parent, sizeof(expected));
-    memcpy(flushed, parent, sizeof(flushed));
-    fixture.parent = parent;
+    memory_file_set(&fixture.memory, pristine.bytes, pristine.size);
+    copy_ranges(expected, parent);
+    copy_ranges(flushed, parent);
     fixture.memory.fail_at = fail_at;
     fixture.memory.fail_count = count;
     fixture.memory.fail_error = error;
     fixture.memory.short_transfers = short_transfers;
-    must_open(&fixture);
+    must_open();
     for (size_t step = 0; step < sizeof(steps) / sizeof(steps[0]); step++)
-        do_until_done(&fixture, step);
+        do_until_done(step);
     bool reached = fixture.memory.changes >= fail_at;
     fixture.memory.fail_at = 0;
     fixture.memory.short_transfers = false;
@@ -173,8 +200,8 @@ static bool work_with_failure(size_t fail_at, size_t count, int error, bool shor
     struct disk_check_result result = vhdx_fixture_check(&fixture.memory);
     assert_int_equal(result.count[DISK_CHECK_ERROR] + result.count[DISK_CHECK_WARNING], 0);
     vhdx_fixture_open(&fixture, DISK_OPEN_READ_ONLY);
-    expect_content(&fixture);
-    vhdx_fixture_end(&fixture);
+    expect_content();
+    assert_int_equal(vhdx_fixture_close(&fixture), 0);
     return reached;
 }
 
@@ -217,46 +244,33 @@ static void short_transfers_and_no_space(void **state)
 static void full_file_system(void **state)
 {
     (void)state;
-    struct memory_file memory;
-    struct vhdx_fixture fixture;
-    memory_file_initialize(&memory);
-    vhdx_fixture_create(&memory, format, DISK_BYTES, 512);
-    vhdx_fixture_begin(&fixture, &memory);
-    memory_file_release(&memory);
-    memset(parent, 0, sizeof(parent));
-    memset(expected, 0, sizeof(expected));
-    fixture.parent = parent;
-    must_open(&fixture);
+    memory_file_set(&fixture.memory, pristine.bytes, pristine.size);
+    copy_ranges(expected, parent);
+    must_open();
     fixture.memory.limit = fixture.memory.size;
     unsigned refused = 0;
     for (size_t step = 0; step < sizeof(steps) / sizeof(steps[0]); step++) {
-        int result = do_step(&fixture, step);
+        int result = do_step(step);
         for (; result; refused++) {
             assert_int_equal(result, ENOSPC);
-            expect_sound(&fixture);
+            expect_sound();
             fixture.memory.limit += MIB / 2 + 700;
-            result = do_step(&fixture, step);
+            result = do_step(step);
         }
         note_write(step);
-        expect_content(&fixture);
+        expect_content();
     }
     assert_true(refused > 2);
     fixture.memory.limit = 0;
     assert_int_equal(vhdx_fixture_close(&fixture), 0);
-    expect_sound(&fixture);
-    vhdx_fixture_end(&fixture);
+    expect_sound();
 }
 
 static void unreadable_file(void **state)
 {
     (void)state;
-    struct memory_file memory;
-    struct vhdx_fixture fixture;
     struct disk_extent extent;
-    memory_file_initialize(&memory);
-    vhdx_fixture_create(&memory, format, DISK_BYTES, 512);
-    vhdx_fixture_begin(&fixture, &memory);
-    memory_file_release(&memory);
+    memory_file_set(&fixture.memory, pristine.bytes, pristine.size);
     vhdx_fixture_open(&fixture, 0);
     fixture.memory.fail_reads = true;
     assert_int_equal(fixture.image->operations->map(fixture.image, 0, 1, &extent), EIO);
@@ -271,13 +285,22 @@ static void unreadable_file(void **state)
     fixture.memory.fail_reads = true;
     assert_null(vhdx_open(&fixture.memory.file, 0, fixture.cache, &error));
     assert_int_equal(error.code, EIO);
-    vhdx_fixture_end(&fixture);
+}
+
+static void set_up(void)
+{
+    memory_file_initialize(&pristine);
+    vhdx_fixture_create(&pristine, format, DISK_BYTES, 512);
+    vhdx_fixture_begin(&fixture, &pristine);
+    memset(parent, format == DISK_FORMAT_DIFFERENCING ? 0xee : 0, sizeof(parent));
+    fixture.parent = parent;
 }
 
 static int dynamic(void **state)
 {
     (void)state;
     format = DISK_FORMAT_DYNAMIC;
+    set_up();
     return 0;
 }
 
@@ -285,13 +308,22 @@ static int differencing(void **state)
 {
     (void)state;
     format = DISK_FORMAT_DIFFERENCING;
+    set_up();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    vhdx_fixture_end(&fixture);
+    memory_file_release(&pristine);
     return 0;
 }
 
 #define both_formats(function)                                                                                         \
-    {#function ", dynamic", function, dynamic, NULL, NULL},                                                            \
+    {#function ", dynamic", function, dynamic, tear_down, NULL},                                                       \
     {                                                                                                                  \
-#function ", differencing", function, differencing, NULL, NULL                                                 \
+#function ", differencing", function, differencing, tear_down, NULL                                            \
     }
 
 int main(void)
