@@ -8,8 +8,10 @@
 
 #include "partitions/root/disk/chain_list.h"
 #include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/open.h"
 #include "partitions/root/disk/vhd_table.h"
+#include "partitions/root/disk/vhdx_check.h"
 
 struct check {
     disk_check_report *report;
@@ -68,31 +70,48 @@ static int check_dynamic(struct check *check, struct disk_file *file, const stru
     return error;
 }
 
-bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context, struct disk_check_result *result,
-                     struct disk_error *error)
+static bool check_vhd(struct check *check, struct disk_file *file, struct disk_error *error)
 {
-    *result = (struct disk_check_result){0};
-    struct check check = {report, context, result};
     struct vhd_metadata metadata;
     struct disk_error reason;
     if (!vhd_metadata_read(file, &metadata, &reason)) {
         if (reason.code == EUCLEAN) {
-            find(&check, DISK_CHECK_ERROR, "%s", reason.text + reason.reason);
+            find(check, DISK_CHECK_ERROR, "%s", reason.text + reason.reason);
             return true;
         }
         if (error)
             *error = reason;
         return false;
     }
-    check_footers(&check, &metadata);
+    check_footers(check, &metadata);
     int unread = 0;
     if (metadata.footer.type == VHD_FIXED)
-        check_fixed(&check, &metadata);
+        check_fixed(check, &metadata);
     else
-        unread = check_dynamic(&check, file, &metadata);
+        unread = check_dynamic(check, file, &metadata);
     if (unread)
         disk_error_set(error, unread, file->name, "the block allocation table cannot be read: %s", strerror(unread));
     return !unread;
+}
+
+static void find_in_vhdx(void *context, enum disk_check_level level, const char *text)
+{
+    find(context, level, "%s", text);
+}
+
+bool disk_check_file(struct disk_file *file, disk_check_report *report, void *context, struct disk_check_result *result,
+                     struct disk_error *error)
+{
+    *result = (struct disk_check_result){0};
+    struct check check = {report, context, result};
+    switch (image_container(file, error)) {
+    case DISK_CONTAINER_VHD:
+        return check_vhd(&check, file, error);
+    case DISK_CONTAINER_VHDX:
+        return vhdx_check(file, find_in_vhdx, &check, error);
+    default:
+        return false;
+    }
 }
 
 /* ---- Chains ---- */
@@ -138,13 +157,6 @@ static bool check_member(void *context, const struct disk_chain_member *member)
     return true;
 }
 
-static bool is_differencing(struct disk_file *file)
-{
-    struct vhd_metadata metadata;
-    struct disk_error ignored;
-    return vhd_metadata_read(file, &metadata, &ignored) && metadata.footer.type == VHD_DIFFERENCING;
-}
-
 bool disk_check(const char *path, disk_check_report *report, void *context, struct disk_check_result *result,
                 struct disk_error *error)
 {
@@ -154,7 +166,8 @@ bool disk_check(const char *path, disk_check_report *report, void *context, stru
     const struct check check = {report, context, result};
     struct chain_check chain = {&check, NULL};
     bool done = disk_check_file(file, report, context, result, error);
-    bool has_parents = done && !result->count[DISK_CHECK_ERROR] && is_differencing(file);
     image_file_close(file);
-    return done && (!has_parents || disk_chain_list(path, 0, check_member, &chain, error));
+    if (!done || result->count[DISK_CHECK_ERROR])
+        return done;
+    return disk_chain_list(path, 0, check_member, &chain, error);
 }

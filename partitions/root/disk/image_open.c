@@ -86,12 +86,7 @@ static bool ends_as_vhd(struct disk_file *file)
     return vhd_metadata_read(file, &metadata, NULL);
 }
 
-/*
- * A guest writes what it likes into the sectors of a fixed VHD, where a VHDX has its signature, and into the last
- * sectors of a VHDX, where a VHD has its footer. Where a file looks like both, its name decides, which no guest can
- * change. NONE with `error`.
- */
-static enum disk_container find_container(struct disk_file *file, struct disk_error *error)
+enum disk_container image_container(struct disk_file *file, struct disk_error *error)
 {
     if (!begins_as_vhdx(file))
         return DISK_CONTAINER_VHD;
@@ -109,7 +104,7 @@ struct disk_image *image_open(struct disk_file *file, unsigned flags, struct met
 {
     if (flags & DISK_OPEN_RAW)
         return open_raw(file, flags, error);
-    switch (find_container(file, error)) {
+    switch (image_container(file, error)) {
     case DISK_CONTAINER_VHD:
         return open_vhd(file, flags, cache, error);
     case DISK_CONTAINER_VHDX:

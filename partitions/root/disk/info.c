@@ -8,7 +8,10 @@
 
 #include "partitions/root/disk/chain_list.h"
 #include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/vhd_table.h"
+#include "partitions/root/disk/vhdx.h"
+#include "partitions/root/disk/vhdx_image.h"
 
 #define STAT_BLOCK 512u /* the unit of st_blocks */
 
@@ -66,6 +69,49 @@ static bool describe_vhd(struct disk_file *file, struct disk_info *info, struct 
     return !has_blocks || count_blocks(file, &metadata, info, error);
 }
 
+/* Blocks with data of their own, whole or in part. */
+static uint32_t count_present(struct disk_image *image)
+{
+    uint32_t block_sectors = image->block_size / DISK_SECTOR_SIZE, count = 0;
+    for (uint64_t sector = 0; (sector = image->operations->next_present(image, sector)) < image->sectors; count++)
+        sector = (sector / block_sectors + 1) * block_sectors;
+    return count;
+}
+
+static bool describe_vhdx(struct disk_file *file, struct disk_info *info, struct disk_error *error)
+{
+    struct metadata_cache *cache = metadata_cache_create();
+    struct disk_image *image = cache ? vhdx_open(file, DISK_OPEN_READ_ONLY, cache, error) : NULL;
+    if (!cache)
+        disk_error_set(error, ENOMEM, file->name, "no memory");
+    if (image) {
+        info->format = image->format;
+        info->size = image->sectors * DISK_SECTOR_SIZE;
+        info->geometry = image->geometry;
+        info->logical_sector = image->write_unit * DISK_SECTOR_SIZE;
+        info->block_size = image->block_size;
+        info->blocks = (uint32_t)((info->size + image->block_size - 1) / image->block_size);
+        info->allocated_blocks = count_present(image);
+        vhdx_guid_to_uuid(image->identifier, info->identifier);
+        image->operations->close(image);
+    }
+    metadata_cache_destroy(cache);
+    return image != NULL;
+}
+
+static bool describe_content(struct disk_file *file, struct disk_info *info, struct disk_error *error)
+{
+    info->container = image_container(file, error);
+    switch (info->container) {
+    case DISK_CONTAINER_VHD:
+        return describe_vhd(file, info, error);
+    case DISK_CONTAINER_VHDX:
+        return describe_vhdx(file, info, error);
+    default:
+        return false;
+    }
+}
+
 static bool describe(struct disk_file *file, unsigned flags, struct disk_info *info, struct disk_error *error)
 {
     struct stat status;
@@ -78,7 +124,7 @@ static bool describe(struct disk_file *file, unsigned flags, struct disk_info *i
     }
     info->file_space = (uint64_t)status.st_blocks * STAT_BLOCK;
     if (!(flags & DISK_OPEN_RAW))
-        return describe_vhd(file, info, error);
+        return describe_content(file, info, error);
 
     info->format = DISK_FORMAT_RAW;
     info->size = info->file_size;

@@ -5,10 +5,12 @@
 
 #include <limits.h>
 
+#include "partitions/root/disk/container.h"
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/open.h"
 
 struct disk_info {
+    enum disk_container container;
     enum disk_format format;
     uint64_t size;                 /* of the disk, bytes */
     uint64_t file_size;            /* bytes */
@@ -26,7 +28,10 @@ struct disk_info {
     bool saved_state;
     bool footer_damaged; /* one of the two; it is renewed when the disk is opened for writing */
 
-    /* Of dynamic and differencing VHDs: */
+    /* Of a VHDX, the sectors that it is made of. */
+    uint32_t logical_sector;
+
+    /* Of dynamic and differencing disks: */
     uint32_t block_size;
     uint32_t blocks;
     uint32_t allocated_blocks;

@@ -25,9 +25,10 @@ bool parent_check(const struct disk_image *child, const struct disk_image *paren
     const char *name = child->file->name;
     if (!parent_has_identity(parent, link))
         disk_error_set(error, ENOLINK, name,
-                       "%s is not its parent, but another disk; if the parent was moved, give its place: "
+                       "%s is not its parent, but another disk%s; if the parent was moved, give its place: "
                        "loam disk reconnect --parent PARENT %s",
-                       parent->file->name, name);
+                       parent->file->name,
+                       parent->container == DISK_CONTAINER_VHDX ? " or written to since it was made" : "", name);
     else if (!is_unchanged(parent, link))
         disk_error_set(error, ENOLINK, name,
                        "its parent %s was changed after it was made; if only the file's time changed, as copying does: "

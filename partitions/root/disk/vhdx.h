@@ -50,6 +50,9 @@ bool vhdx_same_guid(const uint8_t *a, const uint8_t *b);
 /* "{83ed0ec3-24c8-49a6-a959-5e4bf1288bfb}", without a terminating zero, and back; false if it is none. */
 #define VHDX_GUID_TEXT 38u
 void vhdx_guid_print(const uint8_t *guid, char *text);
+
+/* The GUID with the most significant byte of each field first, as a VHD has it. */
+void vhdx_guid_to_uuid(const uint8_t *guid, uint8_t *uuid);
 bool vhdx_guid_parse(const char *text, size_t length, uint8_t *guid);
 
 enum vhdx_state {
