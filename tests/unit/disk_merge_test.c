@@ -239,7 +239,7 @@ static void larger_child(void **state)
     disk_file_close(file);
     assert_false(disk_merge("b.vhd", NULL, NULL, &result, &error));
     expect_error(EINVAL, "b.vhd: has 2097152 bytes, more than ");
-    expect_error(EINVAL, "loam disk resize --size 2097152 ");
+    expect_error(EINVAL, "a.vhd 2097152, and then loam disk reconnect b.vhd");
 }
 
 static void other_children(void **state)

@@ -17,9 +17,14 @@ _loam_options()
     "vm eject") echo "--force" ;;
     "vm wait") echo "--state --timeout" ;;
     "vm list" | "switch list") echo "--names" ;;
-    "disk create") echo "--size --format --block-size --sparse --replace" ;;
+    "disk create") echo "--size --format --block-size --parent --sparse --replace" ;;
     "disk convert") echo "--format --block-size --source-raw --replace" ;;
     "disk info") echo "--raw" ;;
+    "disk compare") echo "--strict --first-raw --second-raw" ;;
+    "disk resize") echo "--raw --sparse --discard-data --dry-run" ;;
+    "disk compact") echo "--raw --dry-run" ;;
+    "disk merge") echo "--into --keep --force --dry-run" ;;
+    "disk reconnect") echo "--parent --force --dry-run" ;;
     "switch create") echo "--type --subnet --boot-file --allow-host" ;;
     "switch forward") echo "--remove" ;;
     esac
@@ -30,7 +35,7 @@ _loam_options()
 _loam_option_value()
 {
     case $1 in
-    --kernel | -k | --initrd | -i | --disk | -d | --dvd | --floppy | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    --kernel | -k | --initrd | -i | --disk | -d | --dvd | --floppy | --parent | --into | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
     --nic | -n) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
     --format | -f) mapfile -t COMPREPLY < <(compgen -W "dynamic fixed raw" -- "$2") ;;
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
@@ -88,7 +93,7 @@ _loam()
     local -A verbs=(
         [host]="info log stats"
         [vm]="create list show start stop reset pause resume wait set console screen screenshot send-keys insert eject remove"
-        [disk]="create info check convert"
+        [disk]="create info chain check convert compare resize compact merge reconnect"
         [switch]="create list show forward remove"
     )
     COMPREPLY=()

@@ -56,8 +56,9 @@ static bool check_size(const struct disk *chain, uint32_t ancestor, struct disk_
     if (disk_sectors(chain) <= chain->images[ancestor]->sectors)
         return true;
     disk_error_set(error, EINVAL, child,
-                   "has %llu bytes, more than %s: make that as large first: loam disk resize --size %llu %s", size,
-                   parent, size, parent);
+                   "has %llu bytes, more than %s: make that as large first: loam disk resize %s %llu, and then "
+                   "loam disk reconnect %s",
+                   size, parent, parent, size, child);
     return false;
 }
 
