@@ -883,6 +883,14 @@ def disk_in_use_names_the_holder(host):
     host.refuse("d.vhd: in use by virtual machine first", "disk", "check", disk)
     check("by virtual machine first" in host.do("disk", "info", disk).out, "disk info")
     host.do("vm", "stop", "first")
+    # What would be changed, or is a parent of that, has to be unused; so it is named too.
+    child = host.path("child.vhd")
+    host.do("disk", "create", child, "--parent", disk)
+    host.do("vm", "start", "reader")
+    for words in (["compact", disk], ["resize", disk, "16M"], ["merge", child]):
+        host.refuse("d.vhd: in use by virtual machine reader: stop it first", "disk", *words)
+    host.do("disk", "chain", child)
+    host.do("vm", "stop", "reader")
     with open(disk) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         host.refuse(f"in use by process {os.getpid()}", "vm", "start", "second")
