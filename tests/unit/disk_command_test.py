@@ -1,0 +1,486 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""End-to-end test of the verbs of loam about disks, with real files, and with kills in the middle of their work.
+
+Usage: disk_command_test.py [-v] [CASE...]      after make build/bin/loam build/unit/helper/disk_tool
+"""
+
+import fcntl
+import json
+import os
+import pty
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(TOP, "build")))
+LOAM = os.path.join(os.environ.get("LOAM_BIN", os.path.join(BUILD, "bin")), "loam")
+TOOL = os.path.join(BUILD, "unit/helper/disk_tool")
+KILLS = 200 if os.environ.get("SOAK") == "1" else 8  # of each verb
+LIMIT = 120  # seconds for anything that should take a moment
+KIB, MIB, SECTOR = 1 << 10, 1 << 20, 512
+SIZE = 40 * MIB + 3 * SECTOR
+
+CASES = []
+
+
+class Failure(Exception):
+    pass
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def equal(got, wanted, what="value"):
+    check(got == wanted, f"{what}: {got!r} instead of {wanted!r}")
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+def loam(*words):
+    return subprocess.run([LOAM, "disk", *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=LIMIT, text=True)
+
+
+def do(*words):
+    done = loam(*words)
+    equal((done.returncode, done.stderr), (0, ""), f"loam disk {' '.join(map(str, words))}")
+    return done.stdout
+
+
+def ask(*words):
+    return json.loads(do(*words, "--json"))
+
+
+def refuse(pattern, *words, status=1):
+    done = loam(*words)
+    what = f"loam disk {' '.join(map(str, words))}"
+    equal(done.returncode, status, f"{what}: {done.stderr}")
+    check(re.search(pattern, done.stderr), f"{what}: {done.stderr!r} does not match {pattern!r}")
+    check(done.stderr.startswith("loam: ") and done.stderr.count("\n") == 1, f"{what}: {done.stderr!r} is no line")
+
+
+# Disks ----------------------------------------------------------------------------------------------------------------
+
+class Content:
+    """What a disk should hold, and the writing of it."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.bytes = bytearray(SIZE)
+
+    def stretches(self, count, largest):
+        for _ in range(count):
+            sectors = self.random.randrange(1, largest)
+            first = self.random.randrange(SIZE // SECTOR - sectors)
+            data = bytes(sectors * SECTOR) if self.random.random() < 0.2 else self.random.randbytes(sectors * SECTOR)
+            self.bytes[first * SECTOR:first * SECTOR + len(data)] = data
+            yield first, data
+
+    def write(self, path, count=10, largest=3000):
+        for first, data in self.stretches(count, largest):
+            subprocess.run([TOOL, "write", path, str(first)], input=data, check=True, timeout=LIMIT)
+
+    def raw(self, path):
+        with open(path, "wb") as file:
+            file.write(self.bytes)
+
+    def expect(self, path):
+        """By a way that does not go through `loam disk compare`, and by that."""
+        do("convert", path, "expected.raw", "--format", "raw", "--replace")
+        with open("expected.raw", "rb") as file:
+            check(file.read() == self.bytes, f"{path} does not hold what it should")
+        do("compare", path, "expected.raw", "--strict")
+        os.unlink("expected.raw")
+
+
+def sound(path):
+    done = loam("check", path, "--json")
+    equal(done.returncode, 0, f"check of {path}: {done.stdout}{done.stderr}")
+
+
+def chain(content, block_sizes=("2M", "64K", "512K")):
+    """a.vhd, its child b.vhd and that one's child c.vhd, each written to."""
+    do("create", "a.vhd", "--size", SIZE, "--block-size", block_sizes[0])
+    content.write("a.vhd")
+    do("create", "b.vhd", "--parent", "a.vhd", "--block-size", block_sizes[1])
+    content.write("b.vhd")
+    do("create", "c.vhd", "--parent", "b.vhd", "--block-size", block_sizes[2])
+    content.write("c.vhd")
+
+
+def save(name, *paths):
+    """Copies of files with all that a chain looks at, put in their places again by restore."""
+    os.makedirs(name, exist_ok=True)
+    for path in paths:
+        shutil.copy2(path, os.path.join(name, path))
+
+
+def restore(name):
+    for path in os.listdir(name):
+        shutil.copy2(os.path.join(name, path), path)
+
+
+# Cases ----------------------------------------------------------------------------------------------------------------
+
+@case
+def create_children():
+    do("create", "a.vhd", "--size", "10M")
+    info = ask("create", "b.vhd", "--parent", "a.vhd")
+    equal((info["format"], info["size"], info["parent_name"], info["parent_problem"]),
+          ("differencing", 10 * MIB, "a.vhd", None))
+    equal(info["parent_identifier"], ask("info", "a.vhd")["identifier"], "the parent's identifier")
+    equal(info["parent"], os.path.realpath("a.vhd"), "where the parent is")
+    check("Parent:         a.vhd, which is /" in do("info", "b.vhd"), "the parent in info")
+    refuse("b.vhd: exists already", "create", "b.vhd", "--parent", "a.vhd")
+    refuse("--size: a differencing disk has its parent's size", "create", "c.vhd", "--parent", "a.vhd", "--size", "1M")
+    refuse("--format: is not for a differencing disk", "create", "c.vhd", "--parent", "a.vhd", "--format", "fixed")
+    refuse("none.vhd: No such file", "create", "c.vhd", "--parent", "none.vhd")
+    do("create", "r.raw", "--size", "1M", "--format", "raw")
+    refuse("r.raw: not a VHD", "create", "c.vhd", "--parent", "r.raw")
+
+
+@case
+def wrong_arguments():
+    for words in (["chain"], ["compare", "a"], ["merge"], ["compact"], ["reconnect"], ["resize", "a"], ["chain", "a", "b"],
+                  ["merge", "a", "b"], ["compact", "a", "--nonsense"]):
+        equal(loam(*words).returncode, 2, f"status of {words}")
+    for verb in ("chain", "compare", "merge", "compact", "resize", "reconnect", "create"):
+        check(f"loam disk {verb} [OPTION...]" in do(verb, "--help"), f"help of {verb}")
+    for words in (["chain", "none"], ["compare", "none", "none"], ["merge", "none"], ["compact", "none"],
+                  ["reconnect", "none"], ["resize", "none", "1M"]):
+        refuse("none: No such file", *words)
+    refuse("SIZE: 'x' is not a size", "resize", "none", "x")
+
+
+@case
+def chains():
+    content = Content("chains")
+    chain(content)
+    whole = ask("chain", "c.vhd")
+    equal((whole["whole"], [os.path.basename(image["path"]) for image in whole["images"]]),
+          (True, ["c.vhd", "b.vhd", "a.vhd"]))
+    check(all(0 < image["present"] <= SIZE for image in whole["images"]), "what is in the images")
+    check(re.search(r"^c\.vhd +differencing +40\.0 MiB", do("chain", "c.vhd"), re.M), "the table")
+    equal(ask("chain", "a.vhd")["whole"], True)
+
+    os.mkdir("elsewhere")
+    os.rename("b.vhd", "elsewhere/b.vhd")
+    done = loam("chain", "c.vhd", "--json")
+    equal((done.returncode, json.loads(done.stdout)["whole"]), (1, False))
+    problem = json.loads(done.stdout)["images"][0]["problem"]
+    check("its parent b.vhd is not there" in problem and "loam disk reconnect --parent PARENT c.vhd" in problem, problem)
+    check(problem in loam("chain", "c.vhd").stdout, "the problem below the table")
+    for words in (["merge", "c.vhd"], ["compact", "c.vhd"], ["convert", "c.vhd", "x.raw"], ["compare", "c.vhd", "a.vhd"]):
+        refuse("its parent b.vhd is not there", *words)
+    equal(loam("check", "c.vhd").returncode, 1, "check of a broken chain")
+    do("reconnect", "c.vhd", "--parent", "elsewhere/b.vhd", "--dry-run")
+    equal(loam("chain", "c.vhd").returncode, 1, "a dry run's chain")
+    do("reconnect", "--parent", "elsewhere/b.vhd", "c.vhd")
+    do("reconnect", "elsewhere/b.vhd", "--parent", "a.vhd")
+    content.expect("c.vhd")
+    sound("c.vhd")
+
+    os.utime("a.vhd", (10 ** 9, 10 ** 9))
+    refuse("a.vhd was changed after it was made.*loam disk reconnect", "convert", "c.vhd", "x.raw")
+    do("reconnect", "elsewhere/b.vhd")
+    content.expect("c.vhd")
+
+
+@case
+def comparing():
+    content = Content("comparing")
+    do("create", "a.vhd", "--size", SIZE)
+    content.write("a.vhd")
+    content.raw("a.raw")
+    check(do("compare", "a.vhd", "a.raw") == "equal\n", "equal disks")
+    equal(ask("compare", "a.vhd", "a.raw"),
+          {"equal": True, "different_sectors": 0, "first_difference": None, "sizes": [SIZE, SIZE]})
+    content.bytes[5000] ^= 1
+    content.bytes[-1] ^= 1
+    content.raw("a.raw")
+    done = loam("compare", "a.vhd", "a.raw")
+    equal((done.returncode, done.stdout), (1, "2 sectors differ, from byte 5000 on\n"))
+    with open("a.raw", "ab") as file:
+        file.write(bytes(SECTOR))
+    refuse(f"a.vhd: has {SIZE} bytes, and a.raw {SIZE + SECTOR}", "compare", "a.vhd", "a.raw", "--strict")
+    equal(loam("compare", "a.vhd", "a.vhd", "--first-raw").returncode, 1)
+
+
+@case
+def merging():
+    content = Content("merging")
+    chain(content)
+    before = {path: os.stat(path) for path in ("a.vhd", "b.vhd", "c.vhd")}
+    plan = ask("merge", "c.vhd", "--into", "a.vhd", "--dry-run")
+    equal((plan["images"], plan["dry_run"]), (2, True))
+    check("would write" in do("merge", "c.vhd", "--dry-run"), "a dry run")
+    for path, status in before.items():
+        now = os.stat(path)
+        equal((now.st_size, now.st_mtime_ns), (status.st_size, status.st_mtime_ns), f"{path} after a dry run")
+    refuse("not merged, as 1 other is based on these images.*c.vhd.*--force", "merge", "b.vhd")
+    done = ask("merge", "c.vhd", "--into", "a.vhd")
+    equal({**done, "dry_run": True}, plan, "what was done and what was planned")
+    equal(sorted(os.listdir(".")), ["a.vhd"])
+    sound("a.vhd")
+    content.expect("a.vhd")
+
+
+@case
+def merging_and_keeping():
+    content = Content("keeping")
+    chain(content)
+    do("merge", "c.vhd", "--keep")
+    content.expect("c.vhd")
+    content.expect("b.vhd")
+    sound("c.vhd")
+    check("loam vm set NAME --disk" in do("merge", "c.vhd"), "what a virtual machine gets")
+    equal(sorted(os.listdir(".")), ["a.vhd", "b.vhd"])
+    content.expect("b.vhd")
+
+
+@case
+def compacting():
+    content = Content("compacting")
+    do("create", "a.vhd", "--size", SIZE, "--block-size", "64K")
+    content.write("a.vhd", 30)
+    empty = bytes(20 * MIB)
+    subprocess.run([TOOL, "write", "a.vhd", "8192"], input=empty, check=True, timeout=LIMIT)
+    content.bytes[4 * MIB:24 * MIB] = empty
+    do("create", "b.vhd", "--parent", "a.vhd")
+    before, plan = os.stat("a.vhd"), ask("compact", "a.vhd", "--dry-run")
+    equal((os.stat("a.vhd").st_size, os.stat("a.vhd").st_mtime_ns), (before.st_size, before.st_mtime_ns))
+    check(plan["gained"] > 10 * MIB, f"{plan['gained']} bytes would be gained")
+    done = ask("compact", "a.vhd")
+    equal({**done, "dry_run": True}, plan, "what was done and what was planned")
+    equal(os.stat("a.vhd").st_size, before.st_size - done["gained"], "size")
+    sound("a.vhd")
+    content.expect("a.vhd")
+    content.expect("b.vhd")  # the parent's time is as it was
+    check("gave back 0 bytes" in do("compact", "a.vhd"), "nothing more to gain")
+    content.raw("a.raw")
+    do("compact", "a.raw", "--raw")
+    content.expect("a.raw")
+    check(os.stat("a.raw").st_blocks * 512 < SIZE - 16 * MIB, "holes of a raw image")
+    do("create", "f.vhd", "--size", "1M", "--format", "fixed")
+    refuse("f.vhd: a fixed VHD, which has its full size on purpose.*loam disk convert", "compact", "f.vhd")
+
+
+@case
+def resizing():
+    content = Content("resizing")
+    do("create", "a.vhd", "--size", SIZE)
+    content.write("a.vhd")
+    content.write("a.vhd", 1, 2)
+    do("resize", "a.vhd", "80M", "--dry-run")
+    equal(ask("info", "a.vhd")["size"], SIZE)
+    equal(ask("resize", "a.vhd", "80M")["old_size"], SIZE)
+    equal(ask("info", "a.vhd")["size"], 80 * MIB)
+    do("resize", "a.vhd", SIZE)
+    content.expect("a.vhd")
+    sound("a.vhd")
+    refuse("loam disk resize --discard-data", "resize", "a.vhd", "512")
+
+
+@case
+def in_use():
+    chain(Content("in use"))
+    with open("b.vhd") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        for words in (["merge", "c.vhd"], ["compact", "b.vhd"], ["reconnect", "b.vhd"]):
+            refuse(rf"b.vhd: in use by process {os.getpid()}", *words)
+        do("compare", "c.vhd", "c.vhd")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refuse(rf"b.vhd: in use by process {os.getpid()}", "compare", "c.vhd", "c.vhd")
+        equal(json.loads(loam("chain", "c.vhd", "--json").stdout)["images"][1]["in_use"], True)
+
+
+@case
+def progress_on_a_terminal():
+    content = Content("progress")
+    chain(content)
+    for words in (["compare", "c.vhd", "b.vhd"], ["compact", "c.vhd"], ["merge", "c.vhd"]):
+        leader, follower = pty.openpty()
+        with subprocess.Popen([LOAM, "disk", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=follower) as process:
+            os.close(follower)
+            shown = b""
+            try:
+                while piece := os.read(leader, 4096):
+                    shown += piece
+            except OSError:  # the terminal is closed
+                pass
+            process.wait(LIMIT)
+        os.close(leader)
+        check(re.search(rb"(comparing|compacting|merging) \[#*-*\] +\d+ %", shown), f"{words}: {shown[-200:]}")
+
+
+# Interruptions --------------------------------------------------------------------------------------------------------
+
+def interrupt(words, delay, number):
+    """Sends the signal after so long; the exit status."""
+    with subprocess.Popen([LOAM, "disk", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(delay)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+            return process.wait(LIMIT)
+
+
+def measure(*words):
+    begin = time.monotonic()
+    do(*words)
+    return time.monotonic() - begin
+
+
+def interruptions(words, saved, verify, repeat=None):
+    """Interrupts the command at random moments of its work, most by kill -9; `verify` is told whether it was done."""
+    generator = random.Random(" ".join(words))
+    whole = measure(*words)
+    interrupted = 0
+    for turn in range(KILLS):
+        restore(saved)
+        number = signal.SIGINT if turn % 4 == 3 else signal.SIGKILL
+        status = interrupt(words, whole * generator.random(), number)
+        # Before its handler is there, Ctrl-C ends it at once.
+        check(status in (0, -number, 128 + number), f"exit status {status}")
+        interrupted += status != 0
+        verify(status == 0)
+        if repeat and status != 0:
+            repeat()
+    print(f"   {' '.join(words)}: {interrupted} of {KILLS} interrupted, {whole:.2f} s", flush=True)
+
+
+@case
+def interrupted_merges():
+    content = Content("interrupted merges")
+    chain(content, ("64K", "64K", "64K"))
+    content.write("b.vhd", 0)
+    save("saved", "a.vhd", "b.vhd", "c.vhd")
+
+    def verify(done):
+        if done or not os.path.exists("c.vhd"):
+            sound("a.vhd")
+            content.expect("a.vhd")
+        else:
+            sound("c.vhd")
+            content.expect("c.vhd")
+
+    def repeat():
+        if os.path.exists("c.vhd"):
+            do("merge", "c.vhd", "--into", "a.vhd")
+        content.expect("a.vhd")
+
+    interruptions(["merge", "c.vhd", "--into", "a.vhd"], "saved", verify, repeat)
+
+
+@case
+def interrupted_compactions():
+    content = Content("interrupted compactions")
+    do("create", "a.vhd", "--size", SIZE, "--block-size", "64K")
+    content.write("a.vhd", 30)
+    subprocess.run([TOOL, "write", "a.vhd", "8192"], input=bytes(20 * MIB), check=True, timeout=LIMIT)
+    content.bytes[4 * MIB:24 * MIB] = bytes(20 * MIB)
+    save("saved", "a.vhd")
+
+    def verify(_):
+        sound("a.vhd")
+        content.expect("a.vhd")
+
+    def repeat():
+        do("compact", "a.vhd")
+        verify(True)
+
+    interruptions(["compact", "a.vhd"], "saved", verify, repeat)
+
+
+@case
+def interrupted_conversions():
+    content = Content("interrupted conversions")
+    chain(content)
+    save("saved", "c.vhd")
+
+    def verify(done):
+        if os.path.exists("d.vhd"):
+            sound("d.vhd")
+            content.expect("d.vhd")
+            os.unlink("d.vhd")
+        else:
+            check(not done, "it is done, and there is nothing")
+        content.expect("c.vhd")
+        for name in os.listdir("."):
+            if name.startswith(".loam-"):
+                os.unlink(name)
+
+    do("convert", "c.vhd", "d.vhd")
+    os.unlink("d.vhd")
+    interruptions(["convert", "c.vhd", "d.vhd", "--replace"], "saved", verify)
+
+
+@case
+def interrupted_reconnections():
+    content = Content("interrupted reconnections")
+    chain(content)
+    save("saved", "c.vhd")
+    os.rename("b.vhd", "elsewhere.vhd")
+
+    def verify(done):
+        whole = loam("chain", "c.vhd").returncode == 0
+        check(whole or not done, "it is done, and the parent is not found")
+        if not whole:
+            os.rename("elsewhere.vhd", "b.vhd")
+        sound("c.vhd")
+        content.expect("c.vhd")
+        if not whole:
+            os.rename("b.vhd", "elsewhere.vhd")
+
+    interruptions(["reconnect", "c.vhd", "--parent", "elsewhere.vhd"], "saved", verify)
+
+
+# Running them ---------------------------------------------------------------------------------------------------------
+
+def run(function, verbose):
+    with tempfile.TemporaryDirectory(prefix="loam-disk-") as directory:
+        os.chdir(directory)
+        try:
+            function()
+            print(f"ok {function.__name__}", flush=True)
+            return True
+        except Exception as problem:  # a failed case is reported, and the next one runs
+            print(f"FAIL {function.__name__}: {problem}", flush=True)
+            if verbose or not isinstance(problem, Failure):
+                traceback.print_exc()
+            return False
+        finally:
+            os.chdir("/")
+
+
+def main():
+    words = sys.argv[1:]
+    names = [word for word in words if word != "-v"]
+    unknown = set(names) - {function.__name__ for function in CASES}
+    if unknown:
+        sys.exit(f"no such case: {' '.join(sorted(unknown))}")
+    os.environ["TZ"] = "UTC"
+    results = [run(function, "-v" in words) for function in CASES if not names or function.__name__ in names]
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()
