@@ -1746,7 +1746,7 @@ def disk_mistakes(host):
     disk = host.path("x.vhd")
     for pattern, *arguments in (
             ("a size of 0 bytes: it must be a multiple of 512, and not 0", "--size", "0"),
-            ("--block-size: only a dynamic VHD has blocks", "--size", "1M", "--format", "fixed", "--block-size", "1M"),
+            ("--block-size: only a dynamic disk has blocks", "--size", "1M", "--format", "fixed", "--block-size", "1M"),
             ("--block-size: must be a power of two from 4K up, not 0", "--size", "1M", "--block-size", "0"),
             ("power of two of at least 4096", "--size", "1M", "--block-size", "3M"),
             ("--sparse: is for fixed and raw disks", "--size", "1M", "--sparse")):

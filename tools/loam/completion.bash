@@ -17,7 +17,7 @@ _loam_options()
     "vm eject") echo "--force" ;;
     "vm wait") echo "--state --timeout" ;;
     "vm list" | "switch list") echo "--names" ;;
-    "disk create") echo "--size --format --block-size --parent --sparse --replace" ;;
+    "disk create") echo "--size --format --block-size --logical-sector --parent --sparse --replace" ;;
     "disk convert") echo "--format --block-size --source-raw --replace" ;;
     "disk info") echo "--raw" ;;
     "disk compare") echo "--strict --first-raw --second-raw" ;;
@@ -41,7 +41,7 @@ _loam_option_value()
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
     --boot) mapfile -t COMPREPLY < <(compgen -W "dvd disk network floppy dvd,disk,network,floppy" -- "$2") ;;
     --type) mapfile -t COMPREPLY < <(compgen -W "NAT" -- "$2") ;;
-    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --subnet | --boot-file | --com2 | --uuid | --drive | \
+    --memory | -m | --processors | -p | --cmdline | -a | --timeout | --size | -s | --block-size | --logical-sector | --subnet | --boot-file | --com2 | --uuid | --drive | \
         --listen)
         COMPREPLY=()
         ;;

@@ -90,6 +90,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (!arguments->block_size)
             cli_refuse("--block-size: must be a power of two from 4K up, not 0");
         return 0;
+    case DISK_OPTION_LOGICAL_SECTOR:
+        arguments->logical_sector = (uint32_t)disk_parse_size("--logical-sector", text, 4096);
+        if (arguments->logical_sector != 512 && arguments->logical_sector != 4096)
+            cli_refuse("--logical-sector: '%s' is none: use 512 or 4096", text);
+        return 0;
     case DISK_OPTION_PARENT:
     case DISK_OPTION_INTO:
         arguments->parent = text;
@@ -165,13 +170,10 @@ json_t *disk_identifier_json(const uint8_t *id)
                         id[15]);
 }
 
-const char *disk_format_text(enum disk_format format)
+void disk_format_text(enum disk_container container, enum disk_format format, char text[DISK_FORMAT_TEXT_SIZE])
 {
-    static const char *const texts[] = {
-        [DISK_FORMAT_RAW] = "raw",
-        [DISK_FORMAT_FIXED] = "VHD, fixed",
-        [DISK_FORMAT_DYNAMIC] = "VHD, dynamic",
-        [DISK_FORMAT_DIFFERENCING] = "VHD, differencing",
-    };
-    return texts[format];
+    if (container == DISK_CONTAINER_NONE)
+        snprintf(text, DISK_FORMAT_TEXT_SIZE, "%s", disk_format_name(format));
+    else
+        snprintf(text, DISK_FORMAT_TEXT_SIZE, "%s %s", disk_format_name(format), disk_container_name(container));
 }

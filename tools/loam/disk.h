@@ -7,12 +7,14 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+#include "partitions/root/disk/container.h"
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/open.h"
 
 /* Options without a letter, for the tables of the verbs. */
 enum {
     DISK_OPTION_BLOCK_SIZE = 0x100,
+    DISK_OPTION_LOGICAL_SECTOR,
     DISK_OPTION_SPARSE,
     DISK_OPTION_REPLACE,
     DISK_OPTION_SOURCE_RAW,
@@ -28,8 +30,10 @@ enum {
     DISK_OPTION_DRY_RUN,
 };
 
+#define DISK_FORMAT_TEXT_SIZE 32
+
 #define DISK_DRY_RUN_DOC "Say what would be done, and change nothing"
-#define DISK_RAW_DOC     "FILE is a raw image (default: a VHD)"
+#define DISK_RAW_DOC     "FILE is a raw image (default: a VHD or VHDX)"
 
 struct disk_arguments {
     /* What the verb has, and what they are called: NULL ends it. */
@@ -39,7 +43,7 @@ struct disk_arguments {
     uint64_t size;
     bool has_size, has_format;
     enum disk_format format;
-    uint32_t block_size;
+    uint32_t block_size, logical_sector;
     bool sparse, replace, raw, second_raw, keep, force, strict, discard_data, dry_run;
 };
 
@@ -59,8 +63,8 @@ void disk_find_vm(pid_t process, char name[64]);
 /* A UUID. */
 json_t *disk_identifier_json(const uint8_t *identifier);
 
-/* "VHD, dynamic", "raw". */
-const char *disk_format_text(enum disk_format format);
+/* "dynamic VHDX", "raw". */
+void disk_format_text(enum disk_container container, enum disk_format format, char text[DISK_FORMAT_TEXT_SIZE]);
 
 /* With --json prints what the image is now. Returns the exit status. */
 int disk_print_info(const char *path, bool raw);

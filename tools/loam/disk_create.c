@@ -10,17 +10,17 @@
 #include "tools/loam/progress.h"
 #include "tools/loam/verbs.h"
 
-#define FORMAT_DOC     "dynamic (a VHD that grows), fixed (a VHD of full size), or raw"
-#define BLOCK_SIZE_DOC "Block size of a VHD that grows, a power of two from 4K up"
+#define FORMAT_DOC     "dynamic (it grows), fixed (of full size), or raw"
+#define BLOCK_SIZE_DOC "Block size of a disk that grows, a power of two: of a VHD from 4K up, of a VHDX 1M to 256M"
 #define REPLACE_DOC    "Take the place of an existing file that nobody uses (default: refuse)"
 
 /* Options that the format has no use for are a mistake. */
 static void check_options(const struct disk_arguments *arguments)
 {
     if (arguments->block_size && arguments->format != DISK_FORMAT_DYNAMIC)
-        cli_refuse("--block-size: only a dynamic VHD has blocks");
+        cli_refuse("--block-size: only a dynamic disk has blocks");
     if (arguments->sparse && arguments->format == DISK_FORMAT_DYNAMIC)
-        cli_refuse("--sparse: is for fixed and raw disks; a dynamic VHD takes its space as it is written anyway");
+        cli_refuse("--sparse: is for fixed and raw disks; a dynamic one takes its space as it is written anyway");
 }
 
 static int finish(bool made, const struct disk_error *error, const char *path, enum disk_format format)
@@ -34,9 +34,10 @@ static int finish(bool made, const struct disk_error *error, const char *path, e
 static const struct argp_option create_options[] = {
     {"size", 's', "SIZE", 0, "Size of the disk, as 512M or 10G; required, but for a differencing disk, which has its parent's", 0},
     {"format", 'f', "FORMAT", 0, FORMAT_DOC " (default dynamic)", 0},
-    {"block-size", DISK_OPTION_BLOCK_SIZE, "SIZE", 0, BLOCK_SIZE_DOC " (default 2M)", 0},
+    {"block-size", DISK_OPTION_BLOCK_SIZE, "SIZE", 0, BLOCK_SIZE_DOC " (default 2M, of a VHDX 32M)", 0},
     {"parent", DISK_OPTION_PARENT, "PARENT", 0,
-     "Make a differencing disk: it has what is in the VHD PARENT, to which nothing may be written any more", 0},
+     "Make a differencing disk: it has what is in PARENT, to which nothing may be written any more", 0},
+    {"logical-sector", DISK_OPTION_LOGICAL_SECTOR, "BYTES", 0, "Sectors of a VHDX, 512 or 4096 (default 512)", 0},
     {"sparse", DISK_OPTION_SPARSE, NULL, 0, "A fixed or raw disk takes its space as it is written (default: at once)", 0},
     {"replace", DISK_OPTION_REPLACE, NULL, 0, REPLACE_DOC, 0},
     {0},
@@ -48,15 +49,18 @@ static void check_child_options(const struct disk_arguments *arguments)
 {
     if (arguments->has_size)
         cli_refuse("--size: a differencing disk has its parent's size");
-    if (arguments->has_format || arguments->sparse)
-        cli_refuse("%s: is not for a differencing disk, which is made by --parent",
-                   arguments->sparse ? "--sparse" : "--format");
+    if (arguments->has_format || arguments->sparse || arguments->logical_sector)
+        cli_refuse("%s: is not for a differencing disk, which is made by --parent", arguments->sparse ? "--sparse"
+                                                                                    : arguments->has_format
+                                                                                        ? "--format"
+                                                                                        : "--logical-sector");
 }
 
 static bool create(const struct disk_arguments *arguments, struct disk_error *error)
 {
     const struct disk_create_options options = {
         .block_size = arguments->block_size,
+        .logical_sector = arguments->logical_sector,
         .sparse = arguments->sparse,
         .replace = arguments->replace,
         .progress = progress_begin("creating"),
@@ -73,7 +77,9 @@ int disk_create_verb(int argc, char **argv)
     struct disk_arguments arguments = {.names = {"FILE"}, .format = DISK_FORMAT_DYNAMIC};
     struct disk_error error;
     disk_parse(argc, argv, create_options,
-               "Makes an empty disk, or a differencing one.\vExamples: loam disk create web1.vhd --size 10G\n"
+               "Makes an empty disk, or a differencing one: a VHDX if FILE ends with .vhdx, a VHD otherwise, unless it "
+               "is raw.\v"
+               "Examples: loam disk create web1.vhd --size 10G\n"
                "          loam disk create trial.vhd --parent web1.vhd",
                &arguments);
     if (arguments.parent) {
@@ -90,9 +96,9 @@ int disk_create_verb(int argc, char **argv)
 /* clang-format off */
 static const struct argp_option convert_options[] = {
     {"format", 'f', "FORMAT", 0,
-     FORMAT_DOC " (default: dynamic if DESTINATION ends with .vhd, raw if it ends with .raw or .img)", 0},
-    {"block-size", DISK_OPTION_BLOCK_SIZE, "SIZE", 0, BLOCK_SIZE_DOC " (default 2M)", 0},
-    {"source-raw", DISK_OPTION_SOURCE_RAW, NULL, 0, "SOURCE is raw, even if it looks like a VHD (default: if it is no VHD)",
+     FORMAT_DOC " (default: dynamic if DESTINATION ends with .vhd or .vhdx, raw if it ends with .raw or .img)", 0},
+    {"block-size", DISK_OPTION_BLOCK_SIZE, "SIZE", 0, BLOCK_SIZE_DOC " (default 2M, of a VHDX 32M)", 0},
+    {"source-raw", DISK_OPTION_SOURCE_RAW, NULL, 0, "SOURCE is raw, even if it looks like a VHD (default: if it is no VHD or VHDX)",
      0},
     {"replace", DISK_OPTION_REPLACE, NULL, 0, REPLACE_DOC, 0},
     {0},
@@ -102,9 +108,9 @@ static const struct argp_option convert_options[] = {
 static bool guess_format(const char *path, enum disk_format *format)
 {
     const char *suffix = strrchr(path, '.');
-    *format = suffix && strcasecmp(suffix, ".vhd") == 0 ? DISK_FORMAT_DYNAMIC : DISK_FORMAT_RAW;
-    return suffix &&
-           (strcasecmp(suffix, ".vhd") == 0 || strcasecmp(suffix, ".raw") == 0 || strcasecmp(suffix, ".img") == 0);
+    bool contained = disk_container_by_name(path) != DISK_CONTAINER_NONE;
+    *format = contained ? DISK_FORMAT_DYNAMIC : DISK_FORMAT_RAW;
+    return contained || (suffix && (strcasecmp(suffix, ".raw") == 0 || strcasecmp(suffix, ".img") == 0));
 }
 
 int disk_convert_verb(int argc, char **argv)

@@ -26,17 +26,21 @@ static json_t *optional_json(const char *text)
 
 static json_t *info_json(const char *path, const struct disk_info *info)
 {
-    json_t *value = json_pack("{s:o, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", text_json(path), "format",
-                              disk_format_name(info->format), "size", (json_int_t)info->size, "file_size",
-                              (json_int_t)info->file_size, "file_space", (json_int_t)info->file_space, "geometry",
-                              info->geometry.cylinders, info->geometry.heads, info->geometry.sectors_per_track,
-                              "in_use", info->in_use);
+    json_t *value = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", text_json(path), "container",
+                              disk_container_name(info->container), "format", disk_format_name(info->format), "size",
+                              (json_int_t)info->size, "file_size", (json_int_t)info->file_size, "file_space",
+                              (json_int_t)info->file_space, "geometry", info->geometry.cylinders, info->geometry.heads,
+                              info->geometry.sectors_per_track, "in_use", info->in_use);
     if (info->format == DISK_FORMAT_RAW)
         return value;
-    json_object_update_new(value, json_pack("{s:s, s:s, s:I, s:o, s:b, s:b}", "creator", info->creator_application,
-                                            "creator_host", info->creator_host, "created", (json_int_t)info->created,
-                                            "identifier", disk_identifier_json(info->identifier), "saved_state",
-                                            info->saved_state, "footer_damaged", info->footer_damaged));
+    json_object_set_new(value, "identifier", disk_identifier_json(info->identifier));
+    if (info->container == DISK_CONTAINER_VHD)
+        json_object_update_new(value,
+                               json_pack("{s:s, s:s, s:I, s:b, s:b}", "creator", info->creator_application,
+                                         "creator_host", info->creator_host, "created", (json_int_t)info->created,
+                                         "saved_state", info->saved_state, "footer_damaged", info->footer_damaged));
+    else
+        json_object_set_new(value, "logical_sector", json_integer(info->logical_sector));
     if (info->format == DISK_FORMAT_FIXED)
         return value;
     json_object_update_new(value,
@@ -79,14 +83,23 @@ static void describe_parent(const struct disk_info *info)
     json_decref(identifier);
 }
 
-static void describe_vhd(const struct disk_info *info)
+static void describe_creator(const struct disk_info *info)
 {
-    char block_size[SIZE_TEXT_SIZE], date[64] = "";
+    char date[64] = "";
     const time_t created = (time_t)info->created;
     struct tm parts;
     if (localtime_r(&created, &parts))
         strftime(date, sizeof(date), ", %Y-%m-%d %H:%M", &parts);
     table_describe("Created by", "%s on %s%s", info->creator_application, info->creator_host, date);
+}
+
+static void describe_structure(const struct disk_info *info)
+{
+    char block_size[SIZE_TEXT_SIZE];
+    if (info->container == DISK_CONTAINER_VHD)
+        describe_creator(info);
+    else
+        table_describe("Sectors", "of %u bytes", info->logical_sector);
     if (info->format != DISK_FORMAT_FIXED) {
         size_format(info->block_size, block_size);
         table_describe("Blocks", "%u of %s, %u allocated", info->blocks, block_size, info->allocated_blocks);
@@ -115,7 +128,7 @@ int disk_info_verb(int argc, char **argv)
     struct disk_arguments arguments = {.names = {"FILE"}};
     struct disk_info info;
     struct disk_error error;
-    char size[SIZE_TEXT_SIZE], space[SIZE_TEXT_SIZE];
+    char size[SIZE_TEXT_SIZE], space[SIZE_TEXT_SIZE], format[DISK_FORMAT_TEXT_SIZE];
     disk_parse(argc, argv, info_options, "Shows what a disk image is, and of a differencing one where its parent is.",
                &arguments);
     if (cli_options.json)
@@ -125,12 +138,13 @@ int disk_info_verb(int argc, char **argv)
     size_format(info.size, size);
     size_format(info.file_space, space);
     table_describe("File", "%s", arguments.values[0]);
-    table_describe("Format", "%s", disk_format_text(info.format));
+    disk_format_text(info.container, info.format, format);
+    table_describe("Format", "%s", format);
     table_describe("Size", "%s (%llu bytes), takes %s", size, (unsigned long long)info.size, space);
     table_describe("Geometry", "%u cylinders, %u heads, %u sectors a track", info.geometry.cylinders,
                    info.geometry.heads, info.geometry.sectors_per_track);
     if (info.format != DISK_FORMAT_RAW)
-        describe_vhd(&info);
+        describe_structure(&info);
     if (info.in_use)
         describe_user(info.holder);
     return CLI_DONE;

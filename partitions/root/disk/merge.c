@@ -106,13 +106,23 @@ static bool keep_paths(struct merge *merge, const struct disk *chain, uint32_t a
     return done;
 }
 
+/* A VHDX gets another identifier when it is written to, so that its child would be refused after an interruption. */
+static bool check_container(const struct disk *chain, struct disk_error *error)
+{
+    if (disk_top(chain)->container == DISK_CONTAINER_VHD)
+        return true;
+    disk_error_set(error, EOPNOTSUPP, disk_top(chain)->file->name,
+                   "a VHDX, which cannot be merged into its parent: make a new disk of both with loam disk convert");
+    return false;
+}
+
 static bool plan(struct merge *merge, const char *child, const char *ancestor, struct disk_error *error)
 {
     struct disk *chain = disk_open(child, DISK_OPEN_READ_ONLY, error);
     if (!chain)
         return false;
     uint32_t number = find_ancestor(chain, ancestor, error);
-    bool done = number && check_size(chain, number, error) &&
+    bool done = number && check_container(chain, error) && check_size(chain, number, error) &&
                 (merge->options.force || check_children(chain, number, error)) &&
                 keep_paths(merge, chain, number, error);
     disk_close(chain);

@@ -68,6 +68,10 @@ static bool choose_footer(struct disk_file *file, struct vhd_metadata *metadata,
                        end->state == VHD_FAULTY ? end->fault : copy->fault,
                        copy->state == VHD_FAULTY ? ", and so the copy at its start" : "");
         return false;
+    } else if (memcmp(copy->bytes, "vhdxfile", 8) == 0) {
+        disk_error_set(error, EOPNOTSUPP, file->name,
+                       "a VHDX, with which this cannot be done: make a VHD of it with loam disk convert");
+        return false;
     } else {
         disk_error_set(error, EMEDIUMTYPE, file->name, "not a VHD: it has no VHD footer");
         return false;
