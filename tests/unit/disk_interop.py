@@ -249,7 +249,7 @@ def converted(tool, size, kind):
 
 
 def refused(tool):
-    """A differencing image, which qemu-img takes for an empty dynamic one."""
+    """A differencing image that names no parent, which qemu-img takes for an empty dynamic one."""
     run("qemu-img", "create", "-q", "-f", "vpc", "a.vhd", "10M")
     with open("a.vhd", "r+b") as image:
         for place in (0, os.path.getsize("a.vhd") - SECTOR):
@@ -261,12 +261,49 @@ def refused(tool):
             image.seek(place)
             image.write(footer)
     try:
-        tool("info", "a.vhd")
+        tool("read", "a.vhd", 0, 1)
     except Failure as failure:
-        if "a differencing VHD" in str(failure):
+        if "its parent (it names none) is not there" in str(failure):
             return
         raise
     raise Failure("it was not refused")
+
+
+def chained(tool, size, kind, block):
+    """
+    A disk and two differencing ones over it, which libvhdi reads through each other. It takes sectors for zeros that are the
+    parent's and share a byte of the bitmap with ones before them that are not, so only whole bytes of it are written.
+    """
+    import pyvhdi
+    disk = Disk(size, 7)
+    written = []
+    names = ["0.vhd", "1.vhd", "2.vhd"]
+    tool("create", names[0], size, kind)
+    for number, name in enumerate(names):
+        if number:
+            tool("child", name, names[number - 1], *block)
+        for sector, content in list(disk.stretches(20)):
+            if sector // 8 * 8 + len(content) // SECTOR // 8 * 8 > size // SECTOR or len(content) < 8 * SECTOR:
+                continue
+            written.append((sector // 8 * 8, content[:len(content) // SECTOR // 8 * 8 * SECTOR]))
+            tool("write", name, written[-1][0], data=written[-1][1])
+    disk.writes = written
+    images = [pyvhdi.file() for _ in names]
+    for number, image in enumerate(images):
+        image.open(names[number])
+        if number:
+            expect("parent's identifier", image.get_parent_identifier(), images[number - 1].get_identifier())
+            expect("parent's name", image.get_parent_filename(), names[number - 1])
+            image.set_parent(images[number - 1])
+    for sector, sectors in disk.windows():
+        wanted = disk.expected(sector, sectors)
+        if tool("read", names[-1], sector, sectors) != wanted:
+            raise Failure("loam reads sectors %d to %d differently" % (sector, sector + sectors - 1))
+        if images[-1].read_buffer_at_offset(sectors * SECTOR, sector * SECTOR) != wanted:
+            raise Failure("libvhdi reads sectors %d to %d differently" % (sector, sector + sectors - 1))
+    for image in reversed(images):
+        image.close()
+    tool("check", names[-1])
 
 
 def cases():
@@ -286,7 +323,11 @@ def cases():
         for name, size in SMALL:
             yield "both convert to %s, %s" % (kind, name), converted, (size, kind)
     yield "a killed writer's image", killed, ()
-    yield "a differencing image is refused", refused, ()
+    yield "a differencing image without a parent is refused", refused, ()
+    for kind in ("fixed", "dynamic"):
+        for name, size in SMALL:
+            yield "chain of differencing images over %s, %s" % (kind, name), chained, (size, kind, ())
+    yield "chain of differencing images, blocks of 512 KiB", chained, (33 * MIB, "dynamic", (512 * KIB,))
 
 
 def check_programs():

@@ -42,6 +42,14 @@ static bool create(int count, char **arguments)
                        &error);
 }
 
+static bool create_child(int count, char **arguments)
+{
+    struct disk_create_options options = {0};
+    if (count > 2)
+        options.block_size = (uint32_t)strtoul(arguments[2], NULL, 10);
+    return disk_create_child(arguments[0], arguments[1], &options, &error);
+}
+
 static bool convert(int count, char **arguments)
 {
     (void)count;
@@ -124,6 +132,7 @@ int main(int count, char **arguments)
         bool (*run)(int count, char **arguments);
     } commands[] = {
         {"create",  3, create       },
+        {"child",   2, create_child },
         {"convert", 3, convert      },
         {"check",   1, check        },
         {"info",    1, info         },
