@@ -27,11 +27,13 @@ struct disk_change {
     void *context;
     struct memory_file *parent;
     unsigned flags;
+    bool any_header; /* the old header may stand with what is new in everything else */
 };
 
 /*
  * Makes the change, and plays all power failures while it is made: each leaves the old or the new image, which is sound
- * when it has been opened for writing once; if it can be used at all, it holds the same then. `memory` has the new
+ * when it has been opened for writing once, and holds the same then; or, where the old one cannot be used, becomes the
+ * new one when it is changed once more. `memory` has the new
  * image at the end. Returns how many failures were played.
  */
 uint64_t disk_change_play(const struct disk_change *change, struct memory_file *memory);

@@ -286,7 +286,7 @@ static void old_or_new(void **state)
         memory_file_reset(&memory);
         for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
             unsigned length = lengths[i];
-            const struct disk_change change = {reconnect_image, &length, &parent, 0};
+            const struct disk_change change = {.make = reconnect_image, .context = &length, .parent = &parent};
             played += disk_change_play(&change, &memory);
             write_child(&memory, true);
             disk_change_expect_sound(&memory);

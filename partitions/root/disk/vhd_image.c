@@ -566,8 +566,9 @@ static bool load_table(struct vhd_image *vhd, const struct vhd_metadata *metadat
     if (result)
         disk_error_set(error, result, file->name, "the block allocation table cannot be loaded: %s", strerror(result));
     else if (!usable)
-        disk_error_set(error, EUCLEAN, file->name, "a damaged VHD, %u blocks of it: %s", vhd->table.damaged,
-                       problem ? problem : "no memory to say more");
+        disk_error_set(error, EUCLEAN, file->name,
+                       "a damaged VHD, %u blocks of it: %s; to mend it: loam disk repair %s", vhd->table.damaged,
+                       problem ? problem : "no memory to say more", file->name);
     free(problem);
     return usable;
 }

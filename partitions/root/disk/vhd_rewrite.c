@@ -93,6 +93,12 @@ bool vhd_rewrite_begin(struct vhd_rewrite *rewrite, struct disk_file *file, stru
            (rewrite->metadata.footer.type == VHD_FIXED || settle(rewrite, error));
 }
 
+void vhd_rewrite_begin_damaged(struct vhd_rewrite *rewrite, struct disk_file *file, const struct vhd_metadata *metadata,
+                               uint64_t first_block, uint64_t room)
+{
+    *rewrite = (struct vhd_rewrite){file, *metadata, first_block, room, room};
+}
+
 /* ---- Room ---- */
 
 /* The file ends with the old footer all the time, so that nothing in the room can be taken for one. */
@@ -107,8 +113,12 @@ int vhd_rewrite_room(struct vhd_rewrite *rewrite, uint64_t length, uint64_t *off
 
 void vhd_rewrite_abandon(struct vhd_rewrite *rewrite)
 {
-    if (rewrite->used_end != rewrite->settled_end)
+    if (rewrite->used_end == rewrite->settled_end)
+        return;
+    if (rewrite->settled_end < rewrite->metadata.file_size)
         cut_tail(rewrite);
+    else
+        disk_file_truncate(rewrite->file, rewrite->metadata.file_size);
 }
 
 /* ---- The switch ---- */

@@ -31,6 +31,13 @@ struct vhd_rewrite {
 bool vhd_rewrite_begin(struct vhd_rewrite *rewrite, struct disk_file *file, struct disk_error *error);
 
 /*
+ * Begins to rewrite a dynamic or differencing image whose table is damaged, and whose copy of the footer is sound:
+ * nothing that is in the file is touched before the switch, and nothing is completed.
+ */
+void vhd_rewrite_begin_damaged(struct vhd_rewrite *rewrite, struct disk_file *file, const struct vhd_metadata *metadata,
+                               uint64_t first_block, uint64_t room);
+
+/*
  * Gives a dynamic or differencing image room of `length` bytes behind what is in use, at byte *offset, a multiple of
  * 512. It reads as zeros, may be written to, and is lost unless a new header points to it. 0; or an errno, after which
  * the rewriting is to be abandoned.

@@ -46,7 +46,7 @@ static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length
     return a < b + b_length && b < a + a_length;
 }
 
-static const char past_end[] = "the end of the file's data";
+const char vhd_table_past_end[] = "the end of the file's data";
 static const char *const usual_places[] = {"the copy of the footer", "the header's usual place"};
 
 /* Bytes of the file that the block needs, for the sectors that the disk has in it. */
@@ -55,13 +55,12 @@ static uint64_t needed_bytes(const struct vhd_table *table, uint32_t block)
     return table->bitmap_size + (uint64_t)vhd_table_block_bytes(table, block);
 }
 
-/* What the block lies over, apart from other blocks, or beyond; NULL: it lies well. */
-static const char *place_fault(const struct vhd_table *table, uint32_t block, uint32_t sector)
+const char *vhd_table_place_fault(const struct vhd_table *table, uint32_t block, uint32_t sector)
 {
     uint64_t place = (uint64_t)sector * DISK_SECTOR_SIZE;
     uint64_t length = needed_bytes(table, block);
     if (place > table->data_end || length > table->data_end - place)
-        return past_end;
+        return vhd_table_past_end;
     if (sector <= VHD_BLOCK_DAMAGED)
         return usual_places[sector];
     for (unsigned i = 0; i < table->reserved_count && place < table->reserved_end; i++)
@@ -106,11 +105,11 @@ static int add_place(struct scan *scan, uint32_t block, uint32_t sector)
 
 static int load_entry(struct scan *scan, uint32_t block, uint32_t sector)
 {
-    const char *fault = place_fault(scan->table, block, sector);
+    const char *fault = vhd_table_place_fault(scan->table, block, sector);
     if (!fault)
         return add_place(scan, block, sector);
     tell(scan, "block %u lies at byte %llu, %s %s", block, (unsigned long long)sector * DISK_SECTOR_SIZE,
-         fault == past_end ? "beyond" : "over", fault);
+         fault == vhd_table_past_end ? "beyond" : "over", fault);
     return mark_damaged(scan->table, block);
 }
 
@@ -221,8 +220,7 @@ static void reserve(struct vhd_table *table, const struct vhd_reserved *reserved
         table->reserved_end = end;
 }
 
-int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
-                   vhd_table_report *report, void *context)
+void vhd_table_initialize(struct vhd_table *table, const struct vhd_metadata *metadata)
 {
     const struct vhd_header *header = &metadata->header;
     *table = (struct vhd_table){
@@ -235,6 +233,12 @@ int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct
     };
     for (unsigned i = 0; i < VHD_RESERVED; i++)
         reserve(table, &metadata->reserved[i]);
+}
+
+int vhd_table_scan(struct vhd_table *table, struct disk_file *file, const struct vhd_metadata *metadata,
+                   vhd_table_report *report, void *context)
+{
+    vhd_table_initialize(table, metadata);
     struct scan scan = {.table = table, .file = file, .first = UINT32_MAX, .report = report, .context = context};
     int error = load_entries(&scan);
     if (!error)
@@ -264,7 +268,7 @@ static uint32_t judge(const struct vhd_table *table, uint32_t block, uint32_t se
         return VHD_BLOCK_DAMAGED;
     if (sector == VHD_UNALLOCATED)
         return VHD_BLOCK_UNALLOCATED;
-    return place_fault(table, block, sector) ? VHD_BLOCK_DAMAGED : sector;
+    return vhd_table_place_fault(table, block, sector) ? VHD_BLOCK_DAMAGED : sector;
 }
 
 int vhd_table_find(const struct vhd_table *table, struct metadata_cache *cache, struct disk_file *file, uint32_t block,

@@ -32,6 +32,13 @@ struct vhd_table {
     uint64_t used_end;   /* nothing that is in use lies at or behind this byte of the file; a multiple of 512 */
 };
 
+/* What the metadata say of the table and its blocks; nothing of what is in it. */
+void vhd_table_initialize(struct vhd_table *table, const struct vhd_metadata *metadata);
+
+/* What a block at `sector` of the file would lie over, apart from other blocks, or beyond; NULL: it lies well. */
+const char *vhd_table_place_fault(const struct vhd_table *table, uint32_t block, uint32_t sector);
+extern const char vhd_table_past_end[]; /* the one that it lies beyond */
+
 /* Told of each problem of the table. `text` lasts for the call. */
 typedef void vhd_table_report(void *context, const char *text);
 
