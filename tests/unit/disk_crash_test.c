@@ -376,6 +376,24 @@ static void image_of_others(void **state)
     print_message("%llu media played\n", (unsigned long long)media_played);
 }
 
+/* Of the two footers only the one at the end is sound, and that is about to be moved before other bytes. */
+static void damaged_copy(void **state)
+{
+    (void)state;
+    enum { SECTORS = 40, TAIL = 2048 };
+    static uint64_t values[MOST_SECTORS];
+    struct memory_file memory;
+    make_image(&memory, SECTORS, 4096);
+    memset(values, 0, sizeof(values));
+    size_t size = memory.size;
+    memory_file_resize(&memory, size + TAIL);
+    memmove(memory.bytes + size + TAIL - VHD_FOOTER_SIZE, memory.bytes + size - VHD_FOOTER_SIZE, VHD_FOOTER_SIZE);
+    memset(memory.bytes + size - VHD_FOOTER_SIZE, 0x5a, TAIL);
+    memory.bytes[40] ^= 1;
+    live_and_fail(&memory, values, SECTORS, 6);
+    memory_file_release(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +404,7 @@ int main(void)
         cmocka_unit_test(aligned_blocks),
         cmocka_unit_test(fixed_image),
         cmocka_unit_test(image_of_others),
+        cmocka_unit_test(damaged_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -580,6 +580,8 @@ static bool renew_footers(struct vhd_image *vhd, const struct vhd_metadata *meta
     int result = 0;
     if (metadata->copy_state != VHD_VALID)
         result = disk_file_write_buffer(file, vhd->footer, VHD_FOOTER_SIZE, 0);
+    if (!result) /* before the one at the end is moved */
+        result = disk_file_synchronize(file);
     if (!result && metadata->end_state != VHD_VALID)
         result = cut_tail(vhd);
     if (result)
