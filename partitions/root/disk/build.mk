@@ -48,5 +48,13 @@ $(DISK_TOOL): $(DISK_TOOL_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_UNIT) -o $@ $^
 
+# The same for VHDX: $(PYTHON) tests/unit/vhdx_interop.py $(VHDX_TOOL)
+VHDX_TOOL := $(BUILD)/unit/helper/vhdx_tool
+VHDX_TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,tests/unit/vhdx_tool.c $(DISK_SOURCES))
+OBJECTS += $(VHDX_TOOL_OBJECTS)
+$(VHDX_TOOL): $(VHDX_TOOL_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_UNIT) -o $@ $^
+
 $(call fuzzer,vhd,tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES))
-TEST_PROGRAMS += $(DISK_TOOL)
+TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL)
