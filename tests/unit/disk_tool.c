@@ -2,6 +2,9 @@
 /*
  * The disk engine for the interoperability test, disk_interop.py:
  *   disk_tool create PATH SIZE FORMAT [BLOCK_SIZE]
+ *   disk_tool child PATH PARENT [BLOCK_SIZE]
+ *   disk_tool merge PATH           into its parent
+ *   disk_tool compact PATH
  *   disk_tool convert SOURCE DESTINATION FORMAT
  *   disk_tool check PATH           a line for each finding; fails if there is an error or a warning
  *   disk_tool info PATH            lines "name value"
@@ -15,10 +18,12 @@
 #include <unistd.h>
 
 #include "partitions/root/disk/check.h"
+#include "partitions/root/disk/compact.h"
 #include "partitions/root/disk/convert.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/info.h"
+#include "partitions/root/disk/merge.h"
 
 #define BUFFER_SECTORS 65536u
 
@@ -38,8 +43,7 @@ static bool create(int count, char **arguments)
     struct disk_create_options options = {.sparse = true};
     if (count > 3)
         options.block_size = (uint32_t)strtoul(arguments[3], NULL, 10);
-    return disk_create(arguments[0], strtoull(arguments[1], NULL, 10), parse_format(arguments[2]), &options,
-                       &error);
+    return disk_create(arguments[0], strtoull(arguments[1], NULL, 10), parse_format(arguments[2]), &options, &error);
 }
 
 static bool create_child(int count, char **arguments)
@@ -48,6 +52,20 @@ static bool create_child(int count, char **arguments)
     if (count > 2)
         options.block_size = (uint32_t)strtoul(arguments[2], NULL, 10);
     return disk_create_child(arguments[0], arguments[1], &options, &error);
+}
+
+static bool merge(int count, char **arguments)
+{
+    (void)count;
+    struct disk_merge_result result;
+    return disk_merge(arguments[0], NULL, NULL, &result, &error);
+}
+
+static bool compact(int count, char **arguments)
+{
+    (void)count;
+    struct disk_compact_result result;
+    return disk_compact(arguments[0], NULL, &result, &error);
 }
 
 static bool convert(int count, char **arguments)
@@ -133,6 +151,8 @@ int main(int count, char **arguments)
     } commands[] = {
         {"create",  3, create       },
         {"child",   2, create_child },
+        {"merge",   1, merge        },
+        {"compact", 1, compact      },
         {"convert", 3, convert      },
         {"check",   1, check        },
         {"info",    1, info         },
