@@ -56,5 +56,13 @@ $(VHDX_TOOL): $(VHDX_TOOL_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_UNIT) -o $@ $^
 
+# Is killed while it does what a guest was recorded to do: tests/unit/disk_kill_test.py
+DISK_REPLAY := $(BUILD)/unit/helper/disk_replay
+DISK_REPLAY_OBJECTS := $(patsubst %.c,$(BUILD)/program/%.o,tests/unit/disk_replay.c $(DISK_SOURCES))
+OBJECTS += $(DISK_REPLAY_OBJECTS)
+$(DISK_REPLAY): $(DISK_REPLAY_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_PROGRAM) $(foreach name,pwritev64 ftruncate64 fallocate64 fdatasync,-Wl,--wrap=$(name)) -o $@ $^
+
 $(call fuzzer,vhd,tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES))
-TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL)
+TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL) $(DISK_REPLAY)
