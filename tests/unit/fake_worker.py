@@ -70,6 +70,8 @@ class Worker:
             kind = fcntl.LOCK_SH if disk["read_only"] else fcntl.LOCK_EX
             try:
                 fcntl.flock(disk["fd"], kind | fcntl.LOCK_NB)
+                for parent in disk.get("parents", []):
+                    fcntl.flock(parent["fd"], fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 self.fail(f"{disk['path']}: in use by another process")
 
@@ -89,6 +91,8 @@ class Worker:
             parts.append(f"initrd {os.pread(self.configuration['initrd']['fd'], 8, 0)!r}")
         for disk in self.configuration["disks"]:
             parts.append(f"disk {self.describe_file(disk)}")
+            parts += [f"parent {os.path.basename(parent['path'])} {self.describe_file(parent)}"
+                      for parent in disk.get("parents", [])]
         for kind in ("dvds", "floppies"):
             for drive in self.configuration[kind]:
                 parts.append(f"{kind} {self.describe_file(drive) if drive else 'empty'}")

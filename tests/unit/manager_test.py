@@ -6,6 +6,7 @@ real switch.
 Usage: manager_test.py [-v] [CASE...]      run as root, after make build/bin/{loam,loamd,loam-switch}
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -737,6 +738,82 @@ def worker_gets_its_files(host):
                                                                                            ".output"))]), 4, links)
     log = os.stat(host.show("a")["log"])
     equal((log.st_gid, stat.S_IMODE(log.st_mode)), (GROUP, 0o640), "log's group and mode")
+
+
+@case
+def differencing_disks_come_with_their_parents(host):
+    base, middle, child, other = (host.path(f"{name}.vhd") for name in ("base", "middle", "child", "other"))
+    host.do("disk", "create", base, "--size", "8M", "--format", "fixed")
+    host.do("disk", "create", middle, "--parent", base)
+    host.do("disk", "create", child, "--parent", middle)
+    host.do("disk", "create", other, "--parent", middle)
+    host.create("a", "", "--disk", child)
+    host.create("b", "", "--disk", other)
+    host.create("c", "", "--disk", base)
+    host.do("vm", "start", "a")
+    with open(host.show("a")["log"]) as file:
+        line = file.readline()
+    for part in ("disk b'conectix' rw", "parent middle.vhd b'conectix' ro",
+                 "parent base.vhd b'" + "\\x00" * 8 + "' ro"):
+        check(part in line, f"{part!r} is not in {line!r}")
+    host.do("vm", "start", "b")  # several children read one parent
+    host.refuse("base.vhd: in use by virtual machine [ab]: stop it first", "vm", "start", "c")
+    host.do("vm", "stop", "a")
+    host.do("vm", "stop", "b")
+
+    os.utime(middle, (1, 1))
+    host.refuse("child.vhd: its parent .*middle.vhd was changed after it was made; .* loam disk reconnect .*child.vhd",
+                "vm", "start", "a")
+    host.do("disk", "reconnect", child)
+    host.do("vm", "start", "a")
+    host.do("vm", "stop", "a")
+    os.rename(base, host.path("moved.vhd"))
+    host.refuse("child.vhd: its parent .*middle.vhd: its parent base.vhd is not there; .* --parent PARENT .*middle.vhd",
+                "vm", "start", "a")
+    host.do("disk", "reconnect", middle, "--parent", host.path("moved.vhd"))
+    host.do("disk", "reconnect", child)
+    host.do("vm", "start", "a")
+
+
+@case
+def parents_are_opened_with_the_users_rights(host):
+    base, child = host.path("base.vhd"), host.path("child.vhd")
+    host.do("disk", "create", base, "--size", "8M")
+    host.do("disk", "create", child, "--parent", base)
+    for path in (base, child, host.kernel):
+        os.chown(path, ALICE, ALICE)
+    host.do("vm", "create", "hers", "--kernel", host.kernel, "--disk", child, user=ALICE, groups=(GROUP,))
+    os.chown(base, 0, 0)
+    os.chmod(base, 0o600)
+    host.refuse("child.vhd: its parent .*base.vhd: no permission to read it", "vm", "start", "hers", user=ALICE,
+                groups=(GROUP,))
+    host.refuse("no permission to read it", "vm", "start", "hers")  # root is no help: the disk is hers
+    os.chmod(base, 0o644)
+    host.do("vm", "start", "hers", user=ALICE, groups=(GROUP,))
+
+
+@case
+def block_device_is_exclusive(host):
+    """A loop device, where the machine has any."""
+    image = host.file("image", bytes(MIB))
+    made = subprocess.run(["losetup", "--show", "--find", image], capture_output=True, text=True)
+    if made.returncode != 0:
+        return
+    device = made.stdout.strip()
+    try:
+        host.create("a", "", "--disk", device + ",raw")
+        holder = os.open(device, os.O_RDWR | os.O_EXCL)  # as a mounted file system has it
+        host.refuse(f"{device}: is a block device that the host uses itself: unmount it", "vm", "start", "a")
+        os.close(holder)
+        host.do("vm", "start", "a")
+        try:
+            os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+            raise Failure("the device can be mounted while a virtual machine has it")
+        except OSError as problem:
+            equal(problem.errno, errno.EBUSY)
+        host.do("vm", "stop", "a")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 @case
