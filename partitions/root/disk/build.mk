@@ -36,6 +36,7 @@ $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scr
 
 VHDX_TEST_SOURCES := tests/unit/memory_file.c tests/unit/vhdx_fixture.c $(DISK_SOURCES)
 $(call unit_test,vhdx_metadata_test,tests/unit/vhdx_metadata_test.c $(VHDX_TEST_SOURCES))
+$(call unit_test,vhdx_log_test,tests/unit/vhdx_log_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_image_test,tests/unit/vhdx_image_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_crash_test,tests/unit/vhdx_crash_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_fault_test,tests/unit/vhdx_fault_test.c $(VHDX_TEST_SOURCES))
