@@ -104,9 +104,8 @@ bool vhdx_same_guid(const uint8_t *a, const uint8_t *b)
 
 void vhdx_guid_to_uuid(const uint8_t *guid, uint8_t *uuid)
 {
-    static const uint8_t order[VHDX_GUID_SIZE] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
     for (unsigned i = 0; i < VHDX_GUID_SIZE; i++)
-        uuid[i] = guid[order[i]];
+        uuid[i] = guid[guid_order[i]];
 }
 
 void vhdx_guid_print(const uint8_t *guid, char *text)

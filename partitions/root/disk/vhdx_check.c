@@ -23,6 +23,7 @@ struct check {
     struct vhdx_regions regions;
     uint8_t *used;          /* a bit for each MiB of the file, also for a part at its end */
     uint64_t units;         /* MiB */
+    uint64_t taken;         /* of them */
     bool partially_present; /* a block of the chunk is */
 };
 
@@ -58,17 +59,17 @@ static bool take(struct check *check, uint64_t offset, uint64_t length)
     bool free = true;
     for (uint64_t unit = first; unit < end && unit < check->units; unit++) {
         uint8_t mask = (uint8_t)(1u << unit % 8);
-        free &= !(check->used[unit / 8] & mask);
+        bool new = !(check->used[unit / 8] & mask);
         check->used[unit / 8] |= mask;
+        check->taken += new;
+        free &= new;
     }
     return free;
 }
 
 static void note_unused(const struct check *check)
 {
-    uint64_t unused = 0;
-    for (uint64_t unit = 0; unit < check->units; unit++)
-        unused += !(check->used[unit / 8] >> unit % 8 & 1);
+    uint64_t unused = check->units - check->taken;
     if (unused)
         find(check, DISK_CHECK_NOTE, "%llu MiB of the file are not used", (unsigned long long)unused);
 }
