@@ -35,6 +35,7 @@ $(call unit_test,disk_merge_test,tests/unit/disk_merge_test.c tests/unit/scratch
 $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
 
 VHDX_TEST_SOURCES := tests/unit/memory_file.c tests/unit/vhdx_fixture.c $(DISK_SOURCES)
+$(call unit_test,vhdx_structure_test,tests/unit/vhdx_structure_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_metadata_test,tests/unit/vhdx_metadata_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_log_test,tests/unit/vhdx_log_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_image_test,tests/unit/vhdx_image_test.c $(VHDX_TEST_SOURCES))
@@ -66,4 +67,5 @@ $(DISK_REPLAY): $(DISK_REPLAY_OBJECTS)
 	$(CC) $(CFLAGS_PROGRAM) $(foreach name,pwritev64 ftruncate64 fallocate64 fdatasync,-Wl,--wrap=$(name)) -o $@ $^
 
 $(call fuzzer,vhd,tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES))
+$(call fuzzer,vhdx,tests/fuzz/vhdx_fuzz.c tests/fuzz/fuzz_input.c tests/unit/memory_file.c $(DISK_SOURCES))
 TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL) $(DISK_REPLAY)
