@@ -159,10 +159,10 @@ def wrong_arguments():
     for words in (["chain"], ["compare", "a"], ["merge"], ["compact"], ["reconnect"], ["resize", "a"], ["chain", "a", "b"],
                   ["merge", "a", "b"], ["compact", "a", "--nonsense"]):
         equal(loam(*words).returncode, 2, f"status of {words}")
-    for verb in ("chain", "compare", "merge", "compact", "resize", "reconnect", "create"):
+    for verb in ("chain", "compare", "merge", "compact", "resize", "reconnect", "create", "repair"):
         check(f"loam disk {verb} [OPTION...]" in do(verb, "--help"), f"help of {verb}")
     for words in (["chain", "none"], ["compare", "none", "none"], ["merge", "none"], ["compact", "none"],
-                  ["reconnect", "none"], ["resize", "none", "1M"]):
+                  ["reconnect", "none"], ["resize", "none", "1M"], ["repair", "none"]):
         refuse("none: No such file", *words)
     refuse("SIZE: 'x' is not a size", "resize", "none", "x")
 
@@ -278,6 +278,34 @@ def compacting():
     check(os.stat("a.raw").st_blocks * 512 < SIZE - 16 * MIB, "holes of a raw image")
     do("create", "f.vhd", "--size", "1M", "--format", "fixed")
     refuse("f.vhd: a fixed VHD, which has its full size on purpose.*loam disk convert", "compact", "f.vhd")
+
+
+@case
+def repairing():
+    content = Content("repairing")
+    do("create", "a.vhd", "--size", SIZE)
+    content.write("a.vhd")
+    check("a.vhd: sound" in do("repair", "a.vhd", "--dry-run"), "a sound disk")
+    with open("a.vhd", "r+b") as file:
+        file.seek(70)
+        file.write(b"!")  # the copy of the footer
+        file.seek(-100, os.SEEK_END)
+        file.truncate(file.tell())  # and half of the footer
+    with open("a.vhd", "rb") as file:
+        damaged = file.read()
+    plan = json.loads(loam("repair", "a.vhd", "--dry-run", "--json").stdout)
+    with open("a.vhd", "rb") as file:
+        check(file.read() == damaged, "a dry run has changed something")
+    check(plan["findings"] and not plan["changed"], f"findings: {plan}")
+    done = loam("repair", "a.vhd", "--json")
+    answer = json.loads(done.stdout)
+    equal((done.returncode, answer["changed"], answer["sound"]), (0, True, True), done.stdout)
+    content.expect("a.vhd")
+    sound("a.vhd")
+    do("repair", "a.vhd", "--undo", answer["backup"])
+    with open("a.vhd", "rb") as file:
+        check(file.read() == damaged, "undone, it is not what it was")
+    refuse("--undo: has no other options", "repair", "a.vhd", "--undo", "x", "--dry-run")
 
 
 @case

@@ -3,7 +3,7 @@
 # loam: the command.
 
 LOAM_CLI := tools/loam
-LOAM_CLI_SOURCES := $(addprefix $(LOAM_CLI)/,cli.c console.c disk.c disk_change.c disk_create.c disk_info.c host.c main.c path.c progress.c screen.c size.c \
+LOAM_CLI_SOURCES := $(addprefix $(LOAM_CLI)/,cli.c console.c disk.c disk_change.c disk_create.c disk_info.c disk_repair.c host.c main.c path.c progress.c screen.c size.c \
     switch.c table.c vm.c vm_definition.c vm_media.c vm_screen.c)
 
 # DISK_SOURCES, MANAGER and MANAGER_CLIENT_SOURCES come from the folders that are read before this one.

@@ -21,6 +21,7 @@ _loam_options()
     "disk convert") echo "--format --block-size --source-raw --replace" ;;
     "disk info") echo "--raw" ;;
     "disk compare") echo "--strict --first-raw --second-raw" ;;
+    "disk repair") echo "--drop-damaged --no-backup --undo --dry-run" ;;
     "disk resize") echo "--raw --sparse --discard-data --dry-run" ;;
     "disk compact") echo "--raw --dry-run" ;;
     "disk merge") echo "--into --keep --force --dry-run" ;;
@@ -35,7 +36,7 @@ _loam_options()
 _loam_option_value()
 {
     case $1 in
-    --kernel | -k | --initrd | -i | --disk | -d | --dvd | --floppy | --parent | --into | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    --kernel | -k | --initrd | -i | --disk | -d | --dvd | --floppy | --parent | --into | --undo | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
     --nic | -n) mapfile -t COMPREPLY < <(compgen -W "$(loam switch list --names 2>/dev/null)" -- "$2") ;;
     --format | -f) mapfile -t COMPREPLY < <(compgen -W "dynamic fixed raw" -- "$2") ;;
     --state) mapfile -t COMPREPLY < <(compgen -W "Off Starting Running Paused Stopping" -- "$2") ;;
@@ -93,7 +94,7 @@ _loam()
     local -A verbs=(
         [host]="info log stats"
         [vm]="create list show start stop reset pause resume wait set console screen screenshot send-keys insert eject remove"
-        [disk]="create info chain check convert compare resize compact merge reconnect"
+        [disk]="create info chain check repair convert compare resize compact merge reconnect"
         [switch]="create list show forward remove"
     )
     COMPREPLY=()

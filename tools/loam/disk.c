@@ -60,6 +60,8 @@ static bool *find_switch(struct disk_arguments *arguments, int key)
         {DISK_OPTION_FORCE,        &arguments->force       },
         {DISK_OPTION_STRICT,       &arguments->strict      },
         {DISK_OPTION_DISCARD_DATA, &arguments->discard_data},
+        {DISK_OPTION_DROP_DAMAGED, &arguments->drop_damaged},
+        {DISK_OPTION_NO_BACKUP,    &arguments->no_backup   },
         {DISK_OPTION_DRY_RUN,      &arguments->dry_run     },
     };
     for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
@@ -98,6 +100,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case DISK_OPTION_PARENT:
     case DISK_OPTION_INTO:
         arguments->parent = text;
+        return 0;
+    case DISK_OPTION_UNDO:
+        arguments->undo = text;
         return 0;
     case ARGP_KEY_ARG:
         take_value(arguments, text, state);

@@ -27,6 +27,9 @@ enum {
     DISK_OPTION_FORCE,
     DISK_OPTION_STRICT,
     DISK_OPTION_DISCARD_DATA,
+    DISK_OPTION_DROP_DAMAGED,
+    DISK_OPTION_NO_BACKUP,
+    DISK_OPTION_UNDO,
     DISK_OPTION_DRY_RUN,
 };
 
@@ -40,11 +43,12 @@ struct disk_arguments {
     const char *const names[2];
     const char *values[2];
     const char *parent; /* of --parent and --into; NULL: none is given */
+    const char *undo;   /* likewise */
     uint64_t size;
     bool has_size, has_format;
     enum disk_format format;
     uint32_t block_size, logical_sector;
-    bool sparse, replace, raw, second_raw, keep, force, strict, discard_data, dry_run;
+    bool sparse, replace, raw, second_raw, keep, force, strict, discard_data, drop_damaged, no_backup, dry_run;
 };
 
 /* Parses a verb's arguments; ends the program if they are wrong. `options` and `doc` as in cli_parse. */

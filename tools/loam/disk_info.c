@@ -260,7 +260,8 @@ static void print_verdict(const char *path, const struct disk_check_result *resu
 {
     const unsigned long long errors = result->count[DISK_CHECK_ERROR], warnings = result->count[DISK_CHECK_WARNING];
     if (errors)
-        printf("%s: damaged, %llu error%s: restore it from a copy\n", path, errors, errors == 1 ? "" : "s");
+        printf("%s: damaged, %llu error%s: loam disk repair --dry-run %s says what can be mended\n", path, errors,
+               errors == 1 ? "" : "s", path);
     else if (warnings)
         printf("%s: sound; what the warnings say is mended when a virtual machine next starts with it\n", path);
     else

@@ -54,6 +54,7 @@ static const struct noun {
       {"info", disk_info_verb, "what an image is"},
       {"chain", disk_chain_verb, "a differencing disk and its parents"},
       {"check", disk_check_verb, "look a VHD over"},
+      {"repair", disk_repair_verb, "mend a damaged VHD"},
       {"convert", disk_convert_verb, "copy a disk into an image of another format"},
       {"compare", disk_compare_verb, "whether two disks hold the same"},
       {"resize", disk_resize_verb, "make a disk larger or smaller"},
