@@ -277,7 +277,7 @@ def compacting():
     content.expect("a.raw")
     check(os.stat("a.raw").st_blocks * 512 < SIZE - 16 * MIB, "holes of a raw image")
     do("create", "f.vhd", "--size", "1M", "--format", "fixed")
-    refuse("f.vhd: a fixed VHD, which has its full size on purpose.*loam disk convert", "compact", "f.vhd")
+    refuse("f.vhd: a fixed disk, which has its full size on purpose.*loam disk convert", "compact", "f.vhd")
 
 
 @case

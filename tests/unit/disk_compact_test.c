@@ -194,7 +194,10 @@ static void refused(void **state)
     must_create("f.vhd", DISK_FORMAT_FIXED, 0);
     assert_false(disk_compact("f.vhd", NULL, &result, &error));
     assert_int_equal(error.code, EOPNOTSUPP);
-    assert_non_null(strstr(error.text, "f.vhd: a fixed VHD, which has its full size on purpose"));
+    assert_non_null(strstr(error.text, "f.vhd: a fixed disk, which has its full size on purpose"));
+    must_create("x.vhdx", DISK_FORMAT_DYNAMIC, MIB);
+    assert_false(disk_compact("x.vhdx", NULL, &result, &error));
+    assert_int_equal(error.code, EOPNOTSUPP);
     make_dynamic();
     struct disk *user = must_open("a.vhd", DISK_OPEN_READ_ONLY);
     assert_false(disk_compact("a.vhd", NULL, &result, &error));

@@ -285,6 +285,28 @@ static void refused_sources(void **state)
     assert_int_equal(scratch_files(), 2);
 }
 
+/* A differencing disk is copied with what its parents have. */
+static void chain(void **state)
+{
+    (void)state;
+    make_source("parent", DISK_FORMAT_DYNAMIC);
+    assert_true(disk_create_child("source", "parent", NULL, &error));
+    memset(content + 3 * MIB, 0, 2 * MIB); /* zeros over the parent's data, and data over its zeros */
+    memset(content + 7 * MIB, 9, 1 * MIB);
+    struct disk *disk = must_open("source", 0);
+    for (uint64_t offset = 3 * MIB; offset < 8 * MIB; offset += 64 << 10)
+        if (offset < 5 * MIB || offset >= 7 * MIB)
+            assert_int_equal(
+                disk_transfer(disk, DISK_WRITE, content + offset, offset / DISK_SECTOR_SIZE, (64 << 10) / 512), 0);
+    assert_int_equal(disk_close(disk), 0);
+    for (enum disk_format to = DISK_FORMAT_RAW; to <= DISK_FORMAT_DYNAMIC; to++) {
+        if (!disk_convert("source", "destination", to, NULL, &error))
+            fail_msg("%s", error.text);
+        expect_content("destination", to);
+        assert_int_equal(unlink("destination"), 0);
+    }
+}
+
 /* A large and almost empty disk is a matter of a moment. */
 static void largest_disk(void **state)
 {
@@ -316,6 +338,7 @@ int main(void)
         CONVERT_TEST(nothing_is_left),
         CONVERT_TEST(no_space),
         CONVERT_TEST(refused_sources),
+        CONVERT_TEST(chain),
         CONVERT_TEST(largest_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

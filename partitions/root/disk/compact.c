@@ -195,12 +195,18 @@ static bool compact_raw(struct disk *disk, const struct disk_compact_options *op
 static bool is_possible(const struct disk *disk, struct disk_error *error)
 {
     const char *name = disk_top(disk)->file->name;
-    if (disk_format(disk) != DISK_FORMAT_FIXED)
+    if (disk_format(disk) == DISK_FORMAT_FIXED)
+        disk_error_set(error, EOPNOTSUPP, name,
+                       "a fixed disk, which has its full size on purpose; one that grows is made by: "
+                       "loam disk convert --format dynamic %s DESTINATION",
+                       name);
+    else if (disk_top(disk)->container == DISK_CONTAINER_VHDX)
+        disk_error_set(error, EOPNOTSUPP, name,
+                       "a VHDX, which cannot be compacted; a copy takes no more than it needs: loam disk convert %s "
+                       "DESTINATION",
+                       name);
+    else
         return true;
-    disk_error_set(error, EOPNOTSUPP, name,
-                   "a fixed VHD, which has its full size on purpose; one that grows is made by: "
-                   "loam disk convert --format dynamic %s DESTINATION",
-                   name);
     return false;
 }
 

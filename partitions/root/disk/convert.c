@@ -14,6 +14,8 @@
 
 /* Sectors read at once. */
 #define COPY_SECTORS 2048u
+/* Files share whole blocks of their file system, none of which is larger than this. */
+#define SHARED_UNIT 65536u
 
 /* What a copy needs to know. */
 struct copy {
@@ -55,10 +57,30 @@ static bool copy_sectors(const struct copy *copy, uint64_t sector, uint32_t sect
     return true;
 }
 
+/* Whether the disk's sectors lie in its file as they follow each other, from the first byte on. */
+static bool is_flat(const struct disk *disk)
+{
+    return disk_format(disk) == DISK_FORMAT_RAW ||
+           (disk_format(disk) == DISK_FORMAT_FIXED && disk_top(disk)->container == DISK_CONTAINER_VHD);
+}
+
+/*
+ * Sectors of the start that need not be copied, as the two files share their space. What the system offers besides,
+ * copy_file_range(2), would write zeros where the source has them written.
+ */
+static uint64_t share_sectors(const struct copy *copy)
+{
+    uint64_t length = disk_sectors(copy->source) * DISK_SECTOR_SIZE / SHARED_UNIT * SHARED_UNIT;
+    if (!length || !is_flat(copy->source) || !is_flat(copy->destination) ||
+        disk_file_share(disk_top(copy->destination)->file, disk_top(copy->source)->file, length))
+        return 0;
+    return length / DISK_SECTOR_SIZE;
+}
+
 static bool copy_disk(const struct copy *copy, struct disk_error *error)
 {
-    uint64_t total = disk_sectors(copy->source);
-    uint64_t sector = disk_next_data(copy->source, 0);
+    uint64_t total = disk_sectors(copy->source), shared = share_sectors(copy);
+    uint64_t sector = shared < total ? disk_next_data(copy->source, shared) : total;
     while (sector < total) {
         uint32_t sectors = total - sector < COPY_SECTORS ? (uint32_t)(total - sector) : COPY_SECTORS;
         if (!copy_sectors(copy, sector, sectors, error))

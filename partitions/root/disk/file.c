@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -197,6 +199,17 @@ int disk_file_punch(struct disk_file *file, uint64_t offset, uint64_t length)
 int disk_file_size(struct disk_file *file, uint64_t *size)
 {
     return file->operations->size(file, size) < 0 ? errno : 0;
+}
+
+int disk_file_share(struct disk_file *file, const struct disk_file *from, uint64_t length)
+{
+    const struct file_clone_range range = {.src_fd = from->descriptor, .src_length = length};
+    if (file->failed)
+        return EIO;
+    if (file->descriptor < 0 || from->descriptor < 0 || ioctl(file->descriptor, FICLONERANGE, &range) < 0)
+        return EOPNOTSUPP;
+    file->dirty = true;
+    return 0;
 }
 
 int64_t disk_file_modified(const struct disk_file *file)

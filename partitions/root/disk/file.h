@@ -67,6 +67,11 @@ int disk_file_write_buffer(struct disk_file *file, const void *buffer, size_t le
 int disk_file_truncate(struct disk_file *file, uint64_t size);
 int disk_file_punch(struct disk_file *file, uint64_t offset, uint64_t length);
 int disk_file_size(struct disk_file *file, uint64_t *size);
+/*
+ * Lets the first `length` bytes of `file` share the space of those of `from`, which costs neither time nor space. 0, or
+ * EOPNOTSUPP where the file system cannot do that for these files, and nothing is changed then.
+ */
+int disk_file_share(struct disk_file *file, const struct disk_file *from, uint64_t length);
 /* When the file's contents were changed last, seconds since 1970; -1 if that is not known. */
 int64_t disk_file_modified(const struct disk_file *file);
 
