@@ -3,10 +3,13 @@
  * Any bytes as a VHD file: opening, checking, reading and writing neither crash nor hang, and what the engine
  * agrees to write stays an image that it agrees with, and that holds what was written.
  *
+ * A differencing image gets a parent, if it says that it is the child of that one.
+ *
  * The first byte of the input says what is mended before, since no fuzzer finds checksums; the next three
  * choose the requests; the rest is the file. The harness makes its own first inputs: see
  * LLVMFuzzerCustomMutator.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +17,7 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd_create.h"
 #include "tests/unit/memory_file.h"
 
 #define CONTROL_BYTES 4u
@@ -22,7 +26,10 @@
 #define REQUEST_SECTORS 64u
 #define REQUESTS        16u
 
-enum { SEAL_START = 1, SEAL_HEADER = 2, SEAL_END = 4, COPY_TO_END = 8, RAW = 16, SHORT_TRANSFERS = 32 };
+#define PARENT_SECTORS 40u
+#define HEADER_PARENT  (VHD_FOOTER_SIZE + 40u) /* where the parent's identifier is in images made here */
+
+enum { SEAL_START = 1, SEAL_HEADER = 2, SEAL_END = 4, COPY_TO_END = 8, RAW = 16, SHORT_TRANSFERS = 32, ADOPT = 64 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t maximum);
@@ -34,12 +41,40 @@ static void require(bool condition)
         abort();
 }
 
+/* Of all differencing images. */
+static struct memory_file *parent_file(void)
+{
+    static struct memory_file parent;
+    if (!parent.bytes) {
+        memory_file_initialize(&parent);
+        require(disk_create_in(&parent.file, PARENT_SECTORS * DISK_SECTOR_SIZE, DISK_FORMAT_FIXED, 0) == 0);
+        memset(parent.bytes, 0x77, PARENT_SECTORS * DISK_SECTOR_SIZE);
+        memory_file_reset(&parent);
+    }
+    return &parent;
+}
+
+static const uint8_t *parent_identifier(void)
+{
+    return parent_file()->bytes + PARENT_SECTORS * DISK_SECTOR_SIZE + 68;
+}
+
+static struct disk *open_image(struct memory_file *memory, unsigned flags)
+{
+    struct disk_error error;
+    struct disk_file *files[] = {&memory->file, &parent_file()->file};
+    struct disk *disk = disk_open_file(&memory->file, flags, &error);
+    return disk || error.code != ENOLINK ? disk : disk_open_files(files, 2, flags, &error);
+}
+
 static void mend(struct memory_file *memory, unsigned what)
 {
     uint8_t *bytes = memory->bytes;
     size_t size = memory->size;
     if (size < VHD_FOOTER_SIZE)
         return;
+    if ((what & ADOPT) && size >= VHD_FOOTER_SIZE + VHD_HEADER_SIZE)
+        memcpy(bytes + HEADER_PARENT, parent_identifier(), 16);
     if (what & SEAL_START)
         vhd_footer_seal(bytes);
     if ((what & SEAL_HEADER) && size >= VHD_FOOTER_SIZE + VHD_HEADER_SIZE)
@@ -57,8 +92,7 @@ static void look_at_finding(void *context, enum disk_check_level level, const ch
 }
 
 /* Where request number `number` goes: near the start, near the end, or anywhere. */
-static uint64_t choose_sector(const struct disk *disk, const uint8_t *control, unsigned number,
-                              uint32_t sectors)
+static uint64_t choose_sector(const struct disk *disk, const uint8_t *control, unsigned number, uint32_t sectors)
 {
     uint64_t last = disk_sectors(disk) - sectors;
     uint64_t spread = (control[1] | (uint64_t)control[2] << 8 | (uint64_t)control[3] << 16) * (number + 1);
@@ -116,7 +150,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < CONTROL_BYTES || size > LARGEST_FILE)
         return 0;
     struct memory_file memory;
-    struct disk_error error;
     memory_file_initialize(&memory);
     memory_file_set(&memory, data + CONTROL_BYTES, size - CONTROL_BYTES);
     mend(&memory, data[0]);
@@ -125,29 +158,42 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned raw = data[0] & RAW ? DISK_OPEN_RAW : 0;
 
     uint64_t errors = count_errors(&memory);
-    struct disk *disk = disk_open_file(&memory.file, DISK_OPEN_READ_ONLY | raw, &error);
+    struct disk *disk = open_image(&memory, DISK_OPEN_READ_ONLY | raw);
     if (disk) {
         read_all_over(disk, data);
         disk_close(disk);
     }
-    disk = raw ? disk_open_file(&memory.file, DISK_OPEN_ISO, &error) : NULL;
+    disk = raw ? open_image(&memory, DISK_OPEN_ISO) : NULL;
     if (disk) {
         read_all_over(disk, data);
         disk_close(disk);
     }
     require(memory.changes == 0);
-    disk = disk_open_file(&memory.file, raw, &error);
+    disk = open_image(&memory, raw);
     if (disk) {
         require(raw || errors == 0);
         write_all_over(disk, data);
         disk_close(disk);
         require(raw || count_errors(&memory) == 0);
-        disk = disk_open_file(&memory.file, raw, &error);
+        disk = open_image(&memory, raw);
         require(disk != NULL);
         disk_close(disk);
     }
+    require(parent_file()->changes == 0);
     memory_file_release(&memory);
     return 0;
+}
+
+static int make_file(struct disk_file *file, enum disk_format format, unsigned seed)
+{
+    uint64_t size = DISK_SECTOR_SIZE * (1 + seed / 7 % 64);
+    uint32_t block_size = 512u << seed / 11 % 5;
+    struct vhd_child child = {
+        .size = size, .block_size = block_size, .relative_path = "parent.vhd", .absolute_path = "/a/parent.vhd"};
+    memcpy(child.identifier, parent_identifier(), sizeof(child.identifier));
+    if (seed % 3 == 0)
+        return vhd_create_child(file, &child);
+    return disk_create_in(file, size, format, block_size);
 }
 
 /* A small sound image, now and then, as something to start from. */
@@ -157,15 +203,13 @@ static size_t make_image(uint8_t *data, size_t maximum, unsigned seed)
     memory_file_initialize(&memory);
     enum disk_format format = seed % 4 ? DISK_FORMAT_DYNAMIC : DISK_FORMAT_FIXED;
     size_t size = 0;
-    struct disk_error error;
-    if (disk_create_in(&memory.file, DISK_SECTOR_SIZE * (1 + seed / 7 % 64), format, 512u << seed / 11 % 5) ==
-        0) {
-        struct disk *disk = disk_open_file(&memory.file, 0, &error);
+    if (make_file(&memory.file, format, seed) == 0) {
+        struct disk *disk = open_image(&memory, 0);
         if (seed & 256)
             write_all_over(disk, (const uint8_t[CONTROL_BYTES]){0, (uint8_t)seed, 3, 0});
         disk_close(disk);
         if (memory.size + CONTROL_BYTES <= maximum) {
-            memset(data, SEAL_START | SEAL_HEADER | COPY_TO_END, CONTROL_BYTES);
+            memset(data, SEAL_START | SEAL_HEADER | COPY_TO_END | ADOPT, CONTROL_BYTES);
             memcpy(data + CONTROL_BYTES, memory.bytes, memory.size);
             size = memory.size + CONTROL_BYTES;
         }
