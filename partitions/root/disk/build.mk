@@ -58,14 +58,19 @@ $(VHDX_TOOL): $(VHDX_TOOL_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_UNIT) -o $@ $^
 
-# Is killed while it does what a guest was recorded to do: tests/unit/disk_kill_test.py
+# Is killed while it does what a guest was recorded to do: tests/unit/disk_kill_test.py, which runs it and the tool so often
+# that they are built as programs are.
 DISK_REPLAY := $(BUILD)/unit/helper/disk_replay
-DISK_REPLAY_OBJECTS := $(patsubst %.c,$(BUILD)/program/%.o,tests/unit/disk_replay.c $(DISK_SOURCES))
-OBJECTS += $(DISK_REPLAY_OBJECTS)
-$(DISK_REPLAY): $(DISK_REPLAY_OBJECTS)
+DISK_QUICK_TOOL := $(BUILD)/unit/helper/disk_quick_tool
+DISK_PROGRAM_OBJECTS := $(patsubst %.c,$(BUILD)/program/%.o,$(DISK_SOURCES))
+OBJECTS += $(DISK_PROGRAM_OBJECTS) $(addprefix $(BUILD)/program/tests/unit/,disk_replay.o disk_tool.o)
+$(DISK_REPLAY): $(BUILD)/program/tests/unit/disk_replay.o $(DISK_PROGRAM_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_PROGRAM) $(foreach name,pwritev64 ftruncate64 fallocate64 fdatasync,-Wl,--wrap=$(name)) -o $@ $^
+$(DISK_QUICK_TOOL): $(BUILD)/program/tests/unit/disk_tool.o $(DISK_PROGRAM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_PROGRAM) -o $@ $^
 
 $(call fuzzer,vhd,tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call fuzzer,vhdx,tests/fuzz/vhdx_fuzz.c tests/fuzz/fuzz_input.c tests/unit/memory_file.c $(DISK_SOURCES))
-TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL) $(DISK_REPLAY)
+TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL) $(DISK_REPLAY) $(DISK_QUICK_TOOL)
