@@ -130,6 +130,12 @@ class Disk:
                     written[(first - start) * SECTOR:(last - start) * SECTOR]
         return bytes(content)
 
+    def resize(self, size):
+        """What is cut off is lost; what is new is zeros."""
+        self.size = size
+        self.writes = [(sector, content[:size - sector * SECTOR]) for sector, content in self.writes
+                       if sector * SECTOR < size]
+
     def expect_raw(self, path):
         expect("size of " + path, os.path.getsize(path), self.size)
         step = 32768
@@ -249,6 +255,137 @@ def converted(tool, size, kind):
         expect("qemu-img's size", qemu_size(other + ".vhd"), size)
 
 
+def resized(tool, kind, creator):
+    """Each size is what the others take it for, and both write to it."""
+    sizes = [33 * MIB + 3 * SECTOR, 70 * MIB, 70 * MIB + 5 * SECTOR, 20 * MIB + SECTOR, 90 * MIB, 90 * MIB - 9 * SECTOR]
+    if creator == "qemu":
+        run("qemu-img", "create", "-q", "-f", "vpc", "-o", "subformat=%s" % kind, "a.vhd", str(sizes[0]))
+    else:
+        tool("create", "a.vhd", sizes[0], kind)
+    disk = Disk(qemu_size("a.vhd"), creator + kind)
+    for size in sizes[1:]:
+        for number, (sector, content) in enumerate(disk.stretches(6)):
+            if number % 2:
+                qemu_write("a.vhd", content, sector)
+            else:
+                tool("write", "a.vhd", sector, data=content)
+        tool("resize", "a.vhd", size, "discard")
+        disk.resize(size)
+        tool("check", "a.vhd")
+        expect("qemu-img's size", qemu_size("a.vhd"), size)
+        qemu_raw("a.vhd", "a.raw")
+        disk.expect_raw("a.raw")
+        tool("convert", "a.vhd", "b.raw", "raw")
+        disk.expect_raw("b.raw")
+        os.unlink("b.raw")
+        known = vhdi_size("a.vhd") // SECTOR  # Original Size, which stays as it was
+        for sector, sectors in disk.windows():
+            sectors = min(sectors, known - sector)
+            if sectors > 0 and vhdi_read("a.vhd", sector * SECTOR, sectors * SECTOR) != disk.expected(sector, sectors):
+                raise Failure("libvhdi reads sector %d differently" % sector)
+
+
+def resized_to_the_limit(tool):
+    """A table of four million entries behind the last block."""
+    tool("create", "a.vhd", 10 * MIB, "dynamic")
+    disk = Disk(10 * MIB, "limit")
+    for sector, content in disk.stretches(3):
+        tool("write", "a.vhd", sector, data=content)
+    tool("resize", "a.vhd", 2040 * GIB)
+    disk.resize(2040 * GIB)
+    for number, (sector, content) in enumerate(disk.stretches(6)):
+        if number % 2:
+            qemu_write("a.vhd", content, sector)
+        else:
+            tool("write", "a.vhd", sector, data=content)
+    tool("check", "a.vhd")
+    expect("qemu-img's size", qemu_size("a.vhd"), 2040 * GIB)
+    for sector, sectors in disk.windows():
+        wanted = disk.expected(sector, sectors)
+        if qemu_read("a.vhd", sector * SECTOR, sectors * SECTOR) != wanted or \
+                tool("read", "a.vhd", sector, sectors) != wanted:
+            raise Failure("sector %d is read differently" % sector)
+
+
+def repaired(tool, creator):
+    """An image with damaged footers and blocks over each other is the same to all when it is mended."""
+    size, block, table = 20 * MIB, 2 * MIB, 1536
+    if creator == "qemu":
+        run("qemu-img", "create", "-q", "-f", "vpc", "-o", "subformat=dynamic,force_size=on", "a.vhd", str(size))
+    else:
+        tool("create", "a.vhd", size, "dynamic")
+    disk = Disk(size, creator)
+    for number in range(size // block):
+        content = disk.random.randbytes(64 * KIB)
+        disk.writes.append((number * block // SECTOR, content))
+        qemu_write("a.vhd", content, number * block // SECTOR)
+    with open("a.vhd", "r+b") as image:
+        image.seek(table)
+        entries = [int.from_bytes(image.read(4), "big") for _ in range(size // block)]
+        entries[3], entries[7] = entries[1], 2
+        image.seek(table)
+        image.write(b"".join(entry.to_bytes(4, "big") for entry in entries))
+        image.seek(40)
+        image.write(b"\xee")
+    findings = tool("repair", "a.vhd").decode()
+    for text in ("the copy of the footer at the start is damaged", "blocks 1 and 3 lie over each other",
+                 "block 7 lies at byte 1024, over the header"):
+        if text not in findings:
+            raise Failure("not found: " + text)
+    disk.writes[3] = (3 * block // SECTOR, disk.writes[1][1])
+    del disk.writes[7]
+    tool("check", "a.vhd")
+    expect("vhdiinfo's size", vhdi_size("a.vhd"), size)
+    qemu_raw("a.vhd", "a.raw")
+    disk.expect_raw("a.raw")
+    for sector, content in disk.stretches(10):
+        qemu_write("a.vhd", content, sector)
+    tool("check", "a.vhd")
+    tool("convert", "a.vhd", "b.raw", "raw")
+    disk.expect_raw("b.raw")
+    for sector, sectors in disk.windows():
+        if vhdi_read("a.vhd", sector * SECTOR, sectors * SECTOR) != disk.expected(sector, sectors):
+            raise Failure("libvhdi reads sector %d differently" % sector)
+
+
+def reconnected(tool):
+    """libvhdi reads a child, of whose header and locators nothing is in its usual place, and finds the parent's name.
+
+    It reads a byte of a bitmap as if all its bits were alike, so eight sectors are written at a time.
+    """
+    import pyvhdi
+    size = 20 * MIB
+    disk = Disk(size, "reconnected")
+    tool("create", "base.vhd", size, "dynamic")
+    for sector, content in disk.stretches(10):
+        tool("write", "base.vhd", sector, data=content)
+    tool("child", "child.vhd", "base.vhd")
+    for name in ("first name.vhd", "second/name.vhd", "third name, which is longer.vhd"):
+        for _ in range(5):
+            sector, content = disk.random.randrange(size // SECTOR // 8 - 8) * 8, disk.random.randbytes(64 * SECTOR)
+            disk.writes.append((sector, content))
+            tool("write", "child.vhd", sector, data=content)
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        os.rename("base.vhd", name)
+        tool("reconnect", "child.vhd", name)
+        if os.path.basename(name) not in run("vhdiinfo", "child.vhd").decode():
+            raise Failure("vhdiinfo does not show the parent's name")
+        child, parent = pyvhdi.file(), pyvhdi.file()
+        child.open("child.vhd")
+        parent.open(name)
+        child.set_parent(parent)
+        for sector, sectors in disk.windows():
+            wanted = disk.expected(sector, sectors)
+            if child.read_buffer_at_offset(sectors * SECTOR, sector * SECTOR) != wanted:
+                raise Failure("libvhdi reads sector %d differently" % sector)
+            if tool("read", "child.vhd", sector, sectors) != wanted:
+                raise Failure("sector %d is read differently" % sector)
+        child.close()
+        parent.close()
+        os.rename(name, "base.vhd")
+        tool("reconnect", "child.vhd", "base.vhd")
+
+
 def vhdi_open_chain(paths):
     """The child's image and all that have to stay open with it."""
     import pyvhdi
@@ -353,6 +490,13 @@ def cases():
             yield "both write %s made by %s" % (kind, creator), written_in_turn, (kind, creator)
         for name, size in SMALL:
             yield "both convert to %s, %s" % (kind, name), converted, (size, kind)
+    for kind in ("fixed", "dynamic"):
+        for creator in ("qemu", "loam"):
+            yield "%s made by %s is resized" % (kind, creator), resized, (kind, creator)
+    yield "resized to 2040 GiB", resized_to_the_limit, ()
+    for creator in ("qemu", "loam"):
+        yield "dynamic made by %s is repaired" % creator, repaired, (creator,)
+    yield "a child is reconnected", reconnected, ()
     yield "a killed writer's image", killed, ()
     for kind in ("fixed", "dynamic"):
         for blocks in ((), (4 * KIB, 64 * KIB), (512 * KIB, 4 * KIB), (64 * KIB, 4 * MIB)):

@@ -360,7 +360,10 @@ static void mended_at_a_stroke(void **state)
         look_at(&memory, count);
         expect_findings(i, count);
         const struct disk_change change = {.make = repair_image, .context = count, .any_header = true};
-        if (!cases[i].left) {
+        if (!cases[i].mended && !cases[i].lost) {
+            repair_image(count, &memory.file);
+            assert_int_equal(memory.changes, 0);
+        } else {
             played += disk_change_play(&change, &memory);
             expect_content(&memory, i);
         }
@@ -508,7 +511,10 @@ static void files_and_their_backups(void **state)
             assert_true(disk_check("a.vhd", NULL, NULL, &checked, &error));
             assert_false(is_file("a.vhd", &memory));
             assert_string_equal(result.backup, "a.vhd.repair-backup");
+            found[0] = '\0';
             assert_true(disk_repair("a.vhd", NULL, keep_finding, NULL, &result, &error)); /* nothing is left to do */
+            if (found[0])
+                print_error("case %zu, afterwards: %s", i, found);
             assert_int_equal(result.count[DISK_REPAIR_MENDED] + result.count[DISK_REPAIR_LOST], 0);
             assert_true(disk_repair_undo("a.vhd", "a.vhd.repair-backup", &error));
         }

@@ -10,6 +10,10 @@
  *   disk_tool info PATH            lines "name value"
  *   disk_tool write PATH SECTOR [crash]   sectors from standard input; "crash" ends without closing the disk
  *   disk_tool read PATH SECTOR SECTORS    sectors to standard output
+ *   disk_tool resize PATH SIZE [discard]  "discard": what is cut off may hold data
+ *   disk_tool repair PATH                 a line for each finding; blocks that are lost are dropped
+ *   disk_tool child PATH PARENT           a differencing disk
+ *   disk_tool reconnect PATH PARENT
  * FORMAT is raw, fixed or dynamic. Messages go to standard error; the exit status is 0 or 1.
  */
 #include <stdio.h>
@@ -22,6 +26,9 @@
 #include "partitions/root/disk/convert.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
+#include "partitions/root/disk/reconnect.h"
+#include "partitions/root/disk/repair.h"
+#include "partitions/root/disk/resize.h"
 #include "partitions/root/disk/info.h"
 #include "partitions/root/disk/merge.h"
 
@@ -142,6 +149,36 @@ static bool read_sectors(int count, char **arguments)
     return finish(result, arguments[0]);
 }
 
+static bool resize(int count, char **arguments)
+{
+    const struct disk_resize_options options = {.sparse = true, .discard_data = count > 2};
+    return disk_resize(arguments[0], strtoull(arguments[1], NULL, 10), &options, NULL, &error);
+}
+
+static void print_repair(void *context, enum disk_repair_kind kind, const char *text)
+{
+    static const char *const names[] = {"mended", "lost", "left"};
+    (void)context;
+    printf("%s: %s\n", names[kind], text);
+}
+
+static bool repair(int count, char **arguments)
+{
+    (void)count;
+    const struct disk_repair_options options = {.drop_damaged = true};
+    struct disk_repair_result result;
+    if (!disk_repair(arguments[0], &options, print_repair, NULL, &result, &error))
+        return false;
+    snprintf(error.text, sizeof(error.text), "%s: not mended", arguments[0]);
+    return result.count[DISK_REPAIR_LEFT] == 0;
+}
+
+static bool reconnect(int count, char **arguments)
+{
+    (void)count;
+    return disk_reconnect(arguments[0], arguments[1], NULL, NULL, &error);
+}
+
 int main(int count, char **arguments)
 {
     static const struct {
@@ -149,15 +186,18 @@ int main(int count, char **arguments)
         int least;
         bool (*run)(int count, char **arguments);
     } commands[] = {
-        {"create",  3, create       },
-        {"child",   2, create_child },
-        {"merge",   1, merge        },
-        {"compact", 1, compact      },
-        {"convert", 3, convert      },
-        {"check",   1, check        },
-        {"info",    1, info         },
-        {"write",   2, write_sectors},
-        {"read",    3, read_sectors },
+        {"create",    3, create       },
+        {"child",     2, create_child },
+        {"merge",     1, merge        },
+        {"compact",   1, compact      },
+        {"convert",   3, convert      },
+        {"check",     1, check        },
+        {"info",      1, info         },
+        {"write",     2, write_sectors},
+        {"read",      3, read_sectors },
+        {"resize",    2, resize       },
+        {"repair",    1, repair       },
+        {"reconnect", 2, reconnect    },
     };
     for (size_t i = 0; count > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(arguments[1], commands[i].name) != 0 || count - 2 < commands[i].least)

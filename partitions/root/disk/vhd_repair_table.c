@@ -16,6 +16,11 @@ static uint64_t byte_of(uint32_t sector)
     return (uint64_t)sector * DISK_SECTOR_SIZE;
 }
 
+static uint64_t whole_sectors(uint64_t bytes)
+{
+    return (bytes + DISK_SECTOR_SIZE - 1) / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE;
+}
+
 /* Of the block, with all of its sectors. */
 static uint64_t block_length(const struct vhd_table *table)
 {
@@ -154,6 +159,7 @@ static void find_use(struct vhd_repair_table *repair)
         if (end > repair->used_end)
             repair->used_end = end;
     }
+    repair->used_end = whole_sectors(repair->used_end);
 }
 
 int vhd_repair_table_load(struct vhd_repair_table *repair, struct disk_file *file, const struct vhd_metadata *metadata,
@@ -190,11 +196,6 @@ void vhd_repair_table_free(struct vhd_repair_table *repair)
 }
 
 /* ---- Writing ---- */
-
-static uint64_t whole_sectors(uint64_t bytes)
-{
-    return (bytes + DISK_SECTOR_SIZE - 1) / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE;
-}
 
 static uint64_t table_length(const struct vhd_repair_table *repair)
 {
@@ -265,6 +266,8 @@ int vhd_repair_table_write(struct vhd_repair_table *repair, struct vhd_rewrite *
     struct vhd_header next = rewrite->metadata.header;
     uint8_t *buffer = malloc(COPY_STEP);
     int error = buffer ? write_blocks(repair, rewrite, buffer, progress) : ENOMEM;
+    if (!error)
+        error = vhd_rewrite_place_header(rewrite);
     if (!error)
         error = write_entries(repair, rewrite, buffer, &next.table_offset);
     free(buffer);

@@ -184,7 +184,9 @@ static int make_table(struct vhd_rewrite *rewrite, uint32_t blocks, uint8_t *byt
 {
     struct vhd_header header = rewrite->metadata.header;
     uint64_t length = whole_sectors((uint64_t)blocks * ENTRY_SIZE);
-    int error = vhd_rewrite_room(rewrite, length, &header.table_offset);
+    int error = vhd_rewrite_place_header(rewrite);
+    if (!error)
+        error = vhd_rewrite_room(rewrite, length, &header.table_offset);
     if (!error)
         error = write_table(rewrite, header.table_offset, length);
     header.table_entries = blocks;

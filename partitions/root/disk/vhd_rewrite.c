@@ -96,7 +96,8 @@ bool vhd_rewrite_begin(struct vhd_rewrite *rewrite, struct disk_file *file, stru
 void vhd_rewrite_begin_damaged(struct vhd_rewrite *rewrite, struct disk_file *file, const struct vhd_metadata *metadata,
                                uint64_t first_block, uint64_t room)
 {
-    *rewrite = (struct vhd_rewrite){file, *metadata, first_block, room, room};
+    *rewrite = (struct vhd_rewrite){
+        .file = file, .metadata = *metadata, .first_block = first_block, .used_end = room, .settled_end = room};
 }
 
 /* ---- Room ---- */
@@ -133,12 +134,18 @@ static bool is_free(const struct vhd_rewrite *rewrite, uint64_t offset, uint64_t
     return offset + length <= rewrite->first_block;
 }
 
-static int place_header(struct vhd_rewrite *rewrite, const uint8_t *header, uint64_t *offset)
+int vhd_rewrite_place_header(struct vhd_rewrite *rewrite)
 {
-    *offset = USUAL_HEADER;
-    int error =
-        is_free(rewrite, USUAL_HEADER, VHD_HEADER_SIZE) ? 0 : vhd_rewrite_room(rewrite, VHD_HEADER_SIZE, offset);
-    return error ? error : disk_file_write_buffer(rewrite->file, header, VHD_HEADER_SIZE, *offset);
+    rewrite->header_offset = USUAL_HEADER;
+    return is_free(rewrite, USUAL_HEADER, VHD_HEADER_SIZE)
+               ? 0
+               : vhd_rewrite_room(rewrite, VHD_HEADER_SIZE, &rewrite->header_offset);
+}
+
+static int write_header(struct vhd_rewrite *rewrite, const uint8_t *header)
+{
+    int error = rewrite->header_offset ? 0 : vhd_rewrite_place_header(rewrite);
+    return error ? error : disk_file_write_buffer(rewrite->file, header, VHD_HEADER_SIZE, rewrite->header_offset);
 }
 
 /* Of an image whose length is no multiple of a sector, the footer is not one sector, and gets another place. */
@@ -154,8 +161,8 @@ int vhd_rewrite_commit(struct vhd_rewrite *rewrite, const struct vhd_footer *foo
     struct vhd_footer next = *footer;
     uint8_t bytes[VHD_FOOTER_SIZE];
     memcpy(bytes, rewrite->metadata.footer_bytes, sizeof(bytes));
-    next.data_offset = rewrite->metadata.footer.data_offset;
-    int error = header ? place_header(rewrite, header, &next.data_offset) : 0;
+    int error = header ? write_header(rewrite, header) : 0;
+    next.data_offset = header ? rewrite->header_offset : rewrite->metadata.footer.data_offset;
     vhd_footer_update(&next, bytes);
     if (rewrite->metadata.footer.type == VHD_FIXED)
         return commit_fixed(rewrite, bytes);

@@ -22,6 +22,7 @@ struct vhd_rewrite {
     uint64_t first_block;         /* no block lies before this byte of the file */
     uint64_t used_end;            /* nothing that is in use lies at or behind it, what room was made for included */
     uint64_t settled_end;         /* the same of the old image */
+    uint64_t header_offset;       /* where the new header goes; 0: that is not settled */
 };
 
 /*
@@ -43,6 +44,12 @@ void vhd_rewrite_begin_damaged(struct vhd_rewrite *rewrite, struct disk_file *fi
  * the rewriting is to be abandoned.
  */
 int vhd_rewrite_room(struct vhd_rewrite *rewrite, uint64_t length, uint64_t *offset);
+
+/*
+ * Settles where the new header goes, which is otherwise done at the end. To be called before room is made for a table:
+ * QEMU writes new blocks behind the table and the last block, whatever is there, so that a header must not be.
+ */
+int vhd_rewrite_place_header(struct vhd_rewrite *rewrite);
 
 /*
  * Makes the image the new one, durable when it returns 0: with the fields of `footer`, but for the header's place, and,
