@@ -18,6 +18,7 @@ $(call unit_test,disk_resize_test,tests/unit/disk_resize_test.c tests/unit/scrat
     $(POWER_FAILURE_SOURCES) $(DISK_SOURCES))
 $(call unit_test,disk_repair_test,tests/unit/disk_repair_test.c tests/unit/scratch.c \
     $(POWER_FAILURE_SOURCES) $(DISK_SOURCES))
+$(call unit_test,disk_exhaustive_test,tests/unit/disk_exhaustive_test.c $(DISK_SOURCES))
 $(call unit_test,disk_io_test,tests/unit/disk_io_test.c tests/unit/scratch.c $(DISK_SOURCES) $(DISK_IO_SOURCES), \
     -luring -lseccomp -lpthread)
 $(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))

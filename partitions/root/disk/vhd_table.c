@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "partitions/root/disk/vhd_place.h"
+
 #define ENTRY_SIZE         sizeof(uint32_t)
 #define ENTRIES_PER_READ   16384u
 #define ENTRIES_PER_SECTOR (METADATA_SECTOR_SIZE / ENTRY_SIZE)
@@ -37,13 +39,7 @@ static void __attribute__((format(printf, 2, 3))) tell(const struct scan *scan, 
 
 uint32_t vhd_table_block_bytes(const struct vhd_table *table, uint32_t block)
 {
-    uint64_t rest = table->disk_size - (uint64_t)block * table->block_size;
-    return rest < table->block_size ? (uint32_t)rest : table->block_size;
-}
-
-static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
-{
-    return a < b + b_length && b < a + a_length;
+    return vhd_place_block_bytes(table->disk_size, table->block_size, block);
 }
 
 const char vhd_table_past_end[] = "the end of the file's data";
@@ -59,14 +55,14 @@ const char *vhd_table_place_fault(const struct vhd_table *table, uint32_t block,
 {
     uint64_t place = (uint64_t)sector * DISK_SECTOR_SIZE;
     uint64_t length = needed_bytes(table, block);
-    if (place > table->data_end || length > table->data_end - place)
+    if (!vhd_place_ends_before(place, length, table->data_end))
         return vhd_table_past_end;
     if (sector <= VHD_BLOCK_DAMAGED)
         return usual_places[sector];
-    for (unsigned i = 0; i < table->reserved_count && place < table->reserved_end; i++)
-        if (overlap(place, length, table->reserved[i].offset, table->reserved[i].length))
-            return table->reserved[i].name;
-    return NULL;
+    if (place >= table->reserved_end)
+        return NULL;
+    const struct vhd_reserved *over = vhd_place_find_overlap(table->reserved, table->reserved_count, place, length);
+    return over ? over->name : NULL;
 }
 
 /* ---- Looking it over ---- */
