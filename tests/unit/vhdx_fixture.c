@@ -123,6 +123,11 @@ int vhdx_fixture_write(struct vhdx_fixture *fixture, const void *buffer, uint64_
     return fixture->image->operations->write(fixture->image, &cursor, sector, sectors);
 }
 
+int vhdx_fixture_discard(struct vhdx_fixture *fixture, uint64_t sector, uint32_t sectors)
+{
+    return fixture->image->operations->discard(fixture->image, sector, sectors);
+}
+
 int vhdx_fixture_flush(struct vhdx_fixture *fixture)
 {
     return fixture->image->operations->flush(fixture->image);

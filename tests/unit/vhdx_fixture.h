@@ -36,6 +36,7 @@ void vhdx_fixture_kill(struct vhdx_fixture *fixture);
 
 int vhdx_fixture_read(struct vhdx_fixture *fixture, void *buffer, uint64_t sector, uint32_t sectors);
 int vhdx_fixture_write(struct vhdx_fixture *fixture, const void *buffer, uint64_t sector, uint32_t sectors);
+int vhdx_fixture_discard(struct vhdx_fixture *fixture, uint64_t sector, uint32_t sectors);
 int vhdx_fixture_flush(struct vhdx_fixture *fixture);
 
 /* Findings of vhdx_check at each level; errors are printed. Fails if it could not be done. */

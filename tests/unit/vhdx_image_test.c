@@ -62,6 +62,31 @@ static void write_some(struct vhdx_fixture *fixture)
     assert_int_equal(vhdx_fixture_write(fixture, bytes, first, count * unit), 0);
 }
 
+static bool is_zero(const uint8_t *bytes)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, DISK_SECTOR_SIZE - 1) == 0;
+}
+
+/* Sectors that are given back read as before or as zeros, and the file has no bytes more or less. */
+static void discard_some(struct vhdx_fixture *fixture)
+{
+    uint32_t unit = fixture->image->write_unit;
+    uint32_t count = (1 + below(LARGEST_REQUEST / unit)) * unit;
+    uint32_t first = below((uint32_t)fixture->image->sectors / unit) * unit;
+    if (count > fixture->image->sectors - first)
+        count = (uint32_t)fixture->image->sectors - first;
+    size_t size = fixture->memory.size;
+    assert_int_equal(vhdx_fixture_discard(fixture, first, count), 0);
+    assert_int_equal(fixture->memory.size, size);
+    assert_int_equal(vhdx_fixture_read(fixture, buffer, first, count), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *was = expected + (size_t)(first + i) * DISK_SECTOR_SIZE;
+        const uint8_t *is = buffer + (size_t)i * DISK_SECTOR_SIZE;
+        assert_true(is_zero(is) || memcmp(is, was, DISK_SECTOR_SIZE) == 0);
+        memcpy(was, is, DISK_SECTOR_SIZE);
+    }
+}
+
 static void look_read_only(struct vhdx_fixture *fixture)
 {
     struct vhdx_fixture other;
@@ -111,6 +136,9 @@ static void work(struct vhdx_fixture *fixture, unsigned steps)
             kill_and_open(fixture);
         } else if (dice < 5) {
             assert_int_equal(vhdx_fixture_flush(fixture), 0);
+        } else if (dice == 5) {
+            discard_some(fixture);
+            continue;
         } else {
             write_some(fixture);
             continue;
@@ -154,13 +182,13 @@ static void fixed_image(void **state)
 static void dynamic_image(void **state)
 {
     (void)state;
-    random_work(DISK_FORMAT_DYNAMIC, MOST_SECTORS - 7, 512, 300);
+    random_work(DISK_FORMAT_DYNAMIC, MOST_SECTORS - 7, 512, 200);
 }
 
 static void differencing_image(void **state)
 {
     (void)state;
-    random_work(DISK_FORMAT_DIFFERENCING, MOST_SECTORS - 1, 512, 400);
+    random_work(DISK_FORMAT_DIFFERENCING, MOST_SECTORS - 1, 512, 250);
 }
 
 static void dynamic_image_of_4k_sectors(void **state)
@@ -385,6 +413,28 @@ static void next_present_block(void **state)
     vhdx_fixture_end(&fixture);
 }
 
+/* What is discarded in a block is a hole of the file, if the image is not a fixed one. */
+static void discarded_sectors(void **state)
+{
+    (void)state;
+    static const enum disk_format formats[] = {DISK_FORMAT_DYNAMIC, DISK_FORMAT_FIXED};
+    for (unsigned i = 0; i < 2; i++) {
+        struct vhdx_fixture fixture;
+        begin_small(&fixture, formats[i]);
+        vhdx_fixture_open(&fixture, 0);
+        assert_int_equal(vhdx_fixture_discard(&fixture, 0, SECTORS_PER_MIB), 0);
+        assert_int_equal(fixture.memory.changes, 0);
+        memset(expected, 0x77, MIB);
+        assert_int_equal(vhdx_fixture_write(&fixture, expected, 0, SECTORS_PER_MIB), 0);
+        assert_int_equal(vhdx_fixture_discard(&fixture, 8, 16), 0);
+        if (formats[i] == DISK_FORMAT_DYNAMIC)
+            memset(expected + 8 * DISK_SECTOR_SIZE, 0, 16 * DISK_SECTOR_SIZE);
+        assert_int_equal(vhdx_fixture_read(&fixture, buffer, 0, SECTORS_PER_MIB), 0);
+        assert_memory_equal(buffer, expected, MIB);
+        vhdx_fixture_end(&fixture);
+    }
+}
+
 /* A differencing disk with bits all over it: more than the cache may hold, and more than one entry of the log. */
 static void more_bits_than_fit(void **state)
 {
@@ -459,6 +509,7 @@ int main(void)
         cmocka_unit_test(identifiers),
         cmocka_unit_test(parent_of_a_differencing_image),
         cmocka_unit_test(next_present_block),
+        cmocka_unit_test(discarded_sectors),
         cmocka_unit_test(more_bits_than_fit),
         cmocka_unit_test(log_goes_round),
     };

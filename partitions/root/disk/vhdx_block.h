@@ -33,6 +33,7 @@ struct vhdx_image {
     struct vhdx_log log;
     bool log_begun;          /* its GUID may be in the header */
     bool writing;            /* and the header is as it has to be for writing */
+    bool punches;            /* the host can give space back in the middle of the file */
     bool room_made;          /* the file is longer than it has to be */
     uint64_t used_end;       /* blocks are allocated from here on */
     uint32_t promised_block; /* has this place and no entry of the BAT yet, since the log failed; 0: none */

@@ -139,6 +139,27 @@ bool vhdx_read_parent(struct disk_image *disk, struct parent_link *link, struct 
     return done;
 }
 
+/* A block keeps its place, in which there are holes then; whether its sectors are the parent's does not change. */
+static int vhdx_discard(struct disk_image *disk, uint64_t sector, uint32_t sectors)
+{
+    struct vhdx_image *image = to_vhdx(disk);
+    while (sectors && image->punches) {
+        struct disk_extent extent;
+        int error = vhdx_map(disk, sector, sectors, &extent);
+        if (!error && extent.kind == DISK_EXTENT_DATA) {
+            error = vhdx_begin_writing(image);
+            if (!error)
+                error = disk_file_punch(disk->file, extent.offset, (uint64_t)extent.sectors * DISK_SECTOR_SIZE);
+        }
+        image->punches = error != EOPNOTSUPP;
+        if (error)
+            return image->punches ? error : 0;
+        sector += extent.sectors;
+        sectors -= extent.sectors;
+    }
+    return 0;
+}
+
 /* ---- Opening and closing ---- */
 
 static void release(struct vhdx_image *image)
@@ -167,6 +188,7 @@ const uint8_t *vhdx_disk_id(const struct disk_image *image)
 static const struct disk_image_operations vhdx_operations = {
     .map = vhdx_map,
     .write = vhdx_write,
+    .discard = vhdx_discard,
     .flush = vhdx_flush,
     .next_present = vhdx_next_present,
     .read_parent = vhdx_read_parent,
@@ -203,6 +225,7 @@ static void describe(struct vhdx_image *image)
     memcpy(disk->identifier, image->headers.header.data_write_guid, VHDX_GUID_SIZE);
     image->block_shift = (unsigned)__builtin_ctz(metadata->layout.block_size / DISK_SECTOR_SIZE);
     image->sector_shift = (unsigned)__builtin_ctz(disk->write_unit);
+    image->punches = !metadata->leave_allocated; /* a fixed image keeps its space, which is what it was made for */
 }
 
 static bool find_ends(struct vhdx_image *image, bool recovered, const struct vhdx_regions *regions,
