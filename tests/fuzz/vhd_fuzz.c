@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "partitions/root/disk/check.h"
+#include "partitions/root/disk/compact.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/vhd.h"
@@ -106,15 +107,21 @@ static uint64_t choose_sector(const struct disk *disk, const uint8_t *control, u
     }
 }
 
-static void read_all_over(struct disk *disk, const uint8_t *control)
+/* A hash of what was read; what cannot be read counts as nothing. */
+static uint64_t read_all_over(struct disk *disk, const uint8_t *control)
 {
     static uint8_t bytes[REQUEST_SECTORS * DISK_SECTOR_SIZE];
+    uint64_t hash = 0;
     for (unsigned i = 0; i < REQUESTS; i++) {
         uint32_t sectors = 1 + (control[1] + i * 7) % REQUEST_SECTORS;
         if (sectors > disk_sectors(disk))
             sectors = (uint32_t)disk_sectors(disk);
-        disk_transfer(disk, DISK_READ, bytes, choose_sector(disk, control, i, sectors), sectors);
+        if (disk_transfer(disk, DISK_READ, bytes, choose_sector(disk, control, i, sectors), sectors) != 0)
+            continue;
+        for (uint32_t j = 0; j < sectors * DISK_SECTOR_SIZE; j++)
+            hash = (hash ^ bytes[j]) * 0x100000001b3u;
     }
+    return hash;
 }
 
 /* Every request that succeeds is read back. */
@@ -143,6 +150,24 @@ static uint64_t count_errors(struct memory_file *memory)
     if (!disk_check_file(&memory->file, look_at_finding, NULL, &result, &error))
         return UINT64_MAX;
     return result.count[DISK_CHECK_ERROR];
+}
+
+/* Compacting changes nothing that is read, and leaves a sound image; what it cannot do it refuses. */
+static void compact(struct memory_file *memory, bool raw, const uint8_t *control)
+{
+    const struct disk_compact_options options = {.raw = raw};
+    struct disk_compact_result result;
+    struct disk_file *file = &memory->file;
+    struct disk_error error;
+    struct disk *disk = disk_open_file(file, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0), &error);
+    require(disk != NULL);
+    uint64_t before = read_all_over(disk, control);
+    disk_close(disk);
+    disk_compact_files(&file, 1, &options, &result, &error);
+    disk = disk_open_file(file, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0), &error);
+    require(disk != NULL && read_all_over(disk, control) == before);
+    disk_close(disk);
+    require(raw || count_errors(memory) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -178,6 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         disk = open_image(&memory, raw);
         require(disk != NULL);
         disk_close(disk);
+        compact(&memory, raw, data);
     }
     require(parent_file()->changes == 0);
     memory_file_release(&memory);

@@ -17,6 +17,7 @@
 
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
+#include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/merge.h"
 #include "partitions/root/disk/vhd_create.h"
 #include "tests/unit/power_failure.h"
@@ -150,6 +151,18 @@ static void children_are_kept(void **state)
     set_time("a.vhd", LONG_AGO);
     assert_null(disk_open("c.vhd", 0, &error));
     expect_error(ENOLINK, "a.vhd was changed after it was made");
+}
+
+/* A name that is a link: what it leads to is removed. */
+static void linked_child(void **state)
+{
+    (void)state;
+    struct stat status;
+    make_chain(DISK_FORMAT_DYNAMIC, 0, 0, 0);
+    assert_int_equal(symlink("c.vhd", "link.vhd"), 0);
+    must_merge("link.vhd", NULL, NULL);
+    assert_int_equal(stat("c.vhd", &status), -1);
+    expect_content("b.vhd");
 }
 
 static void dry_run(void **state)
@@ -432,6 +445,51 @@ static void play_failures(bool differencing, uint32_t block_size)
     memory_file_release(&chain.root);
 }
 
+/* The time that a child has for its parent is the old or the new one, and everything else stays. */
+struct times {
+    int64_t old;
+    unsigned new_media;
+};
+
+static void expect_time(void *context, struct memory_file *medium, size_t point)
+{
+    static struct parent_link link;
+    struct times *times = context;
+    struct metadata_cache *cache = metadata_cache_create();
+    struct disk_image *image = image_open(&medium->file, DISK_OPEN_READ_ONLY, cache, &error);
+    (void)point;
+    assert_non_null(image);
+    assert_true(image->operations->read_parent(image, &link, &error));
+    assert_true(link.timestamp == times->old || !link.has_timestamp);
+    times->new_media += !link.has_timestamp;
+    image->operations->close(image);
+    metadata_cache_destroy(cache);
+}
+
+static void power_failures_of_links(void **state)
+{
+    (void)state;
+    struct memory_file parent, child, base;
+    struct times times = {.old = LONG_AGO};
+    struct metadata_cache *cache = metadata_cache_create();
+    memory_file_initialize(&parent);
+    memory_file_initialize(&base);
+    assert_int_equal(disk_create_in(&parent.file, SMALL * DISK_SECTOR_SIZE, DISK_FORMAT_DYNAMIC, 4096), 0);
+    make_child(&child, &parent, 0, 4096);
+    struct disk_image *image = image_open(&child.file, DISK_OPEN_READ_ONLY, cache, &error);
+    assert_int_equal(image->operations->set_parent_time(image, LONG_AGO), 0);
+    power_failure_begin(&child, &base);
+    assert_int_equal(image->operations->set_parent_time(image, 0), 0);
+    assert_true(power_failure_play(&child, &base, expect_time, &times) > 0);
+    assert_true(times.new_media > 0);
+    expect_time(&times, &base, 0);
+    image->operations->close(image);
+    metadata_cache_destroy(cache);
+    memory_file_release(&parent);
+    memory_file_release(&child);
+    memory_file_release(&base);
+}
+
 static void power_failures(void **state)
 {
     (void)state;
@@ -444,10 +502,20 @@ static void power_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(into_the_parent),   scratch_test(into_an_ancestor), scratch_test(into_a_fixed_disk),
-        scratch_test(children_are_kept), scratch_test(dry_run),          scratch_test(zeros),
-        scratch_test(refused),           scratch_test(larger_child),     scratch_test(other_children),
-        scratch_test(cancelled),         scratch_test(killed),           cmocka_unit_test(power_failures),
+        scratch_test(into_the_parent),
+        scratch_test(into_an_ancestor),
+        scratch_test(into_a_fixed_disk),
+        scratch_test(children_are_kept),
+        scratch_test(linked_child),
+        scratch_test(dry_run),
+        scratch_test(zeros),
+        scratch_test(refused),
+        scratch_test(larger_child),
+        scratch_test(other_children),
+        scratch_test(cancelled),
+        scratch_test(killed),
+        cmocka_unit_test(power_failures),
+        cmocka_unit_test(power_failures_of_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,17 +221,6 @@ static void renew_times(const struct merge *merge)
 
 /* ---- The work ---- */
 
-/* The file that is open, if it still has the name. */
-static bool remove_image(const struct merge *merge, uint32_t number, struct disk_error *error)
-{
-    const char *path = merge->paths[number];
-    if (is_file(merge->upper->images[number], path) && unlink(path) == 0)
-        return true;
-    disk_error_set(error, errno, path, "%s has what it had, and it cannot be removed: %s", merge->paths[merge->count],
-                   strerror(errno));
-    return false;
-}
-
 static void synchronize_directory(const char *path)
 {
     char directory[PATH_MAX];
@@ -244,11 +233,26 @@ static void synchronize_directory(const char *path)
     }
 }
 
+/* The file that is open, if it still has the name, and not a link to it. */
+static bool remove_image(const struct merge *merge, uint32_t number, struct disk_error *error)
+{
+    const char *path = merge->paths[number];
+    char *real = realpath(path, NULL);
+    errno = real ? ESTALE : errno;
+    bool removed = real && is_file(merge->upper->images[number], real) && unlink(real) == 0;
+    if (removed)
+        synchronize_directory(real);
+    else
+        disk_error_set(error, errno, path, "%s has what it had, and it cannot be removed: %s",
+                       merge->paths[merge->count], strerror(errno));
+    free(real);
+    return removed;
+}
+
 static bool remove_merged(const struct merge *merge, struct disk_error *error)
 {
     if (!remove_image(merge, 0, error))
         return false;
-    synchronize_directory(merge->paths[0]);
     for (uint32_t i = merge->count; i-- > 1;)
         if (!remove_image(merge, i, error))
             return false;

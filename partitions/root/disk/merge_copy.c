@@ -9,6 +9,8 @@
 
 /* Sectors moved at once. */
 #define STEP_SECTORS 2048u
+/* Sectors read at once to see whether they are zeros. */
+#define LOOK_SECTORS 16u
 
 struct copy {
     struct disk *upper, *lower;
@@ -52,7 +54,7 @@ static bool has_zeros(struct copy *copy, uint64_t sector, uint32_t sectors)
 {
     uint32_t step;
     for (; sectors; sector += step, sectors -= step) {
-        uint8_t bytes[16 * DISK_SECTOR_SIZE];
+        uint8_t bytes[LOOK_SECTORS * DISK_SECTOR_SIZE];
         struct disk_extent extent;
         uint32_t image;
         if (disk_map(copy->lower, sector, sectors, &extent, &image))
@@ -60,7 +62,7 @@ static bool has_zeros(struct copy *copy, uint64_t sector, uint32_t sectors)
         step = extent.sectors;
         if (extent.kind == DISK_EXTENT_ABSENT || extent.kind == DISK_EXTENT_ZERO)
             continue;
-        step = step < 16 ? step : 16;
+        step = step < LOOK_SECTORS ? step : LOOK_SECTORS;
         if (disk_transfer(copy->lower, DISK_READ, bytes, sector, step) ||
             !disk_is_zero(bytes, (size_t)step * DISK_SECTOR_SIZE))
             return false;
