@@ -12,7 +12,6 @@
  *   disk_tool read PATH SECTOR SECTORS    sectors to standard output
  *   disk_tool resize PATH SIZE [discard]  "discard": what is cut off may hold data
  *   disk_tool repair PATH                 a line for each finding; blocks that are lost are dropped
- *   disk_tool child PATH PARENT           a differencing disk
  *   disk_tool reconnect PATH PARENT
  * FORMAT is raw, fixed or dynamic. Messages go to standard error; the exit status is 0 or 1.
  */
