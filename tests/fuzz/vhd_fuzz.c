@@ -17,8 +17,8 @@
 #include "partitions/root/disk/compact.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
-#include "partitions/root/disk/vhd.h"
-#include "partitions/root/disk/vhd_create.h"
+#include "partitions/root/disk/vhd/vhd.h"
+#include "partitions/root/disk/vhd/create.h"
 #include "tests/unit/memory_file.h"
 
 #define CONTROL_BYTES 4u

@@ -12,11 +12,11 @@
 
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/crc32c.h"
-#include "partitions/root/disk/vhdx_check.h"
-#include "partitions/root/disk/vhdx_create.h"
-#include "partitions/root/disk/vhdx_image.h"
-#include "partitions/root/disk/vhdx_item.h"
-#include "partitions/root/disk/vhdx_log_entry.h"
+#include "partitions/root/disk/vhdx/check.h"
+#include "partitions/root/disk/vhdx/create.h"
+#include "partitions/root/disk/vhdx/image.h"
+#include "partitions/root/disk/vhdx/item.h"
+#include "partitions/root/disk/vhdx/log_entry.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/unit/memory_file.h"
 

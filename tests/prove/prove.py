@@ -23,9 +23,9 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DISK = "partitions/root/disk/"
 PROOFS = {
-    "vhd_bitmap": [DISK + "vhd_bitmap.c"],
-    "vhd_geometry": [DISK + "vhd.c"],
-    "vhd_place": [DISK + "vhd.c", DISK + "vhd_place.c"],
+    "vhd_bitmap": [DISK + "vhd/bitmap.c"],
+    "vhd_geometry": [DISK + "vhd/vhd.c"],
+    "vhd_place": [DISK + "vhd/vhd.c", DISK + "vhd/place.c"],
 }
 SECONDS = 120
 DIFFERENCE = "unsigned overflow. assert 0 \u2264"

@@ -2,7 +2,7 @@
 /* Whatever a bitmap holds, nothing outside of its 512 bytes is read or written, for all 0 <= first < end <= 4096. */
 #include <__fc_builtin.h>
 
-#include "partitions/root/disk/vhd_bitmap.h"
+#include "partitions/root/disk/vhd/bitmap.h"
 
 static uint8_t bits[VHD_BITMAP_BITS / 8];
 

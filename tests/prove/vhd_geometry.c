@@ -2,7 +2,7 @@
 /* For all sizes of disks, and all geometries that a footer may have: no division by zero, no overflow. */
 #include <__fc_builtin.h>
 
-#include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd/vhd.h"
 
 int main(void)
 {

@@ -5,7 +5,7 @@
  */
 #include <__fc_builtin.h>
 
-#include "partitions/root/disk/vhd_place.h"
+#include "partitions/root/disk/vhd/place.h"
 
 #define LARGEST_FILE (1ul << 62)
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_DISK_CHANGE_H
 #define TESTS_DISK_CHANGE_H
 
-#include "partitions/root/disk/vhd_metadata.h"
+#include "partitions/root/disk/vhd/metadata.h"
 #include "tests/unit/memory_file.h"
 
 /* What an image is to those who use it. */

@@ -17,7 +17,7 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/compact.h"
 #include "partitions/root/disk/create.h"
-#include "partitions/root/disk/vhd_create.h"
+#include "partitions/root/disk/vhd/create.h"
 #include "tests/unit/disk_change.h"
 #include "tests/unit/power_failure.h"
 #include "tests/unit/scratch.h"

@@ -15,8 +15,8 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
-#include "partitions/root/disk/vhd.h"
-#include "partitions/root/disk/vhd_create.h"
+#include "partitions/root/disk/vhd/vhd.h"
+#include "partitions/root/disk/vhd/create.h"
 #include "tests/unit/memory_file.h"
 #include "tests/unit/power_failure.h"
 

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "partitions/root/disk/vhd.h"
-#include "partitions/root/disk/vhd_bitmap.h"
-#include "partitions/root/disk/vhd_place.h"
+#include "partitions/root/disk/vhd/vhd.h"
+#include "partitions/root/disk/vhd/bitmap.h"
+#include "partitions/root/disk/vhd/place.h"
 
 #define BITMAP_BYTES (VHD_BITMAP_BITS / 8)
 /* Sizes above are taken for this one. */

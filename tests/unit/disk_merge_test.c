@@ -19,7 +19,7 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/merge.h"
-#include "partitions/root/disk/vhd_create.h"
+#include "partitions/root/disk/vhd/create.h"
 #include "tests/unit/power_failure.h"
 #include "tests/unit/scratch.h"
 

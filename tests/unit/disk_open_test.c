@@ -20,7 +20,7 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/info.h"
-#include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd/vhd.h"
 #include "tests/unit/scratch.h"
 
 #define MIB (1024ull * 1024)

@@ -17,9 +17,9 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/reconnect.h"
-#include "partitions/root/disk/vhd_create.h"
-#include "partitions/root/disk/vhd_reconnect.h"
-#include "partitions/root/disk/vhd_rewrite.h"
+#include "partitions/root/disk/vhd/create.h"
+#include "partitions/root/disk/vhd/reconnect.h"
+#include "partitions/root/disk/vhd/rewrite.h"
 #include "tests/unit/disk_change.h"
 #include "tests/unit/scratch.h"
 

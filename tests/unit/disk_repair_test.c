@@ -17,8 +17,8 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/repair.h"
-#include "partitions/root/disk/vhd_create.h"
-#include "partitions/root/disk/vhd_repair.h"
+#include "partitions/root/disk/vhd/create.h"
+#include "partitions/root/disk/vhd/repair.h"
 #include "tests/unit/disk_change.h"
 #include "tests/unit/scratch.h"
 

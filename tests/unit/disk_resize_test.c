@@ -16,8 +16,8 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/resize.h"
-#include "partitions/root/disk/vhd.h"
-#include "partitions/root/disk/vhd_resize.h"
+#include "partitions/root/disk/vhd/vhd.h"
+#include "partitions/root/disk/vhd/resize.h"
 #include "tests/unit/disk_change.h"
 #include "tests/unit/scratch.h"
 

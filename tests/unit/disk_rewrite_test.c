@@ -11,7 +11,7 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/create.h"
-#include "partitions/root/disk/vhd_rewrite.h"
+#include "partitions/root/disk/vhd/rewrite.h"
 #include "tests/unit/disk_change.h"
 
 #define SECTORS    40u

@@ -12,7 +12,7 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
-#include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd/vhd.h"
 #include "tests/unit/memory_file.h"
 
 #define KIB 1024ull

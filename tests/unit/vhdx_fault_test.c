@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "partitions/root/disk/vhdx_image.h"
+#include "partitions/root/disk/vhdx/image.h"
 #include "tests/unit/vhdx_fixture.h"
 
 #define MIB             (1u << 20)

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "partitions/root/disk/vhdx_check.h"
-#include "partitions/root/disk/vhdx_image.h"
+#include "partitions/root/disk/vhdx/check.h"
+#include "partitions/root/disk/vhdx/image.h"
 
 static const struct vhdx_parent some_parent = {
     .identifier = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},

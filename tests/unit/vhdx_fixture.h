@@ -5,7 +5,7 @@
 
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/image.h"
-#include "partitions/root/disk/vhdx_create.h"
+#include "partitions/root/disk/vhdx/create.h"
 #include "tests/unit/memory_file.h"
 
 /* Where vhdx_create puts things. */

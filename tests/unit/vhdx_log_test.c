@@ -13,9 +13,9 @@
 #include <cmocka.h>
 
 #include "partitions/root/disk/crc32c.h"
-#include "partitions/root/disk/vhdx_log.h"
-#include "partitions/root/disk/vhdx_overlay.h"
-#include "partitions/root/disk/vhdx_replay.h"
+#include "partitions/root/disk/vhdx/log.h"
+#include "partitions/root/disk/vhdx/overlay.h"
+#include "partitions/root/disk/vhdx/replay.h"
 #include "tests/unit/vhdx_fixture.h"
 
 #define MIB     (1u << 20)

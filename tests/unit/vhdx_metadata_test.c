@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "partitions/root/disk/vhdx_check.h"
-#include "partitions/root/disk/vhdx_image.h"
-#include "partitions/root/disk/vhdx_item.h"
+#include "partitions/root/disk/vhdx/check.h"
+#include "partitions/root/disk/vhdx/image.h"
+#include "partitions/root/disk/vhdx/item.h"
 #include "tests/unit/vhdx_fixture.h"
 
 #define MIB (1u << 20)

@@ -11,11 +11,11 @@
 
 #include "partitions/root/disk/crc32c.h"
 #include "partitions/root/disk/utf16.h"
-#include "partitions/root/disk/vhdx_conflict.h"
-#include "partitions/root/disk/vhdx_create.h"
-#include "partitions/root/disk/vhdx_item.h"
-#include "partitions/root/disk/vhdx_locator.h"
-#include "partitions/root/disk/vhdx_log_entry.h"
+#include "partitions/root/disk/vhdx/conflict.h"
+#include "partitions/root/disk/vhdx/create.h"
+#include "partitions/root/disk/vhdx/item.h"
+#include "partitions/root/disk/vhdx/locator.h"
+#include "partitions/root/disk/vhdx/log_entry.h"
 #include "tests/unit/memory_file.h"
 
 #define MIB (1u << 20)

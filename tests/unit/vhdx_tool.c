@@ -17,9 +17,9 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/image_file.h"
-#include "partitions/root/disk/vhdx_check.h"
-#include "partitions/root/disk/vhdx_create.h"
-#include "partitions/root/disk/vhdx_image.h"
+#include "partitions/root/disk/vhdx/check.h"
+#include "partitions/root/disk/vhdx/create.h"
+#include "partitions/root/disk/vhdx/image.h"
 
 #define BUFFER_SECTORS 65536u
 

@@ -4,7 +4,7 @@
 # DISK_IO_SOURCES and -luring.
 
 DISK_IO_SOURCES := $(addprefix partitions/root/disk/,io_start.c io_threads.c io_uring.c)
-DISK_SOURCES := $(filter-out $(DISK_IO_SOURCES),$(sort $(wildcard partitions/root/disk/*.c)))
+DISK_SOURCES := $(filter-out $(DISK_IO_SOURCES),$(sort $(wildcard $(addprefix partitions/root/disk/,*.c vhd/*.c vhdx/*.c))))
 
 $(call unit_test,disk_vhd_test,tests/unit/disk_vhd_test.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call unit_test,disk_fault_test,tests/unit/disk_fault_test.c tests/unit/memory_file.c tests/unit/memory_io.c \

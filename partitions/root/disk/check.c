@@ -10,8 +10,8 @@
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/open.h"
-#include "partitions/root/disk/vhd_table.h"
-#include "partitions/root/disk/vhdx_check.h"
+#include "partitions/root/disk/vhd/table.h"
+#include "partitions/root/disk/vhdx/check.h"
 
 struct check {
     disk_check_report *report;

@@ -9,7 +9,7 @@
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/source.h"
-#include "partitions/root/disk/vhd_compact.h"
+#include "partitions/root/disk/vhd/compact.h"
 
 #define STEP_SECTORS 2048u
 #define STAT_BLOCK   512u /* the unit of st_blocks */

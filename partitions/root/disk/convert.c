@@ -10,7 +10,7 @@
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/source.h"
-#include "partitions/root/disk/vhd.h"
+#include "partitions/root/disk/vhd/vhd.h"
 
 /* Sectors read at once. */
 #define COPY_SECTORS 2048u

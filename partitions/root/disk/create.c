@@ -10,9 +10,9 @@
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/parent_paths.h"
 #include "partitions/root/disk/space.h"
-#include "partitions/root/disk/vhd_create.h"
-#include "partitions/root/disk/vhdx_create.h"
-#include "partitions/root/disk/vhdx_image.h"
+#include "partitions/root/disk/vhd/create.h"
+#include "partitions/root/disk/vhdx/create.h"
+#include "partitions/root/disk/vhdx/image.h"
 
 #define SMALLEST_BLOCK_SIZE 4096u
 #define LARGEST_RAW_SIZE    ((uint64_t)INT64_MAX / DISK_SECTOR_SIZE * DISK_SECTOR_SIZE)
@@ -222,7 +222,8 @@ static bool make_child(const char *path, const struct disk *disk, const char *pa
     struct new_file new_file;
     struct parent_paths paths;
     if (!disk_check_size(path, parent->sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DIFFERENCING, block_size, error) ||
-        !parent_paths_find(&paths, path, parent_path, error) || !new_file_begin(&new_file, path, options->replace, error))
+        !parent_paths_find(&paths, path, parent_path, error) ||
+        !new_file_begin(&new_file, path, options->replace, error))
         return false;
     struct disk_file *file = new_file_wrap(&new_file);
     int result = ENOMEM;

@@ -6,8 +6,8 @@
 
 #include "partitions/root/disk/iso.h"
 #include "partitions/root/disk/linear.h"
-#include "partitions/root/disk/vhd_image.h"
-#include "partitions/root/disk/vhdx_image.h"
+#include "partitions/root/disk/vhd/image.h"
+#include "partitions/root/disk/vhdx/image.h"
 
 static const char vhdx_signature[] = "vhdxfile"; /* [MS-VHDX] 2.2.1 */
 

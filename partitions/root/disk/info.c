@@ -9,9 +9,9 @@
 #include "partitions/root/disk/chain_list.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
-#include "partitions/root/disk/vhd_table.h"
-#include "partitions/root/disk/vhdx.h"
-#include "partitions/root/disk/vhdx_image.h"
+#include "partitions/root/disk/vhd/table.h"
+#include "partitions/root/disk/vhdx/vhdx.h"
+#include "partitions/root/disk/vhdx/image.h"
 
 #define STAT_BLOCK 512u /* the unit of st_blocks */
 

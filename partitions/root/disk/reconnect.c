@@ -9,7 +9,7 @@
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_search.h"
-#include "partitions/root/disk/vhd_reconnect.h"
+#include "partitions/root/disk/vhd/reconnect.h"
 
 /* What is known of the two when the child is written to. */
 struct reconnection {

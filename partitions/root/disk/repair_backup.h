@@ -17,7 +17,7 @@
 #ifndef DISK_REPAIR_BACKUP_H
 #define DISK_REPAIR_BACKUP_H
 
-#include "partitions/root/disk/vhd_repair.h"
+#include "partitions/root/disk/vhd/repair.h"
 
 /* Saves all that mending may change to a new file `path`, which is durable afterwards. False with `error`; EEXIST if
  * there is such a file already. */

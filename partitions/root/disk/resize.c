@@ -12,8 +12,8 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/space.h"
-#include "partitions/root/disk/vhd.h"
-#include "partitions/root/disk/vhd_resize.h"
+#include "partitions/root/disk/vhd/vhd.h"
+#include "partitions/root/disk/vhd/resize.h"
 
 #define READ_SECTORS 2048u
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changes of a VHDX's metadata, in the order that makes a crash harmless (vhdx/image.h): memory, log, place. Of what is
+ * held in the cache, sectors of the BAT are in the log already; sectors of bitmaps go there with a flush.
+ */
+#ifndef DISK_VHDX_COMMIT_H
+#define DISK_VHDX_COMMIT_H
+
+#include "partitions/root/disk/vhdx/block.h"
+
+/* Before the first change: the log is in use from now on, and what the image and its data were known by is no more. */
+int vhdx_begin_writing(struct vhdx_image *image);
+
+/* An entry of the BAT, and what it becomes. */
+struct vhdx_change {
+    uint32_t index;
+    struct vhdx_entry entry;
+};
+/* Entries that are changed together: those of a payload block and of its sector bitmap block. */
+#define VHDX_MOST_CHANGES 2u
+
+/*
+ * Changes entries: in the log now, in memory, where they are held, and in their places when the log is durable. After a
+ * failure nobody knows what is in the log, so the places that the entries name are not to be used for anything else.
+ */
+int vhdx_change_entries(struct vhdx_image *image, const struct vhdx_change *changes, unsigned count);
+
+/* Changes the bits in memory, where they are held; their data have been written. */
+int vhdx_change_bits(struct vhdx_image *image, struct vhdx_bits bits, bool value);
+
+/* Synchronizes the file, and no more. */
+int vhdx_synchronize(struct vhdx_image *image);
+
+/* As in struct disk_image_operations. */
+int vhdx_flush(struct disk_image *image);
+
+/* Puts everything in its place, gives room back that is not used, and empties the log. 0 or an errno. */
+int vhdx_end_writing(struct vhdx_image *image);
+
+#endif

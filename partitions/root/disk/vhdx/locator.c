@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/vhdx/locator.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "partitions/root/disk/utf16.h"
+#include "partitions/root/disk/vhdx/error.h"
+#include "partitions/root/disk/vhdx/item.h"
+
+/* 2.6.2.6.1, "Parent Locator Header", and 2.6.2.6.2, "Parent Locator Entry": offsets of the fields. */
+enum { LOCATOR_TYPE = 0, LOCATOR_RESERVED = 16, LOCATOR_COUNT = 18 };
+enum { ENTRY_KEY_OFFSET = 0, ENTRY_VALUE_OFFSET = 4, ENTRY_KEY_LENGTH = 8, ENTRY_VALUE_LENGTH = 10 };
+
+#define EXTENDED_PREFIX "//?/"
+#define VOLUME_PREFIX   "Volume{"
+#define WINDOWS_ROOT    "\\\\?\\C:"
+
+/* 2.6.2.6.3: the keys; the paths in the order in which they are to be tried. */
+enum { PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_PATH, KEYS };
+static const char *const key_names[KEYS] = {
+    [PARENT_LINKAGE] = "parent_linkage", [PARENT_LINKAGE2] = "parent_linkage2",   [RELATIVE_PATH] = "relative_path",
+    [VOLUME_PATH] = "volume_path",       [ABSOLUTE_PATH] = "absolute_win32_path",
+};
+#define LONGEST_KEY 32u
+
+struct text {
+    const uint8_t *bytes; /* UTF-16 */
+    uint16_t length;
+    uint64_t at; /* of the file */
+};
+
+struct reading {
+    struct disk_file *file;
+    const uint8_t *bytes;
+    uint32_t length;
+    uint64_t at;
+    struct disk_error *error;
+    uint16_t count;
+    struct text value[KEYS]; /* length 0: not there */
+};
+
+static uint32_t entry_offset(uint32_t index)
+{
+    return VHDX_LOCATOR_HEADER + index * VHDX_LOCATOR_ENTRY;
+}
+
+static bool read_header(struct reading *reading)
+{
+    const uint8_t *bytes = reading->bytes;
+    if (!vhdx_same_guid(bytes + LOCATOR_TYPE, vhdx_locator_type)) {
+        char text[VHDX_GUID_TEXT];
+        vhdx_guid_print(bytes + LOCATOR_TYPE, text);
+        disk_error_set(reading->error, EOPNOTSUPP, reading->file->name,
+                       "a differencing VHDX whose parent, of type %.*s (LocatorType at byte %llu), is no VHDX",
+                       VHDX_GUID_TEXT, text, (unsigned long long)reading->at);
+        return false;
+    }
+    if (vhdx_load16(bytes + LOCATOR_RESERVED) != 0)
+        return vhdx_damaged(reading->error, reading->file, "Reserved", reading->at + LOCATOR_RESERVED, "%u, not 0",
+                            vhdx_load16(bytes + LOCATOR_RESERVED));
+    reading->count = vhdx_load16(bytes + LOCATOR_COUNT);
+    if (entry_offset(reading->count) > reading->length)
+        return vhdx_damaged(reading->error, reading->file, "KeyValueCount", reading->at + LOCATOR_COUNT,
+                            "%u, more than the item of %u bytes has room for", reading->count, reading->length);
+    return true;
+}
+
+/* A key or a value, which two fields of an entry locate. */
+static bool locate(const struct reading *reading, uint32_t index, unsigned offset_field, unsigned length_field,
+                   const char *const *names, struct text *text)
+{
+    const uint8_t *entry = reading->bytes + entry_offset(index);
+    uint64_t at = reading->at + entry_offset(index);
+    uint32_t offset = vhdx_load32(entry + offset_field);
+    text->length = vhdx_load16(entry + length_field);
+    if (text->length == 0 || text->length % 2)
+        return vhdx_damaged(reading->error, reading->file, names[1], at + length_field,
+                            "%u, not the length of a text of UTF-16", text->length);
+    if (offset == 0 || offset > reading->length || text->length > reading->length - offset)
+        return vhdx_damaged(reading->error, reading->file, names[0], at + offset_field,
+                            "%u, from where the text of %u bytes does not lie within the item of %u", offset,
+                            text->length, reading->length);
+    text->bytes = reading->bytes + offset;
+    text->at = reading->at + offset;
+    return true;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    const struct text *left = a, *right = b;
+    size_t length = left->length < right->length ? left->length : right->length;
+    int order = memcmp(left->bytes, right->bytes, length);
+    return order ? order : left->length - right->length;
+}
+
+static bool check_keys(const struct reading *reading, struct text *keys)
+{
+    qsort(keys, reading->count, sizeof(*keys), compare_texts);
+    for (uint32_t i = 1; i < reading->count; i++)
+        if (compare_texts(&keys[i - 1], &keys[i]) == 0)
+            return vhdx_damaged(reading->error, reading->file, "a key", keys[i].at, "the same as that at byte %llu",
+                                (unsigned long long)keys[i - 1].at);
+    return true;
+}
+
+static void keep_value(struct reading *reading, const struct text *key, const struct text *value)
+{
+    char name[LONGEST_KEY];
+    if (!utf16_decode(key->bytes, key->length, UTF16_LITTLE_ENDIAN, name, sizeof(name)))
+        return;
+    for (unsigned i = 0; i < KEYS; i++)
+        if (strcmp(name, key_names[i]) == 0)
+            reading->value[i] = *value;
+}
+
+static bool read_entries(struct reading *reading, struct text *keys)
+{
+    static const char *const key_fields[] = {"KeyOffset", "KeyLength"};
+    static const char *const value_fields[] = {"ValueOffset", "ValueLength"};
+    for (uint32_t i = 0; i < reading->count; i++) {
+        struct text value;
+        if (!locate(reading, i, ENTRY_KEY_OFFSET, ENTRY_KEY_LENGTH, key_fields, &keys[i]) ||
+            !locate(reading, i, ENTRY_VALUE_OFFSET, ENTRY_VALUE_LENGTH, value_fields, &value))
+            return false;
+        keep_value(reading, &keys[i], &value);
+    }
+    return check_keys(reading, keys);
+}
+
+static bool read_identifier(const struct reading *reading, unsigned key, uint8_t *guid)
+{
+    const struct text *value = &reading->value[key];
+    char text[VHDX_GUID_TEXT + 1];
+    return (utf16_decode(value->bytes, value->length, UTF16_LITTLE_ENDIAN, text, sizeof(text)) &&
+            vhdx_guid_parse(text, strlen(text), guid)) ||
+           vhdx_damaged(reading->error, reading->file, key_names[key], value->at, "no GUID in braces");
+}
+
+static bool has_control(const char *text)
+{
+    while (*text && !iscntrl((unsigned char)*text))
+        text++;
+    return *text;
+}
+
+static bool has_drive(const char *path)
+{
+    return isalpha((unsigned char)path[0]) && path[1] == ':';
+}
+
+/* A path of Windows as one of this computer, within `path`; NULL if it is one of another. */
+static const char *localize(char *path)
+{
+    for (char *at = path; *at; at++)
+        if (*at == '\\')
+            *at = '/';
+    if (strncmp(path, EXTENDED_PREFIX, strlen(EXTENDED_PREFIX)) == 0) {
+        path += strlen(EXTENDED_PREFIX);
+        if (strncasecmp(path, VOLUME_PREFIX, strlen(VOLUME_PREFIX)) == 0)
+            path = strchr(path, '/');
+        else if (!has_drive(path))
+            return NULL;
+    } else if (path[0] == '/' && path[1] == '/') {
+        return NULL;
+    }
+    if (path && has_drive(path))
+        path += 2;
+    return path && *path ? path : NULL;
+}
+
+static void add_name(struct parent_link *link, const char *name)
+{
+    for (unsigned i = 0; i < link->names; i++)
+        if (strcmp(link->name[i], name) == 0)
+            return;
+    strcpy(link->name[link->names++], name); /* it comes from a text of PATH_MAX */
+}
+
+static bool read_paths(const struct reading *reading, struct parent_link *link)
+{
+    bool found = false;
+    for (unsigned key = RELATIVE_PATH; key < KEYS; key++) {
+        const struct text *value = &reading->value[key];
+        char path[PATH_MAX];
+        if (!value->length)
+            continue;
+        found = true;
+        if (!utf16_decode(value->bytes, value->length, UTF16_LITTLE_ENDIAN, path, sizeof(path)) || has_control(path))
+            return vhdx_damaged(reading->error, reading->file, key_names[key], value->at, "no path");
+        const char *local = localize(path);
+        if (local)
+            add_name(link, local);
+    }
+    return found || vhdx_damaged(reading->error, reading->file, "the parent locator", reading->at, "without any path");
+}
+
+static bool fill_link(const struct reading *reading, struct parent_link *link)
+{
+    link->names = 0;
+    link->has_timestamp = false;
+    memset(link->alternative, 0, sizeof(link->alternative));
+    if (!reading->value[PARENT_LINKAGE].length)
+        return vhdx_damaged(reading->error, reading->file, "the parent locator", reading->at,
+                            "without a parent_linkage");
+    return read_identifier(reading, PARENT_LINKAGE, link->identifier) &&
+           (!reading->value[PARENT_LINKAGE2].length || read_identifier(reading, PARENT_LINKAGE2, link->alternative)) &&
+           read_paths(reading, link);
+}
+
+bool vhdx_locator_decode(struct disk_file *file, const uint8_t *bytes, uint32_t length, uint64_t at,
+                         struct parent_link *link, struct disk_error *error)
+{
+    struct reading reading = {.file = file, .bytes = bytes, .length = length, .at = at, .error = error};
+    if (!read_header(&reading))
+        return false;
+    struct text *keys = calloc((size_t)reading.count + 1, sizeof(*keys));
+    if (!keys) {
+        disk_error_set(error, ENOMEM, file->name, "no memory");
+        return false;
+    }
+    bool done = read_entries(&reading, keys) && fill_link(&reading, link);
+    free(keys);
+    return done;
+}
+
+/* The item that is being made. */
+struct writing {
+    uint8_t *bytes;
+    uint32_t room;
+    uint32_t end;
+    uint16_t count;
+};
+
+/* Appends a text, and says in an entry where it is. */
+static int add_text(struct writing *writing, const char *text, bool path, uint8_t *offset_field, uint8_t *length_field)
+{
+    size_t length;
+    uint8_t *at = writing->bytes + writing->end;
+    if (!utf16_encode(text, UTF16_LITTLE_ENDIAN, at, writing->room - writing->end, &length))
+        return EILSEQ;
+    for (size_t i = 0; path && i < length; i += 2)
+        if (at[i] == '/' && at[i + 1] == 0)
+            at[i] = '\\';
+    vhdx_store32(offset_field, writing->end);
+    vhdx_store16(length_field, (uint16_t)length);
+    writing->end += (uint32_t)length;
+    return 0;
+}
+
+static int add_entry(struct writing *writing, unsigned key, const char *value)
+{
+    uint8_t *entry = writing->bytes + entry_offset(writing->count++);
+    int error = add_text(writing, key_names[key], false, entry + ENTRY_KEY_OFFSET, entry + ENTRY_KEY_LENGTH);
+    return error
+               ? error
+               : add_text(writing, value, key >= RELATIVE_PATH, entry + ENTRY_VALUE_OFFSET, entry + ENTRY_VALUE_LENGTH);
+}
+
+int vhdx_locator_encode(const struct vhdx_parent *parent, uint8_t *bytes, uint32_t room, uint32_t *length)
+{
+    const char *relative = parent->relative_path, *absolute = parent->absolute_path;
+    /* No character takes more than two bytes of UTF-16 for each of UTF-8. */
+    size_t needed = entry_offset(KEYS) + KEYS * LONGEST_KEY * 2 + VHDX_GUID_TEXT * 2 + sizeof(WINDOWS_ROOT) * 2;
+    needed += relative ? strlen(relative) * 2 : 0;
+    needed += absolute ? strlen(absolute) * 2 : 0;
+    if (needed > room || needed > UINT16_MAX)
+        return ENAMETOOLONG;
+
+    char linkage[VHDX_GUID_TEXT + 1] = {0};
+    vhdx_guid_print(parent->identifier, linkage);
+    char *windows = malloc(sizeof(WINDOWS_ROOT) + (absolute ? strlen(absolute) : 0));
+    if (!windows)
+        return ENOMEM;
+    stpcpy(stpcpy(windows, WINDOWS_ROOT), absolute ? absolute : "");
+
+    memset(bytes, 0, needed);
+    struct writing writing = {.bytes = bytes, .room = (uint32_t)needed, .end = entry_offset(KEYS)};
+    int error = add_entry(&writing, PARENT_LINKAGE, linkage);
+    if (!error && relative)
+        error = add_entry(&writing, RELATIVE_PATH, relative);
+    if (!error && absolute)
+        error = add_entry(&writing, ABSOLUTE_PATH, windows);
+    free(windows);
+    memcpy(bytes + LOCATOR_TYPE, vhdx_locator_type, VHDX_GUID_SIZE);
+    vhdx_store16(bytes + LOCATOR_COUNT, writing.count);
+    *length = writing.end;
+    return error;
+}
