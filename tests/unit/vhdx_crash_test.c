@@ -267,6 +267,19 @@ static void write_some(struct vhdx_fixture *fixture)
     assert_int_equal(vhdx_fixture_write(fixture, bytes, sector_of(first), sectors), 0);
 }
 
+/* Sectors that are given back may be zeros from then on. */
+static void discard_some(struct vhdx_fixture *fixture)
+{
+    uint8_t bytes[WINDOW * DISK_SECTOR_SIZE];
+    size_t began = fixture->memory.log_count;
+    uint32_t first = below(WINDOWS) * WINDOW;
+    assert_int_equal(vhdx_fixture_discard(fixture, sector_of(first) + 8, WINDOW / 2), 0);
+    assert_int_equal(vhdx_fixture_read(fixture, bytes, sector_of(first), WINDOW), 0);
+    for (uint32_t watched = first; watched < first + WINDOW; watched++)
+        if (holds(bytes + (size_t)(watched - first) * DISK_SECTOR_SIZE, 0) && model.count[watched] < MOST_VERSIONS)
+            model.versions[watched][model.count[watched]++] = (struct version){0, began};
+}
+
 /* Random work of `steps` requests; a power failure is what ends it. */
 static void work(struct vhdx_fixture *fixture, unsigned steps)
 {
@@ -281,6 +294,8 @@ static void work(struct vhdx_fixture *fixture, unsigned steps)
             assert_int_equal(disk_file_synchronize(&fixture->memory.file), 0); /* as whoever closes the disk does */
             note_flush(fixture->memory.log_count);
             vhdx_fixture_open(fixture, 0);
+        } else if (dice == 4) {
+            discard_some(fixture);
         } else {
             write_some(fixture);
         }
