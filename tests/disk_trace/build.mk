@@ -11,7 +11,7 @@ $(DISK_TRACE_GUEST): tools/initramfs.py tests/disk_trace/init $(BUILD)/bin/disk_
 	    program:bin/busybox=/bin/busybox program:sbin/mke2fs=/sbin/mke2fs etc/mke2fs.conf=/etc/mke2fs.conf \
 	    proc/ sys/ dev/ mnt/ $(addprefix module:,virtio_pci virtio_blk ext4)
 
-$(DISK_TRACE): tests/disk_trace/record.py $(DISK_TRACE_GUEST)
+$(DISK_TRACE): tests/disk_trace/record.py $(DISK_TRACE_GUEST) /boot/vmlinuz-$(CLOUD_RELEASE)
 	tests/disk_trace/record.py /boot/vmlinuz-$(CLOUD_RELEASE) $(DISK_TRACE_GUEST) $@
 
 TEST_PROGRAMS += $(DISK_TRACE)
