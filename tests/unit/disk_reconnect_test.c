@@ -178,7 +178,7 @@ static void other_disks(void **state)
          "1.vhd: it has 65536 bytes and its parent large.vhd 131072, which was resi"       },
         {"1.vhd",     "raw.img",   true,  EMEDIUMTYPE, "raw.img: not a VHD"                },
         {"1.vhd",     "missing",   true,  ENOENT,      "missing: "                         },
-        {"1.vhd",     "1.vhd",     true,  EBUSY,       "1.vhd: in use"                     },
+        {"1.vhd",     "1.vhd",     true,  EINVAL,      "1.vhd: 1.vhd is the disk itself"   },
         {"1.vhd",     "copy.vhd",  true,  EINVAL,      "1.vhd: copy.vhd is the disk itself"},
         {"other.vhd", "1.vhd",     true,  EINVAL,      "other.vhd: no differencing disk"   },
         {"raw.img",   "1.vhd",     true,  EMEDIUMTYPE, "raw.img: not a VHD"                },

@@ -171,11 +171,22 @@ static bool write_child(struct reconnection *work, struct disk_error *error)
     return true;
 }
 
+/* Before it is locked twice, which would say that someone else has it. */
+static bool check_other_file(const struct reconnection *work, const char *parent, struct disk_error *error)
+{
+    struct stat child, other;
+    if (fstat(work->file->descriptor, &child) != 0 || stat(parent, &other) != 0 || child.st_dev != other.st_dev ||
+        child.st_ino != other.st_ino)
+        return true;
+    disk_error_set(error, EINVAL, work->name, "%s is the disk itself, and not its parent", parent);
+    return false;
+}
+
 static bool reconnect(struct reconnection *work, const char *parent, bool dry_run, struct disk_error *error)
 {
     struct parent_paths paths;
     work->parent.paths = &paths;
-    return read_child(work, error) &&
+    return (!parent || check_other_file(work, parent, error)) && read_child(work, error) &&
            (parent ? take_parent(work, parent, &paths, error) : find_parent(work, &paths, error)) &&
            (dry_run || write_child(work, error));
 }

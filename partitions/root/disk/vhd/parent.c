@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/disk/vhd/parent.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "partitions/root/disk/path_name.h"
 #include "partitions/root/disk/utf16.h"
+#include "partitions/root/disk/vhd/big_endian.h"
 #include "partitions/root/disk/vhd/vhd.h"
 
 /* Offsets in the header. */
@@ -25,32 +25,6 @@ enum { LOCATOR_PLATFORM = 0, LOCATOR_SPACE = 4, LOCATOR_LENGTH = 8, LOCATOR_OFFS
 /* Longer texts are no paths; a URL may have three characters for each. */
 #define LONGEST_TEXT (3u * PATH_MAX)
 
-static uint32_t load32(const uint8_t *bytes)
-{
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return be32toh(value);
-}
-
-static uint64_t load64(const uint8_t *bytes)
-{
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return be64toh(value);
-}
-
-static void store32(uint8_t *bytes, uint32_t value)
-{
-    value = htobe32(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-static void store64(uint8_t *bytes, uint64_t value)
-{
-    value = htobe64(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
 /* Bytes of UTF-16 before the first zero. */
 static size_t utf16_length(const uint8_t *bytes, size_t room)
 {
@@ -64,19 +38,20 @@ void vhd_parent_decode(const uint8_t *header, struct vhd_parent *parent)
 {
     const uint8_t *name = header + HEADER_PARENT_NAME;
     memcpy(parent->identifier, header + HEADER_PARENT_IDENTIFIER, sizeof(parent->identifier));
-    parent->timestamp = load32(header + HEADER_PARENT_TIMESTAMP);
+    parent->timestamp = big_endian_load32(header + HEADER_PARENT_TIMESTAMP);
     if (!utf16_decode(name, utf16_length(name, NAME_BYTES), UTF16_BIG_ENDIAN, parent->name, sizeof(parent->name)))
         parent->name[0] = '\0';
     for (unsigned i = 0; i < VHD_LOCATORS; i++) {
         const uint8_t *bytes = header + HEADER_LOCATORS + i * LOCATOR_SIZE;
-        parent->locators[i] = (struct vhd_locator){load32(bytes + LOCATOR_PLATFORM), load32(bytes + LOCATOR_SPACE),
-                                                   load32(bytes + LOCATOR_LENGTH), load64(bytes + LOCATOR_OFFSET)};
+        parent->locators[i] =
+            (struct vhd_locator){big_endian_load32(bytes + LOCATOR_PLATFORM), big_endian_load32(bytes + LOCATOR_SPACE),
+                                 big_endian_load32(bytes + LOCATOR_LENGTH), big_endian_load64(bytes + LOCATOR_OFFSET)};
     }
 }
 
 void vhd_parent_encode_timestamp(uint8_t *header, uint32_t timestamp)
 {
-    store32(header + HEADER_PARENT_TIMESTAMP, timestamp);
+    big_endian_store32(header + HEADER_PARENT_TIMESTAMP, timestamp);
 }
 
 bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent)
@@ -88,10 +63,10 @@ bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent)
     for (unsigned i = 0; i < VHD_LOCATORS; i++) {
         uint8_t *bytes = header + HEADER_LOCATORS + i * LOCATOR_SIZE;
         memset(bytes, 0, LOCATOR_SIZE);
-        store32(bytes + LOCATOR_PLATFORM, parent->locators[i].platform);
-        store32(bytes + LOCATOR_SPACE, parent->locators[i].space);
-        store32(bytes + LOCATOR_LENGTH, parent->locators[i].length);
-        store64(bytes + LOCATOR_OFFSET, parent->locators[i].offset);
+        big_endian_store32(bytes + LOCATOR_PLATFORM, parent->locators[i].platform);
+        big_endian_store32(bytes + LOCATOR_SPACE, parent->locators[i].space);
+        big_endian_store32(bytes + LOCATOR_LENGTH, parent->locators[i].length);
+        big_endian_store64(bytes + LOCATOR_OFFSET, parent->locators[i].offset);
     }
     return utf16_encode(parent->name, UTF16_BIG_ENDIAN, header + HEADER_PARENT_NAME, NAME_BYTES - 2, &length);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/disk/vhd/vhd.h"
 
-#include <endian.h>
 #include <string.h>
+
+#include "partitions/root/disk/vhd/big_endian.h"
 
 /* "Hard Disk Footer Format": offsets of the fields. */
 enum {
@@ -60,32 +61,6 @@ static const char header_cookie[COOKIE_SIZE] = {'c', 'x', 's', 'p', 'a', 'r', 's
 
 static const char batmap_cookie[COOKIE_SIZE] = {'t', 'd', 'b', 'a', 't', 'm', 'a', 'p'};
 
-static uint32_t load32(const uint8_t *bytes)
-{
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return be32toh(value);
-}
-
-static uint64_t load64(const uint8_t *bytes)
-{
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return be64toh(value);
-}
-
-static void store32(uint8_t *bytes, uint32_t value)
-{
-    value = htobe32(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-static void store64(uint8_t *bytes, uint64_t value)
-{
-    value = htobe64(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
 /* The one's complement of the sum of all bytes but the checksum's own. */
 static uint32_t checksum(const uint8_t *bytes, size_t length, size_t own)
 {
@@ -100,23 +75,23 @@ enum vhd_state vhd_footer_decode(const uint8_t *bytes, struct vhd_footer *footer
 {
     if (memcmp(bytes + FOOTER_COOKIE, footer_cookie, COOKIE_SIZE) != 0)
         return VHD_ABSENT;
-    if (load32(bytes + FOOTER_CHECKSUM) != checksum(bytes, VHD_FOOTER_SIZE, FOOTER_CHECKSUM)) {
+    if (big_endian_load32(bytes + FOOTER_CHECKSUM) != checksum(bytes, VHD_FOOTER_SIZE, FOOTER_CHECKSUM)) {
         *fault = "wrong checksum";
         return VHD_FAULTY;
     }
-    footer->features = load32(bytes + FOOTER_FEATURES);
-    footer->version = load32(bytes + FOOTER_VERSION);
-    footer->data_offset = load64(bytes + FOOTER_DATA_OFFSET);
-    footer->timestamp = load32(bytes + FOOTER_TIMESTAMP);
+    footer->features = big_endian_load32(bytes + FOOTER_FEATURES);
+    footer->version = big_endian_load32(bytes + FOOTER_VERSION);
+    footer->data_offset = big_endian_load64(bytes + FOOTER_DATA_OFFSET);
+    footer->timestamp = big_endian_load32(bytes + FOOTER_TIMESTAMP);
     memcpy(footer->creator_application, bytes + FOOTER_CREATOR_APPLICATION, 4);
-    footer->creator_version = load32(bytes + FOOTER_CREATOR_VERSION);
+    footer->creator_version = big_endian_load32(bytes + FOOTER_CREATOR_VERSION);
     memcpy(footer->creator_host, bytes + FOOTER_CREATOR_HOST, 4);
-    footer->original_size = load64(bytes + FOOTER_ORIGINAL_SIZE);
-    footer->current_size = load64(bytes + FOOTER_CURRENT_SIZE);
+    footer->original_size = big_endian_load64(bytes + FOOTER_ORIGINAL_SIZE);
+    footer->current_size = big_endian_load64(bytes + FOOTER_CURRENT_SIZE);
     footer->geometry.cylinders = (uint16_t)(bytes[FOOTER_CYLINDERS] << 8 | bytes[FOOTER_CYLINDERS + 1]);
     footer->geometry.heads = bytes[FOOTER_HEADS];
     footer->geometry.sectors_per_track = bytes[FOOTER_SECTORS_PER_TRACK];
-    footer->type = load32(bytes + FOOTER_TYPE);
+    footer->type = big_endian_load32(bytes + FOOTER_TYPE);
     memcpy(footer->identifier, bytes + FOOTER_IDENTIFIER, sizeof(footer->identifier));
     footer->saved_state = bytes[FOOTER_SAVED_STATE];
     if (MAJOR(footer->version) != MAJOR(VHD_VERSION)) {
@@ -135,20 +110,20 @@ void vhd_footer_encode(const struct vhd_footer *footer, uint8_t *bytes)
 void vhd_footer_update(const struct vhd_footer *footer, uint8_t *bytes)
 {
     memcpy(bytes + FOOTER_COOKIE, footer_cookie, COOKIE_SIZE);
-    store32(bytes + FOOTER_FEATURES, footer->features);
-    store32(bytes + FOOTER_VERSION, footer->version);
-    store64(bytes + FOOTER_DATA_OFFSET, footer->data_offset);
-    store32(bytes + FOOTER_TIMESTAMP, footer->timestamp);
+    big_endian_store32(bytes + FOOTER_FEATURES, footer->features);
+    big_endian_store32(bytes + FOOTER_VERSION, footer->version);
+    big_endian_store64(bytes + FOOTER_DATA_OFFSET, footer->data_offset);
+    big_endian_store32(bytes + FOOTER_TIMESTAMP, footer->timestamp);
     memcpy(bytes + FOOTER_CREATOR_APPLICATION, footer->creator_application, 4);
-    store32(bytes + FOOTER_CREATOR_VERSION, footer->creator_version);
+    big_endian_store32(bytes + FOOTER_CREATOR_VERSION, footer->creator_version);
     memcpy(bytes + FOOTER_CREATOR_HOST, footer->creator_host, 4);
-    store64(bytes + FOOTER_ORIGINAL_SIZE, footer->original_size);
-    store64(bytes + FOOTER_CURRENT_SIZE, footer->current_size);
+    big_endian_store64(bytes + FOOTER_ORIGINAL_SIZE, footer->original_size);
+    big_endian_store64(bytes + FOOTER_CURRENT_SIZE, footer->current_size);
     bytes[FOOTER_CYLINDERS] = (uint8_t)(footer->geometry.cylinders >> 8);
     bytes[FOOTER_CYLINDERS + 1] = (uint8_t)footer->geometry.cylinders;
     bytes[FOOTER_HEADS] = footer->geometry.heads;
     bytes[FOOTER_SECTORS_PER_TRACK] = footer->geometry.sectors_per_track;
-    store32(bytes + FOOTER_TYPE, footer->type);
+    big_endian_store32(bytes + FOOTER_TYPE, footer->type);
     memcpy(bytes + FOOTER_IDENTIFIER, footer->identifier, sizeof(footer->identifier));
     bytes[FOOTER_SAVED_STATE] = footer->saved_state;
     vhd_footer_seal(bytes);
@@ -168,21 +143,21 @@ uint32_t vhd_timestamp(int64_t time)
 
 void vhd_footer_seal(uint8_t *bytes)
 {
-    store32(bytes + FOOTER_CHECKSUM, checksum(bytes, VHD_FOOTER_SIZE, FOOTER_CHECKSUM));
+    big_endian_store32(bytes + FOOTER_CHECKSUM, checksum(bytes, VHD_FOOTER_SIZE, FOOTER_CHECKSUM));
 }
 
 enum vhd_state vhd_header_decode(const uint8_t *bytes, struct vhd_header *header, const char **fault)
 {
     if (memcmp(bytes + HEADER_COOKIE, header_cookie, COOKIE_SIZE) != 0)
         return VHD_ABSENT;
-    if (load32(bytes + HEADER_CHECKSUM) != checksum(bytes, VHD_HEADER_SIZE, HEADER_CHECKSUM)) {
+    if (big_endian_load32(bytes + HEADER_CHECKSUM) != checksum(bytes, VHD_HEADER_SIZE, HEADER_CHECKSUM)) {
         *fault = "wrong checksum";
         return VHD_FAULTY;
     }
-    header->table_offset = load64(bytes + HEADER_TABLE_OFFSET);
-    header->version = load32(bytes + HEADER_VERSION);
-    header->table_entries = load32(bytes + HEADER_TABLE_ENTRIES);
-    header->block_size = load32(bytes + HEADER_BLOCK_SIZE);
+    header->table_offset = big_endian_load64(bytes + HEADER_TABLE_OFFSET);
+    header->version = big_endian_load32(bytes + HEADER_VERSION);
+    header->table_entries = big_endian_load32(bytes + HEADER_TABLE_ENTRIES);
+    header->block_size = big_endian_load32(bytes + HEADER_BLOCK_SIZE);
     if (MAJOR(header->version) != MAJOR(VHD_VERSION)) {
         *fault = "unknown version";
         return VHD_FAULTY;
@@ -203,17 +178,17 @@ void vhd_header_encode(const struct vhd_header *header, uint8_t *bytes)
 void vhd_header_update(const struct vhd_header *header, uint8_t *bytes)
 {
     memcpy(bytes + HEADER_COOKIE, header_cookie, COOKIE_SIZE);
-    store64(bytes + HEADER_DATA_OFFSET, VHD_NO_OFFSET);
-    store64(bytes + HEADER_TABLE_OFFSET, header->table_offset);
-    store32(bytes + HEADER_VERSION, header->version);
-    store32(bytes + HEADER_TABLE_ENTRIES, header->table_entries);
-    store32(bytes + HEADER_BLOCK_SIZE, header->block_size);
+    big_endian_store64(bytes + HEADER_DATA_OFFSET, VHD_NO_OFFSET);
+    big_endian_store64(bytes + HEADER_TABLE_OFFSET, header->table_offset);
+    big_endian_store32(bytes + HEADER_VERSION, header->version);
+    big_endian_store32(bytes + HEADER_TABLE_ENTRIES, header->table_entries);
+    big_endian_store32(bytes + HEADER_BLOCK_SIZE, header->block_size);
     vhd_header_seal(bytes);
 }
 
 void vhd_header_seal(uint8_t *bytes)
 {
-    store32(bytes + HEADER_CHECKSUM, checksum(bytes, VHD_HEADER_SIZE, HEADER_CHECKSUM));
+    big_endian_store32(bytes + HEADER_CHECKSUM, checksum(bytes, VHD_HEADER_SIZE, HEADER_CHECKSUM));
 }
 
 struct disk_geometry vhd_geometry(uint64_t sectors)
@@ -287,8 +262,8 @@ uint32_t vhd_bitmap_size(uint32_t block_size)
 
 uint64_t vhd_batmap_end(const uint8_t *bytes, uint64_t offset, uint64_t file_size)
 {
-    uint64_t map = load64(bytes + BATMAP_OFFSET);
-    uint64_t length = (uint64_t)load32(bytes + BATMAP_SECTORS) * DISK_SECTOR_SIZE;
+    uint64_t map = big_endian_load64(bytes + BATMAP_OFFSET);
+    uint64_t length = (uint64_t)big_endian_load32(bytes + BATMAP_SECTORS) * DISK_SECTOR_SIZE;
     bool there =
         memcmp(bytes, batmap_cookie, COOKIE_SIZE) == 0 && map > offset && map <= file_size && length <= file_size - map;
     return there ? map + length : offset;
@@ -296,10 +271,10 @@ uint64_t vhd_batmap_end(const uint8_t *bytes, uint64_t offset, uint64_t file_siz
 
 uint32_t vhd_load_entry(const uint8_t *bytes)
 {
-    return load32(bytes);
+    return big_endian_load32(bytes);
 }
 
 void vhd_store_entry(uint8_t *bytes, uint32_t sector)
 {
-    store32(bytes, sector);
+    big_endian_store32(bytes, sector);
 }
