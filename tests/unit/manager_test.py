@@ -1805,7 +1805,16 @@ def disk_verbs(host):
         file.write(b"\xff" * 8)
     done = host.loam("disk", "check", disk)
     equal(done.status, 1, "status of a damaged disk's check")
-    check("error: " in done.out and "damaged, 1 error: restore it" in done.out, done.out)
+    check("error: " in done.out and "damaged, 1 error: loam disk repair --dry-run" in done.out, done.out)
+    other = host.path("d.vhdx")
+    host.do("disk", "create", other, "--size", "64M")
+    check("sound" in host.do("disk", "check", other).out, "disk check of a VHDX")
+    with open(other, "r+b") as file:
+        file.seek(192 * 1024)  # both copies of the region table
+        file.write(bytes(128 * 1024))
+    done = host.loam("disk", "check", other)
+    equal(done.status, 1, "status of a damaged VHDX's check")
+    check("error: " in done.out and "restore it from a copy" in done.out, done.out)
     equal(sorted(name for name in os.listdir(host.root) if name.endswith(".part")), [], "leftovers")
 
 

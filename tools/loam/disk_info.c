@@ -259,7 +259,9 @@ static void report(void *context, enum disk_check_level level, const char *text)
 static void print_verdict(const char *path, const struct disk_check_result *result)
 {
     const unsigned long long errors = result->count[DISK_CHECK_ERROR], warnings = result->count[DISK_CHECK_WARNING];
-    if (errors)
+    if (errors && result->container == DISK_CONTAINER_VHDX)
+        printf("%s: damaged, %llu error%s: restore it from a copy\n", path, errors, errors == 1 ? "" : "s");
+    else if (errors)
         printf("%s: damaged, %llu error%s: loam disk repair --dry-run %s says what can be mended\n", path, errors,
                errors == 1 ? "" : "s", path);
     else if (warnings)

@@ -3,6 +3,7 @@
 #ifndef DISK_CHECK_H
 #define DISK_CHECK_H
 
+#include "partitions/root/disk/container.h"
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/file.h"
 
@@ -21,6 +22,7 @@ typedef void disk_check_report(void *context, enum disk_check_level level, const
 #define DISK_CHECK_MOST_REPORTED 20
 
 struct disk_check_result {
+    enum disk_container container;
     uint64_t count[DISK_CHECK_LEVELS]; /* of findings */
 };
 
