@@ -53,6 +53,7 @@ SLOW = {
     "bios_test.says_that_there_is_no_initrd": BOOT,
     "bios_test.without_memory_for_the_hypervisor": BOOT,
     "bios_test.without_virtualization": BOOT,
+    "disk_test.differencing_disk": "a boot and two Linux children, 400 s",
     "boot_test.configuration_mistakes_are_reported": UEFI_BOOT,
     "boot_test.eight_gib_with_memory_above_4g": UEFI_BOOT,
     "boot_test.hidden_memory_reads_as_zeros": UEFI_BOOT,
