@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/crc32c.h"
 #include "partitions/root/disk/vhdx/log.h"
 #include "partitions/root/disk/vhdx/overlay.h"
@@ -318,9 +319,9 @@ static void truncated_file(void **state)
 static void put_zero_descriptor(uint8_t *bytes, uint64_t offset, uint64_t length, uint64_t sequence)
 {
     memcpy(bytes, "zero\0\0\0", 8);
-    vhdx_store64(bytes + 8, length);
-    vhdx_store64(bytes + 16, offset);
-    vhdx_store64(bytes + 24, sequence);
+    little_endian_store64(bytes + 8, length);
+    little_endian_store64(bytes + 16, offset);
+    little_endian_store64(bytes + 24, sequence);
 }
 
 /* Zeros over data, data over zeros, and a file that becomes longer. */
@@ -334,7 +335,7 @@ static void zero_descriptors(void **state)
     put_entry(&bed, (struct entry){.sector = 0, .tail = 0, .sequence = 5, .first = 0, .pages = 8, .fill = 0x55});
     put_entry(&bed, (struct entry){.sector = 9, .tail = 0, .sequence = 6, .pages = 0});
     uint8_t *zeros = log_sector(&bed, 9);
-    vhdx_store32(zeros + 24, COUNT);
+    little_endian_store32(zeros + 24, COUNT);
     put_zero_descriptor(zeros + 64, TARGET + 2 * PAGE, 3 * PAGE, 6);
     put_zero_descriptor(zeros + 96, TARGET + 12 * PAGE, PAGE, 6);
     put_zero_descriptor(zeros + 128, 7 * MIB, 2 * MIB, 6);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/crc32c.h"
 #include "partitions/root/disk/utf16.h"
 #include "partitions/root/disk/vhdx/conflict.h"
@@ -255,15 +256,15 @@ static uint32_t make_locator(uint8_t *bytes, const char *const (*pairs)[2], uint
 {
     uint32_t end = VHDX_LOCATOR_HEADER + count * VHDX_LOCATOR_ENTRY;
     memcpy(bytes, vhdx_locator_type, VHDX_GUID_SIZE);
-    vhdx_store16(bytes + 16, 0);
-    vhdx_store16(bytes + 18, count);
+    little_endian_store16(bytes + 16, 0);
+    little_endian_store16(bytes + 18, count);
     for (uint16_t i = 0; i < count; i++) {
         uint8_t *entry = bytes + VHDX_LOCATOR_HEADER + i * VHDX_LOCATOR_ENTRY;
         for (unsigned j = 0; j < 2; j++) {
             size_t length;
             assert_true(utf16_encode(pairs[i][j], UTF16_LITTLE_ENDIAN, bytes + end, 1000, &length));
-            vhdx_store32(entry + 4 * j, end);
-            vhdx_store16(entry + 8 + 2 * j, (uint16_t)length);
+            little_endian_store32(entry + 4 * j, end);
+            little_endian_store16(entry + 8 + 2 * j, (uint16_t)length);
             end += (uint32_t)length;
         }
     }

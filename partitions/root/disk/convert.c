@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/chain.h"
@@ -26,14 +25,6 @@ struct copy {
     const struct disk_progress *progress;
     uint8_t *buffer; /* COPY_SECTORS long */
 };
-
-/* Replacing an image with itself would succeed, and is never what was meant. */
-static bool is_same_file(const struct disk *source, const char *destination)
-{
-    struct stat a, b;
-    return fstat(disk_top(source)->file->descriptor, &a) == 0 && stat(destination, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
-}
 
 static bool copy_sectors(const struct copy *copy, uint64_t sector, uint32_t sectors, struct disk_error *error)
 {
@@ -153,7 +144,8 @@ bool disk_convert(const char *source, const char *destination, enum disk_format 
 
     struct new_file new_file;
     bool done = false;
-    if (is_same_file(disk, destination)) {
+    if (disk_file_is_at(disk_top(disk)->file,
+                        destination)) { /* replacing it would succeed, and is never what was meant */
         disk_error_set(error, EINVAL, destination,
                        "is the disk that is to be converted: give the new one another name");
     } else if (disk_check_size(destination, disk_sectors(disk) * DISK_SECTOR_SIZE, format, block_size, error) &&

@@ -66,65 +66,66 @@ static bool check_vhd(const char *path, uint64_t size, enum disk_format format, 
     return format == DISK_FORMAT_FIXED || check_block_size(path, size, block_size, error);
 }
 
-bool disk_check_size(const char *path, uint64_t size, enum disk_format format, uint32_t block_size,
-                     struct disk_error *error)
+/* What is wanted, of which a VHD has no logical sectors but those of 512 bytes, and a raw image nothing but a size. */
+static bool check(const char *path, const struct vhdx_creation *wanted, struct disk_error *error)
 {
+    uint64_t size = wanted->size;
     if (size == 0 || size % DISK_SECTOR_SIZE != 0)
         disk_error_set(error, EINVAL, path, "a size of %llu bytes: it must be a multiple of 512, and not 0",
                        (unsigned long long)size);
-    else if (is_vhdx(path, format))
-        return check_vhdx(path, &(struct vhdx_creation){.format = format, .size = size, .block_size = block_size},
-                          error);
-    else if (format != DISK_FORMAT_RAW)
-        return check_vhd(path, size, format, block_size, error);
-    else if (size > LARGEST_RAW_SIZE)
+    else if (is_vhdx(path, wanted->format))
+        return check_vhdx(path, wanted, error);
+    else if (wanted->format == DISK_FORMAT_RAW && size > LARGEST_RAW_SIZE)
         disk_error_set(error, EFBIG, path, "a size of %llu bytes is too large", (unsigned long long)size);
+    else if (wanted->format != DISK_FORMAT_RAW && !check_vhd(path, size, wanted->format, wanted->block_size, error))
+        return false;
+    else if (wanted->logical_sector != 0 && wanted->logical_sector != DISK_SECTOR_SIZE)
+        disk_error_set(error, EINVAL, path,
+                       "logical sectors of %u bytes: only a VHDX, whose name ends with .vhdx, has them",
+                       wanted->logical_sector);
     else
         return true;
     return false;
 }
 
-int disk_create_in(struct disk_file *file, uint64_t size, enum disk_format format, uint32_t block_size)
+bool disk_check_size(const char *path, uint64_t size, enum disk_format format, uint32_t block_size,
+                     struct disk_error *error)
 {
-    if (is_vhdx(file->name, format))
-        return vhdx_create(file, &(struct vhdx_creation){.format = format, .size = size, .block_size = block_size});
-    switch (format) {
+    return check(path, &(struct vhdx_creation){.format = format, .size = size, .block_size = block_size}, error);
+}
+
+static int make_empty(struct disk_file *file, const struct vhdx_creation *wanted)
+{
+    if (is_vhdx(file->name, wanted->format))
+        return vhdx_create(file, wanted);
+    switch (wanted->format) {
     case DISK_FORMAT_FIXED:
-        return vhd_create_fixed(file, size);
+        return vhd_create_fixed(file, wanted->size);
     case DISK_FORMAT_DYNAMIC:
-        return vhd_create_dynamic(file, size, block_size);
+        return vhd_create_dynamic(file, wanted->size, wanted->block_size);
     default:
-        return disk_file_truncate(file, size);
+        return disk_file_truncate(file, wanted->size);
     }
 }
 
-static int make_image(struct disk_file *file, uint64_t size, enum disk_format format,
-                      const struct disk_create_options *options, uint32_t block_size)
+int disk_create_in(struct disk_file *file, uint64_t size, enum disk_format format, uint32_t block_size)
 {
-    const struct vhdx_creation vhdx = {
-        .format = format, .size = size, .block_size = block_size, .logical_sector = options->logical_sector};
-    bool in_vhdx = is_vhdx(file->name, format);
+    return make_empty(file, &(struct vhdx_creation){.format = format, .size = size, .block_size = block_size});
+}
+
+static int make_image(struct disk_file *file, const struct vhdx_creation *wanted,
+                      const struct disk_create_options *options)
+{
+    uint64_t size = wanted->size;
+    uint64_t file_size = is_vhdx(file->name, wanted->format) ? vhdx_created_size(wanted) : size;
     int error = 0;
-    if (format != DISK_FORMAT_DYNAMIC && !options->sparse)
-        error = disk_allocate_space(file, 0, in_vhdx ? vhdx_created_size(&vhdx) : size, &options->progress);
+    if (wanted->format != DISK_FORMAT_DYNAMIC && !options->sparse)
+        error = disk_allocate_space(file, 0, file_size, &options->progress);
     if (!error)
-        error = in_vhdx ? vhdx_create(file, &vhdx) : disk_create_in(file, size, format, block_size);
+        error = make_empty(file, wanted);
     if (!error && !disk_progress_step(&options->progress, size, size))
         error = ECANCELED;
     return error;
-}
-
-static bool check_logical_sector(const char *path, uint64_t size, enum disk_format format, uint32_t logical_sector,
-                                 struct disk_error *error)
-{
-    if (is_vhdx(path, format))
-        return check_vhdx(
-            path, &(struct vhdx_creation){.format = format, .size = size, .logical_sector = logical_sector}, error);
-    if (logical_sector == 0 || logical_sector == DISK_SECTOR_SIZE)
-        return true;
-    disk_error_set(error, EINVAL, path,
-                   "logical sectors of %u bytes: only a VHDX, whose name ends with .vhdx, has them", logical_sector);
-    return false;
 }
 
 /* Gives the new file its name if it was filled without error, and removes it otherwise. `file` may be NULL. */
@@ -145,15 +146,17 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
     static const struct disk_create_options defaults;
     if (!options)
         options = &defaults;
-    uint32_t block_size = options->block_size ? options->block_size : disk_default_block_size(path, format);
+    const struct vhdx_creation wanted = {
+        .format = format,
+        .size = size,
+        .block_size = options->block_size ? options->block_size : disk_default_block_size(path, format),
+        .logical_sector = options->logical_sector,
+    };
     struct new_file new_file;
-    if (!disk_check_size(path, size, format, block_size, error) ||
-        !check_logical_sector(path, size, format, options->logical_sector, error) ||
-        !new_file_begin(&new_file, path, options->replace, error))
+    if (!check(path, &wanted, error) || !new_file_begin(&new_file, path, options->replace, error))
         return false;
-
     struct disk_file *file = new_file_wrap(&new_file);
-    return finish_file(&new_file, file, file ? make_image(file, size, format, options, block_size) : ENOMEM, error);
+    return finish_file(&new_file, file, file ? make_image(file, &wanted, options) : ENOMEM, error);
 }
 
 /* ---- Differencing disks ---- */

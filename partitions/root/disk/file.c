@@ -212,6 +212,13 @@ int disk_file_share(struct disk_file *file, const struct disk_file *from, uint64
     return 0;
 }
 
+bool disk_file_is_at(const struct disk_file *file, const char *path)
+{
+    struct stat own, other;
+    return fstat(file->descriptor, &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
+           own.st_ino == other.st_ino;
+}
+
 int64_t disk_file_modified(const struct disk_file *file)
 {
     struct stat status;

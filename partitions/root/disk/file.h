@@ -72,6 +72,8 @@ int disk_file_size(struct disk_file *file, uint64_t *size);
  * EOPNOTSUPP where the file system cannot do that for these files, and nothing is changed then.
  */
 int disk_file_share(struct disk_file *file, const struct disk_file *from, uint64_t length);
+/* Whether the path leads to this very file. */
+bool disk_file_is_at(const struct disk_file *file, const char *path);
 /* When the file's contents were changed last, seconds since 1970; -1 if that is not known. */
 int64_t disk_file_modified(const struct disk_file *file);
 

@@ -25,13 +25,6 @@ struct merge {
 
 /* ---- Which images ---- */
 
-static bool is_file(const struct disk_image *image, const char *path)
-{
-    struct stat own, other;
-    return fstat(image->file->descriptor, &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
-           own.st_ino == other.st_ino;
-}
-
 /* The number of the ancestor in the chain; 0 with `error`. */
 static uint32_t find_ancestor(const struct disk *chain, const char *ancestor, struct disk_error *error)
 {
@@ -43,7 +36,7 @@ static uint32_t find_ancestor(const struct disk *chain, const char *ancestor, st
     if (!ancestor)
         return 1;
     for (uint32_t i = 1; i < chain->image_count; i++)
-        if (is_file(chain->images[i], ancestor))
+        if (disk_file_is_at(chain->images[i]->file, ancestor))
             return i;
     disk_error_set(error, EINVAL, child, "%s is none of its parents: loam disk chain %s shows them", ancestor, child);
     return 0;
@@ -239,7 +232,7 @@ static bool remove_image(const struct merge *merge, uint32_t number, struct disk
     const char *path = merge->paths[number];
     char *real = realpath(path, NULL);
     errno = real ? ESTALE : errno;
-    bool removed = real && is_file(merge->upper->images[number], real) && unlink(real) == 0;
+    bool removed = real && disk_file_is_at(merge->upper->images[number]->file, real) && unlink(real) == 0;
     if (removed)
         synchronize_directory(real);
     else

@@ -174,9 +174,7 @@ static bool write_child(struct reconnection *work, struct disk_error *error)
 /* Before it is locked twice, which would say that someone else has it. */
 static bool check_other_file(const struct reconnection *work, const char *parent, struct disk_error *error)
 {
-    struct stat child, other;
-    if (fstat(work->file->descriptor, &child) != 0 || stat(parent, &other) != 0 || child.st_dev != other.st_dev ||
-        child.st_ino != other.st_ino)
+    if (!disk_file_is_at(work->file, parent))
         return true;
     disk_error_set(error, EINVAL, work->name, "%s is the disk itself, and not its parent", parent);
     return false;

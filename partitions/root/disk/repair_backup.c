@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "partitions/root/disk/crc32c.h"
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/open.h"
@@ -17,19 +18,6 @@
 #define PART_HEAD (2 * FIELD)
 #define CRC_SIZE  sizeof(uint32_t)
 #define STEP      (64u << 10)
-
-static void store64(uint8_t *bytes, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-static uint64_t load64(const uint8_t *bytes)
-{
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le64toh(value);
-}
 
 /* ---- Writing ---- */
 
@@ -62,8 +50,8 @@ static int put_part(struct writer *writer, uint64_t offset, size_t length)
     int error = disk_file_read_buffer(writer->image, writer->buffer, length, offset);
     if (error || (offset >= writer->tail && is_zero(writer->buffer, length)))
         return error;
-    store64(head, offset);
-    store64(head + FIELD, length);
+    little_endian_store64(head, offset);
+    little_endian_store64(head + FIELD, length);
     error = put(writer, head, sizeof(head));
     return error ? error : put(writer, writer->buffer, length);
 }
@@ -100,8 +88,8 @@ static int write_all(struct writer *writer, const struct vhd_repair *repair)
     vhd_repair_overwritten(repair, find_tail, &tail);
     writer->tail = tail.begin;
     memcpy(head, MAGIC, FIELD);
-    store64(head + FIELD, tail.size);
-    store64(head + 2 * FIELD, tail.begin);
+    little_endian_store64(head + FIELD, tail.size);
+    little_endian_store64(head + 2 * FIELD, tail.begin);
     int error = put(writer, head, sizeof(head));
     if (!error)
         error = vhd_repair_overwritten(repair, put_range, writer);
@@ -182,7 +170,7 @@ static int restore_parts(const struct reader *reader, uint64_t image_size)
     for (;;) {
         uint8_t head[PART_HEAD];
         int error = disk_file_read_buffer(reader->from, head, sizeof(head), place);
-        uint64_t offset = load64(head), length = load64(head + FIELD);
+        uint64_t offset = little_endian_load64(head), length = little_endian_load64(head + FIELD);
         if (error || length == 0)
             return error;
         place += PART_HEAD;
@@ -203,7 +191,7 @@ static int restore(const struct reader *reader)
         error = disk_file_read_buffer(reader->from, head, sizeof(head), 0);
     if (error)
         return error;
-    uint64_t size = load64(head + FIELD), tail = load64(head + 2 * FIELD);
+    uint64_t size = little_endian_load64(head + FIELD), tail = little_endian_load64(head + 2 * FIELD);
     if (tail > size || size > INT64_MAX)
         return EUCLEAN;
     error = disk_file_truncate(reader->image, tail);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/disk/vhd/log.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "partitions/root/disk/crc32c.h"
+#include "partitions/root/disk/little_endian.h"
 
 #define MAGIC 0x4c6d4f4cu
 
@@ -15,19 +14,6 @@ enum { RECORD_MAGIC = 0, RECORD_SECTORS = 4, RECORD_SECTOR = 8, RECORD_CHECKSUM 
 static uint32_t record_size(uint32_t sectors)
 {
     return RECORD_CHECKSUMS + sectors * (uint32_t)sizeof(uint32_t);
-}
-
-static void store32(uint8_t *bytes, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-static uint32_t load32(const uint8_t *bytes)
-{
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le32toh(value);
 }
 
 bool vhd_log_has_room(const struct vhd_log *log, uint32_t sectors)
@@ -39,14 +25,13 @@ int vhd_log_append(struct vhd_log *log, struct disk_file *file, uint64_t sector,
                    const uint32_t *checksums)
 {
     uint8_t record[RECORD_CHECKSUMS + VHD_LOG_SECTORS * sizeof(uint32_t)];
-    uint64_t first = htole64(sector);
-    store32(record + RECORD_MAGIC, MAGIC);
-    store32(record + RECORD_SECTORS, sectors);
-    memcpy(record + RECORD_SECTOR, &first, sizeof(first));
-    store32(record + RECORD_CHECKSUM, 0);
+    little_endian_store32(record + RECORD_MAGIC, MAGIC);
+    little_endian_store32(record + RECORD_SECTORS, sectors);
+    little_endian_store64(record + RECORD_SECTOR, sector);
+    little_endian_store32(record + RECORD_CHECKSUM, 0);
     for (uint32_t i = 0; i < sectors; i++)
-        store32(record + record_size(i), checksums[i]);
-    store32(record + RECORD_CHECKSUM, crc32c(0, record, record_size(sectors)));
+        little_endian_store32(record + record_size(i), checksums[i]);
+    little_endian_store32(record + RECORD_CHECKSUM, crc32c(0, record, record_size(sectors)));
     int error = disk_file_write_buffer(file, record, record_size(sectors), log->offset + log->used);
     if (!error)
         log->used += record_size(sectors);
@@ -61,23 +46,22 @@ void vhd_log_clear(struct vhd_log *log)
 /* The sectors of the record at `bytes`, of which `length` are left; 0 if there is none. */
 static uint32_t find_record(uint8_t *bytes, uint32_t length)
 {
-    if (length < record_size(1) || load32(bytes + RECORD_MAGIC) != MAGIC)
+    if (length < record_size(1) || little_endian_load32(bytes + RECORD_MAGIC) != MAGIC)
         return 0;
-    uint32_t sectors = load32(bytes + RECORD_SECTORS), checksum = load32(bytes + RECORD_CHECKSUM);
+    uint32_t sectors = little_endian_load32(bytes + RECORD_SECTORS),
+             checksum = little_endian_load32(bytes + RECORD_CHECKSUM);
     if (sectors == 0 || sectors > VHD_LOG_SECTORS || record_size(sectors) > length)
         return 0;
-    store32(bytes + RECORD_CHECKSUM, 0);
+    little_endian_store32(bytes + RECORD_CHECKSUM, 0);
     return crc32c(0, bytes, record_size(sectors)) == checksum ? sectors : 0;
 }
 
 static int visit_record(const uint8_t *bytes, uint32_t sectors, vhd_log_visit *visit, void *context)
 {
-    uint64_t sector;
-    memcpy(&sector, bytes + RECORD_SECTOR, sizeof(sector));
-    sector = le64toh(sector);
+    uint64_t sector = little_endian_load64(bytes + RECORD_SECTOR);
     int error = sectors > UINT64_MAX - sector ? EUCLEAN : 0;
     for (uint32_t i = 0; i < sectors && !error; i++)
-        error = visit(context, sector + i, load32(bytes + record_size(i)));
+        error = visit(context, sector + i, little_endian_load32(bytes + record_size(i)));
     return error;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/check.h"
 
 #include <errno.h>
@@ -138,7 +139,7 @@ static void check_entry(struct check *check, uint32_t index, const uint8_t *byte
     const char *fault = entry_fault(check, entry, bitmap);
     if (fault)
         find(check, DISK_CHECK_ERROR, "the BAT entry at byte %llu is 0x%llx: %s",
-             (unsigned long long)place_of(check, index), (unsigned long long)vhdx_load64(bytes), fault);
+             (unsigned long long)place_of(check, index), (unsigned long long)little_endian_load64(bytes), fault);
     if (bitmap) {
         check_bitmap_entry(check, index, fault ? (struct vhdx_entry){0} : entry);
         return;

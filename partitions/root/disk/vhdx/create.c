@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/create.h"
 
 #include <errno.h>
@@ -145,13 +146,13 @@ static int add_items(struct items *items, const struct vhdx_creation *all)
 {
     bool differencing = all->format == DISK_FORMAT_DIFFERENCING;
     uint8_t *parameters = add_item(items, VHDX_ITEM_FILE_PARAMETERS, VHDX_FILE_PARAMETERS);
-    vhdx_store32(parameters, all->block_size);
-    vhdx_store32(parameters + sizeof(uint32_t),
-                 (differencing ? VHDX_HAS_PARENT : 0) |
-                     (all->format == DISK_FORMAT_FIXED ? VHDX_LEAVE_BLOCKS_ALLOCATED : 0));
-    vhdx_store64(add_item(items, VHDX_ITEM_DISK_SIZE, sizeof(uint64_t)), all->size);
-    vhdx_store32(add_item(items, VHDX_ITEM_LOGICAL_SECTOR, sizeof(uint32_t)), all->logical_sector);
-    vhdx_store32(add_item(items, VHDX_ITEM_PHYSICAL_SECTOR, sizeof(uint32_t)), all->physical_sector);
+    little_endian_store32(parameters, all->block_size);
+    little_endian_store32(parameters + sizeof(uint32_t),
+                          (differencing ? VHDX_HAS_PARENT : 0) |
+                              (all->format == DISK_FORMAT_FIXED ? VHDX_LEAVE_BLOCKS_ALLOCATED : 0));
+    little_endian_store64(add_item(items, VHDX_ITEM_DISK_SIZE, sizeof(uint64_t)), all->size);
+    little_endian_store32(add_item(items, VHDX_ITEM_LOGICAL_SECTOR, sizeof(uint32_t)), all->logical_sector);
+    little_endian_store32(add_item(items, VHDX_ITEM_PHYSICAL_SECTOR, sizeof(uint32_t)), all->physical_sector);
     uint8_t *disk_id = add_item(items, VHDX_ITEM_DISK_ID, VHDX_GUID_SIZE);
     int error = 0;
     if (all->disk_id)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/item.h"
 
 #include <string.h>
@@ -72,8 +73,8 @@ bool vhdx_metadata_header_decode(const uint8_t *bytes, uint16_t *count, bool *re
 {
     if (memcmp(bytes, table_signature, sizeof(table_signature)) != 0)
         return false;
-    *count = vhdx_load16(bytes + TABLE_COUNT);
-    *reserved = vhdx_load16(bytes + TABLE_RESERVED) != 0 ||
+    *count = little_endian_load16(bytes + TABLE_COUNT);
+    *reserved = little_endian_load16(bytes + TABLE_RESERVED) != 0 ||
                 !all_zeros(bytes + TABLE_RESERVED2, VHDX_METADATA_HEADER - TABLE_RESERVED2);
     return true;
 }
@@ -82,23 +83,23 @@ void vhdx_metadata_header_encode(uint16_t count, uint8_t *bytes)
 {
     memset(bytes, 0, VHDX_METADATA_HEADER);
     memcpy(bytes, table_signature, sizeof(table_signature));
-    vhdx_store16(bytes + TABLE_COUNT, count);
+    little_endian_store16(bytes + TABLE_COUNT, count);
 }
 
 void vhdx_item_decode(const uint8_t *bytes, struct vhdx_item *item)
 {
     memcpy(item->id, bytes, VHDX_GUID_SIZE);
-    item->offset = vhdx_load32(bytes + ITEM_OFFSET);
-    item->length = vhdx_load32(bytes + ITEM_LENGTH);
-    item->flags = vhdx_load32(bytes + ITEM_FLAGS);
-    item->reserved = vhdx_load32(bytes + ITEM_RESERVED2);
+    item->offset = little_endian_load32(bytes + ITEM_OFFSET);
+    item->length = little_endian_load32(bytes + ITEM_LENGTH);
+    item->flags = little_endian_load32(bytes + ITEM_FLAGS);
+    item->reserved = little_endian_load32(bytes + ITEM_RESERVED2);
 }
 
 void vhdx_item_encode(enum vhdx_item_kind kind, uint32_t offset, uint32_t length, uint8_t *bytes)
 {
     memcpy(bytes, known[kind].id, VHDX_GUID_SIZE);
-    vhdx_store32(bytes + ITEM_OFFSET, offset);
-    vhdx_store32(bytes + ITEM_LENGTH, length);
-    vhdx_store32(bytes + ITEM_FLAGS, known[kind].flags);
-    vhdx_store32(bytes + ITEM_RESERVED2, 0);
+    little_endian_store32(bytes + ITEM_OFFSET, offset);
+    little_endian_store32(bytes + ITEM_LENGTH, length);
+    little_endian_store32(bytes + ITEM_FLAGS, known[kind].flags);
+    little_endian_store32(bytes + ITEM_RESERVED2, 0);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/locator.h"
 
 #include <ctype.h>
@@ -59,10 +60,10 @@ static bool read_header(struct reading *reading)
                        VHDX_GUID_TEXT, text, (unsigned long long)reading->at);
         return false;
     }
-    if (vhdx_load16(bytes + LOCATOR_RESERVED) != 0)
+    if (little_endian_load16(bytes + LOCATOR_RESERVED) != 0)
         return vhdx_damaged(reading->error, reading->file, "Reserved", reading->at + LOCATOR_RESERVED, "%u, not 0",
-                            vhdx_load16(bytes + LOCATOR_RESERVED));
-    reading->count = vhdx_load16(bytes + LOCATOR_COUNT);
+                            little_endian_load16(bytes + LOCATOR_RESERVED));
+    reading->count = little_endian_load16(bytes + LOCATOR_COUNT);
     if (entry_offset(reading->count) > reading->length)
         return vhdx_damaged(reading->error, reading->file, "KeyValueCount", reading->at + LOCATOR_COUNT,
                             "%u, more than the item of %u bytes has room for", reading->count, reading->length);
@@ -75,8 +76,8 @@ static bool locate(const struct reading *reading, uint32_t index, unsigned offse
 {
     const uint8_t *entry = reading->bytes + entry_offset(index);
     uint64_t at = reading->at + entry_offset(index);
-    uint32_t offset = vhdx_load32(entry + offset_field);
-    text->length = vhdx_load16(entry + length_field);
+    uint32_t offset = little_endian_load32(entry + offset_field);
+    text->length = little_endian_load16(entry + length_field);
     if (text->length == 0 || text->length % 2)
         return vhdx_damaged(reading->error, reading->file, names[1], at + length_field,
                             "%u, not the length of a text of UTF-16", text->length);
@@ -245,8 +246,8 @@ static int add_text(struct writing *writing, const char *text, bool path, uint8_
     for (size_t i = 0; path && i < length; i += 2)
         if (at[i] == '/' && at[i + 1] == 0)
             at[i] = '\\';
-    vhdx_store32(offset_field, writing->end);
-    vhdx_store16(length_field, (uint16_t)length);
+    little_endian_store32(offset_field, writing->end);
+    little_endian_store16(length_field, (uint16_t)length);
     writing->end += (uint32_t)length;
     return 0;
 }
@@ -286,7 +287,7 @@ int vhdx_locator_encode(const struct vhdx_parent *parent, uint8_t *bytes, uint32
         error = add_entry(&writing, ABSOLUTE_PATH, windows);
     free(windows);
     memcpy(bytes + LOCATOR_TYPE, vhdx_locator_type, VHDX_GUID_SIZE);
-    vhdx_store16(bytes + LOCATOR_COUNT, writing.count);
+    little_endian_store16(bytes + LOCATOR_COUNT, writing.count);
     *length = writing.end;
     return error;
 }

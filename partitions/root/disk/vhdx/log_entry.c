@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/log_entry.h"
 
 #include <string.h>
@@ -39,15 +40,15 @@ bool vhdx_log_header_decode(const uint8_t *bytes, struct vhdx_log_header *header
 {
     if (memcmp(bytes, entry_signature, sizeof(entry_signature)) != 0)
         return false;
-    *checksum = vhdx_load32(bytes + ENTRY_CHECKSUM);
-    header->length = vhdx_load32(bytes + ENTRY_LENGTH);
-    header->tail = vhdx_load32(bytes + ENTRY_TAIL);
-    header->sequence = vhdx_load64(bytes + ENTRY_SEQUENCE);
-    header->descriptors = vhdx_load32(bytes + ENTRY_DESCRIPTORS);
-    header->reserved = vhdx_load32(bytes + ENTRY_RESERVED);
+    *checksum = little_endian_load32(bytes + ENTRY_CHECKSUM);
+    header->length = little_endian_load32(bytes + ENTRY_LENGTH);
+    header->tail = little_endian_load32(bytes + ENTRY_TAIL);
+    header->sequence = little_endian_load64(bytes + ENTRY_SEQUENCE);
+    header->descriptors = little_endian_load32(bytes + ENTRY_DESCRIPTORS);
+    header->reserved = little_endian_load32(bytes + ENTRY_RESERVED);
     memcpy(header->guid, bytes + ENTRY_GUID, VHDX_GUID_SIZE);
-    header->flushed_end = vhdx_load64(bytes + ENTRY_FLUSHED_END);
-    header->last_end = vhdx_load64(bytes + ENTRY_LAST_END);
+    header->flushed_end = little_endian_load64(bytes + ENTRY_FLUSHED_END);
+    header->last_end = little_endian_load64(bytes + ENTRY_LAST_END);
     return true;
 }
 
@@ -55,18 +56,18 @@ void vhdx_log_header_encode(const struct vhdx_log_header *header, uint8_t *bytes
 {
     memset(bytes, 0, ENTRY_HEADER_SIZE);
     memcpy(bytes, entry_signature, sizeof(entry_signature));
-    vhdx_store32(bytes + ENTRY_LENGTH, header->length);
-    vhdx_store32(bytes + ENTRY_TAIL, header->tail);
-    vhdx_store64(bytes + ENTRY_SEQUENCE, header->sequence);
-    vhdx_store32(bytes + ENTRY_DESCRIPTORS, header->descriptors);
+    little_endian_store32(bytes + ENTRY_LENGTH, header->length);
+    little_endian_store32(bytes + ENTRY_TAIL, header->tail);
+    little_endian_store64(bytes + ENTRY_SEQUENCE, header->sequence);
+    little_endian_store32(bytes + ENTRY_DESCRIPTORS, header->descriptors);
     memcpy(bytes + ENTRY_GUID, header->guid, VHDX_GUID_SIZE);
-    vhdx_store64(bytes + ENTRY_FLUSHED_END, header->flushed_end);
-    vhdx_store64(bytes + ENTRY_LAST_END, header->last_end);
+    little_endian_store64(bytes + ENTRY_FLUSHED_END, header->flushed_end);
+    little_endian_store64(bytes + ENTRY_LAST_END, header->last_end);
 }
 
 void vhdx_log_header_seal(uint8_t *bytes, uint32_t checksum)
 {
-    vhdx_store32(bytes + ENTRY_CHECKSUM, checksum);
+    little_endian_store32(bytes + ENTRY_CHECKSUM, checksum);
 }
 
 uint32_t vhdx_log_first_checksum(const uint8_t *bytes)
@@ -88,15 +89,15 @@ void vhdx_descriptor_decode(const uint8_t *bytes, struct vhdx_descriptor *descri
 {
     *descriptor = (struct vhdx_descriptor){
         .length = VHDX_LOG_SECTOR,
-        .offset = vhdx_load64(bytes + DESCRIPTOR_OFFSET),
-        .sequence = vhdx_load64(bytes + DESCRIPTOR_SEQUENCE),
+        .offset = little_endian_load64(bytes + DESCRIPTOR_OFFSET),
+        .sequence = little_endian_load64(bytes + DESCRIPTOR_SEQUENCE),
     };
     if (memcmp(bytes, descriptor_signature, sizeof(descriptor_signature)) == 0) {
         descriptor->kind = VHDX_DESCRIPTOR_DATA;
     } else if (memcmp(bytes, zero_signature, sizeof(zero_signature)) == 0 &&
-               vhdx_load32(bytes + DESCRIPTOR_TRAILING) == 0) {
+               little_endian_load32(bytes + DESCRIPTOR_TRAILING) == 0) {
         descriptor->kind = VHDX_DESCRIPTOR_ZERO;
-        descriptor->length = vhdx_load64(bytes + DESCRIPTOR_LEADING);
+        descriptor->length = little_endian_load64(bytes + DESCRIPTOR_LEADING);
     }
 }
 
@@ -105,19 +106,19 @@ void vhdx_data_pack(uint8_t *sector, uint64_t offset, uint64_t sequence, uint8_t
     memcpy(descriptor, descriptor_signature, sizeof(descriptor_signature));
     memcpy(descriptor + DESCRIPTOR_TRAILING, sector + DATA_SEQUENCE_LOW, VHDX_LOG_SECTOR - DATA_SEQUENCE_LOW);
     memcpy(descriptor + DESCRIPTOR_LEADING, sector, DATA_BYTES);
-    vhdx_store64(descriptor + DESCRIPTOR_OFFSET, offset);
-    vhdx_store64(descriptor + DESCRIPTOR_SEQUENCE, sequence);
+    little_endian_store64(descriptor + DESCRIPTOR_OFFSET, offset);
+    little_endian_store64(descriptor + DESCRIPTOR_SEQUENCE, sequence);
 
     memcpy(sector, data_signature, sizeof(data_signature));
-    vhdx_store32(sector + DATA_SEQUENCE_HIGH, (uint32_t)(sequence >> 32));
-    vhdx_store32(sector + DATA_SEQUENCE_LOW, (uint32_t)sequence);
+    little_endian_store32(sector + DATA_SEQUENCE_HIGH, (uint32_t)(sequence >> 32));
+    little_endian_store32(sector + DATA_SEQUENCE_LOW, (uint32_t)sequence);
 }
 
 bool vhdx_is_data_sector(const uint8_t *sector, uint64_t sequence)
 {
     return memcmp(sector, data_signature, sizeof(data_signature)) == 0 &&
-           vhdx_load32(sector + DATA_SEQUENCE_HIGH) == (uint32_t)(sequence >> 32) &&
-           vhdx_load32(sector + DATA_SEQUENCE_LOW) == (uint32_t)sequence;
+           little_endian_load32(sector + DATA_SEQUENCE_HIGH) == (uint32_t)(sequence >> 32) &&
+           little_endian_load32(sector + DATA_SEQUENCE_LOW) == (uint32_t)sequence;
 }
 
 void vhdx_data_unpack(uint8_t *sector, const uint8_t *descriptor)

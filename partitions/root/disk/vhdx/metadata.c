@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/metadata.h"
 
 #include <errno.h>
@@ -157,8 +158,8 @@ static bool read_parameters(const struct reading *reading)
     uint64_t at;
     if (!read_item(reading, VHDX_ITEM_FILE_PARAMETERS, bytes, &at))
         return false;
-    uint32_t flags = vhdx_load32(bytes + AT_PARAMETER_FLAGS);
-    metadata->layout.block_size = vhdx_load32(bytes);
+    uint32_t flags = little_endian_load32(bytes + AT_PARAMETER_FLAGS);
+    metadata->layout.block_size = little_endian_load32(bytes);
     metadata->layout.differencing = flags & VHDX_HAS_PARENT;
     metadata->leave_allocated = !metadata->layout.differencing && (flags & VHDX_LEAVE_BLOCKS_ALLOCATED);
     if (!vhdx_block_size_valid(metadata->layout.block_size))
@@ -176,7 +177,7 @@ static bool read_sector_size(const struct reading *reading, enum vhdx_item_kind 
     uint64_t at;
     if (!read_item(reading, kind, bytes, &at))
         return false;
-    *size = vhdx_load32(bytes);
+    *size = little_endian_load32(bytes);
     return vhdx_sector_size_valid(*size) ||
            vhdx_damaged(reading->error, reading->file, vhdx_item_name(kind), at, "%u, neither 512 nor 4096", *size);
 }
@@ -188,7 +189,7 @@ static bool read_disk_size(const struct reading *reading)
     uint64_t at;
     if (!read_item(reading, VHDX_ITEM_DISK_SIZE, bytes, &at))
         return false;
-    layout->disk_size = vhdx_load64(bytes);
+    layout->disk_size = little_endian_load64(bytes);
     if (layout->disk_size == 0 || layout->disk_size % layout->logical_sector != 0 ||
         layout->disk_size > VHDX_MAXIMUM_SIZE)
         return vhdx_damaged(reading->error, reading->file, vhdx_item_name(VHDX_ITEM_DISK_SIZE), at,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/vhdx.h"
 
 #include <ctype.h>
-#include <endian.h>
 #include <string.h>
 
 #include "partitions/root/disk/crc32c.h"
@@ -57,45 +57,6 @@ const uint8_t vhdx_locator_type[VHDX_GUID_SIZE] = {
 /* Which byte of a GUID each pair of digits is; the first three groups are numbers, and so stand backwards. */
 static const uint8_t guid_order[VHDX_GUID_SIZE] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
 #define GUID_PATTERN "{xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx}"
-
-uint16_t vhdx_load16(const uint8_t *bytes)
-{
-    uint16_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le16toh(value);
-}
-
-uint32_t vhdx_load32(const uint8_t *bytes)
-{
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le32toh(value);
-}
-
-uint64_t vhdx_load64(const uint8_t *bytes)
-{
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le64toh(value);
-}
-
-void vhdx_store16(uint8_t *bytes, uint16_t value)
-{
-    value = htole16(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-void vhdx_store32(uint8_t *bytes, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-void vhdx_store64(uint8_t *bytes, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(bytes, &value, sizeof(value));
-}
 
 bool vhdx_same_guid(const uint8_t *a, const uint8_t *b)
 {
@@ -171,16 +132,16 @@ enum vhdx_state vhdx_header_decode(const uint8_t *bytes, struct vhdx_header *hea
 {
     if (memcmp(bytes, header_signature, sizeof(header_signature)) != 0)
         return VHDX_ABSENT;
-    if (vhdx_load32(bytes + HEADER_CHECKSUM) != checksum_of(bytes, VHDX_HEADER_SIZE))
+    if (little_endian_load32(bytes + HEADER_CHECKSUM) != checksum_of(bytes, VHDX_HEADER_SIZE))
         return VHDX_FAULTY;
-    header->sequence = vhdx_load64(bytes + HEADER_SEQUENCE);
+    header->sequence = little_endian_load64(bytes + HEADER_SEQUENCE);
     memcpy(header->file_write_guid, bytes + HEADER_FILE_WRITE_GUID, VHDX_GUID_SIZE);
     memcpy(header->data_write_guid, bytes + HEADER_DATA_WRITE_GUID, VHDX_GUID_SIZE);
     memcpy(header->log_guid, bytes + HEADER_LOG_GUID, VHDX_GUID_SIZE);
-    header->log_version = vhdx_load16(bytes + HEADER_LOG_VERSION);
-    header->version = vhdx_load16(bytes + HEADER_VERSION);
-    header->log_length = vhdx_load32(bytes + HEADER_LOG_LENGTH);
-    header->log_offset = vhdx_load64(bytes + HEADER_LOG_OFFSET);
+    header->log_version = little_endian_load16(bytes + HEADER_LOG_VERSION);
+    header->version = little_endian_load16(bytes + HEADER_VERSION);
+    header->log_length = little_endian_load32(bytes + HEADER_LOG_LENGTH);
+    header->log_offset = little_endian_load64(bytes + HEADER_LOG_OFFSET);
     return VHDX_VALID;
 }
 
@@ -188,29 +149,29 @@ void vhdx_header_encode(const struct vhdx_header *header, uint8_t *bytes)
 {
     memset(bytes, 0, VHDX_HEADER_SIZE);
     memcpy(bytes, header_signature, sizeof(header_signature));
-    vhdx_store64(bytes + HEADER_SEQUENCE, header->sequence);
+    little_endian_store64(bytes + HEADER_SEQUENCE, header->sequence);
     memcpy(bytes + HEADER_FILE_WRITE_GUID, header->file_write_guid, VHDX_GUID_SIZE);
     memcpy(bytes + HEADER_DATA_WRITE_GUID, header->data_write_guid, VHDX_GUID_SIZE);
     memcpy(bytes + HEADER_LOG_GUID, header->log_guid, VHDX_GUID_SIZE);
-    vhdx_store16(bytes + HEADER_LOG_VERSION, header->log_version);
-    vhdx_store16(bytes + HEADER_VERSION, header->version);
-    vhdx_store32(bytes + HEADER_LOG_LENGTH, header->log_length);
-    vhdx_store64(bytes + HEADER_LOG_OFFSET, header->log_offset);
+    little_endian_store16(bytes + HEADER_LOG_VERSION, header->log_version);
+    little_endian_store16(bytes + HEADER_VERSION, header->version);
+    little_endian_store32(bytes + HEADER_LOG_LENGTH, header->log_length);
+    little_endian_store64(bytes + HEADER_LOG_OFFSET, header->log_offset);
     vhdx_header_seal(bytes);
 }
 
 void vhdx_header_seal(uint8_t *bytes)
 {
-    vhdx_store32(bytes + HEADER_CHECKSUM, checksum_of(bytes, VHDX_HEADER_SIZE));
+    little_endian_store32(bytes + HEADER_CHECKSUM, checksum_of(bytes, VHDX_HEADER_SIZE));
 }
 
 enum vhdx_state vhdx_regions_decode(const uint8_t *bytes, uint32_t *count)
 {
     if (memcmp(bytes, regions_signature, sizeof(regions_signature)) != 0)
         return VHDX_ABSENT;
-    if (vhdx_load32(bytes + REGIONS_CHECKSUM) != checksum_of(bytes, VHDX_REGIONS_SIZE))
+    if (little_endian_load32(bytes + REGIONS_CHECKSUM) != checksum_of(bytes, VHDX_REGIONS_SIZE))
         return VHDX_FAULTY;
-    *count = vhdx_load32(bytes + REGIONS_COUNT);
+    *count = little_endian_load32(bytes + REGIONS_COUNT);
     return VHDX_VALID;
 }
 
@@ -223,34 +184,34 @@ void vhdx_region_decode(const uint8_t *bytes, uint32_t index, struct vhdx_region
 {
     const uint8_t *entry = bytes + vhdx_region_offset(index);
     memcpy(region->guid, entry, VHDX_GUID_SIZE);
-    region->offset = vhdx_load64(entry + REGION_OFFSET);
-    region->length = vhdx_load32(entry + REGION_LENGTH);
-    region->required = vhdx_load32(entry + REGION_REQUIRED);
+    region->offset = little_endian_load64(entry + REGION_OFFSET);
+    region->length = little_endian_load32(entry + REGION_LENGTH);
+    region->required = little_endian_load32(entry + REGION_REQUIRED);
 }
 
 void vhdx_regions_encode(const struct vhdx_region *regions, uint32_t count, uint8_t *bytes)
 {
     memset(bytes, 0, VHDX_REGIONS_SIZE);
     memcpy(bytes, regions_signature, sizeof(regions_signature));
-    vhdx_store32(bytes + REGIONS_COUNT, count);
+    little_endian_store32(bytes + REGIONS_COUNT, count);
     for (uint32_t i = 0; i < count; i++) {
         uint8_t *entry = bytes + vhdx_region_offset(i);
         memcpy(entry, regions[i].guid, VHDX_GUID_SIZE);
-        vhdx_store64(entry + REGION_OFFSET, regions[i].offset);
-        vhdx_store32(entry + REGION_LENGTH, regions[i].length);
-        vhdx_store32(entry + REGION_REQUIRED, regions[i].required);
+        little_endian_store64(entry + REGION_OFFSET, regions[i].offset);
+        little_endian_store32(entry + REGION_LENGTH, regions[i].length);
+        little_endian_store32(entry + REGION_REQUIRED, regions[i].required);
     }
     vhdx_regions_seal(bytes);
 }
 
 void vhdx_regions_seal(uint8_t *bytes)
 {
-    vhdx_store32(bytes + REGIONS_CHECKSUM, checksum_of(bytes, VHDX_REGIONS_SIZE));
+    little_endian_store32(bytes + REGIONS_CHECKSUM, checksum_of(bytes, VHDX_REGIONS_SIZE));
 }
 
 struct vhdx_entry vhdx_entry_decode(const uint8_t *bytes)
 {
-    uint64_t value = vhdx_load64(bytes);
+    uint64_t value = little_endian_load64(bytes);
     return (struct vhdx_entry){
         .state = (enum vhdx_block_state)(value & ENTRY_STATE),
         .offset = value & ENTRY_OFFSET,
@@ -260,7 +221,7 @@ struct vhdx_entry vhdx_entry_decode(const uint8_t *bytes)
 
 void vhdx_entry_encode(struct vhdx_entry entry, uint8_t *bytes)
 {
-    vhdx_store64(bytes, (entry.offset & ENTRY_OFFSET) | (unsigned)entry.state);
+    little_endian_store64(bytes, (entry.offset & ENTRY_OFFSET) | (unsigned)entry.state);
 }
 
 bool vhdx_block_size_valid(uint32_t block_size)

@@ -134,11 +134,4 @@ bool vhdx_is_bitmap_entry(const struct vhdx_layout *layout, uint32_t entry);
 /* Bytes of the disk in the payload block: the block size but for the last one. */
 uint32_t vhdx_block_bytes(const struct vhdx_layout *layout, uint32_t block);
 
-uint16_t vhdx_load16(const uint8_t *bytes);
-uint32_t vhdx_load32(const uint8_t *bytes);
-uint64_t vhdx_load64(const uint8_t *bytes);
-void vhdx_store16(uint8_t *bytes, uint16_t value);
-void vhdx_store32(uint8_t *bytes, uint32_t value);
-void vhdx_store64(uint8_t *bytes, uint64_t value);
-
 #endif
