@@ -157,14 +157,15 @@ static void compact(struct memory_file *memory, bool raw, const uint8_t *control
 {
     const struct disk_compact_options options = {.raw = raw};
     struct disk_compact_result result;
-    struct disk_file *file = &memory->file;
+    struct disk_file *files[] = {&memory->file, &parent_file()->file};
     struct disk_error error;
-    struct disk *disk = disk_open_file(file, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0), &error);
+    struct disk *disk = open_image(memory, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0));
     require(disk != NULL);
+    unsigned count = disk->image_count;
     uint64_t before = read_all_over(disk, control);
     disk_close(disk);
-    disk_compact_files(&file, 1, &options, &result, &error);
-    disk = disk_open_file(file, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0), &error);
+    disk_compact_files(files, count, &options, &result, &error);
+    disk = open_image(memory, DISK_OPEN_READ_ONLY | (raw ? DISK_OPEN_RAW : 0));
     require(disk != NULL && read_all_over(disk, control) == before);
     disk_close(disk);
     require(raw || count_errors(memory) == 0);
