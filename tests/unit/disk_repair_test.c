@@ -17,9 +17,11 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/repair.h"
+#include "partitions/root/disk/vhd/big_endian.h"
 #include "partitions/root/disk/vhd/create.h"
 #include "partitions/root/disk/vhd/repair.h"
 #include "tests/unit/disk_change.h"
+#include "tests/unit/power_failure.h"
 #include "tests/unit/scratch.h"
 
 #define SECTORS       45u /* of which the last block has 5 */
@@ -459,6 +461,73 @@ static void log_is_kept(void **state)
     memory_file_release(&left);
 }
 
+static void repair_again(void *context, struct memory_file *medium, size_t point)
+{
+    uint64_t count[DISK_REPAIR_KINDS];
+    (void)context;
+    (void)point;
+    repair_image(count, &medium->file);
+    disk_change_expect_sound(medium);
+}
+
+/*
+ * A parent locator beyond the end of the file, over which a new block would come to lie, and what a guest writes there
+ * would be the parent's path: the image is not written to until a repair has left the locator out.
+ */
+static void repair_stray_locator(uint64_t offset, uint32_t length)
+{
+    struct memory_file memory, parent;
+    struct vhd_child child = {
+        .size = sizeof(expected), .block_size = BLOCK_SIZE, .relative_path = "p.vhd", .absolute_path = "/p.vhd"};
+    uint64_t count[DISK_REPAIR_KINDS];
+    make_fixed(&parent);
+    memcpy(child.identifier, parent.bytes + sizeof(expected) + 68, sizeof(child.identifier));
+    memory_file_initialize(&memory);
+    assert_int_equal(vhd_create_child(&memory.file, &child), 0);
+    uint8_t *locator = memory.bytes + HEADER + 576 + 24; /* the second */
+    big_endian_store32(locator + 8, length);
+    big_endian_store64(locator + 16, offset);
+    vhd_header_seal(memory.bytes + HEADER);
+    memory_file_reset(&memory);
+
+    struct disk_file *files[] = {&memory.file, &parent.file};
+    struct disk *disk = disk_open_files(files, 2, DISK_OPEN_READ_ONLY, &error);
+    assert_non_null(disk);
+    assert_int_equal(disk_close(disk), 0);
+    assert_null(disk_open_files(files, 2, 0, &error));
+    assert_int_equal(error.code, EUCLEAN);
+    assert_non_null(strstr(error.text, "loam disk repair"));
+    assert_int_equal(memory.changes, 0);
+
+    look_at(&memory, count);
+    assert_int_equal(count[DISK_REPAIR_MENDED], 2); /* and what has been kept free for it is not used */
+    assert_non_null(strstr(found, "a parent locator, at byte"));
+    struct memory_file base;
+    memory_file_initialize(&base);
+    power_failure_begin(&memory, &base);
+    repair_image(count, &memory.file);
+    memory.logging = false;
+    power_failure_play(&memory, &base, repair_again, NULL);
+    memory_file_release(&base);
+    memory_file_reset(&memory);
+    disk_change_expect_sound(&memory);
+    disk = disk_open_files(files, 2, 0, &error);
+    assert_non_null(disk);
+    assert_int_equal(disk_transfer(disk, DISK_WRITE, expected, 0, SECTORS), 0);
+    assert_int_equal(disk_close(disk), 0);
+    disk_change_expect_sound(&memory);
+    memory_file_release(&memory);
+    memory_file_release(&parent);
+}
+
+static void stray_locators(void **state)
+{
+    (void)state;
+    repair_stray_locator(1 << 20, 14);
+    repair_stray_locator(UINT64_MAX, 14);
+    repair_stray_locator(0, 1 << 20);
+}
+
 /* ---- Files ---- */
 
 static void write_file(const char *name, const struct memory_file *memory)
@@ -574,9 +643,13 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mended_at_a_stroke),  cmocka_unit_test(failures),
-        cmocka_unit_test(not_a_vhd),           cmocka_unit_test(log_is_kept),
-        scratch_test(files_and_their_backups), scratch_test(refusals),
+        cmocka_unit_test(mended_at_a_stroke),
+        cmocka_unit_test(failures),
+        cmocka_unit_test(not_a_vhd),
+        cmocka_unit_test(log_is_kept),
+        cmocka_unit_test(stray_locators),
+        scratch_test(files_and_their_backups),
+        scratch_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

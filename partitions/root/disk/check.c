@@ -62,6 +62,9 @@ static void check_fixed(const struct check *check, const struct vhd_metadata *me
 static int check_dynamic(struct check *check, struct disk_file *file, const struct vhd_metadata *metadata)
 {
     struct vhd_table table;
+    if (metadata->has_stray_locator)
+        find(check, DISK_CHECK_ERROR, "a parent locator, at byte %llu, does not lie within the file",
+             (unsigned long long)metadata->stray_locator);
     int error = vhd_table_scan(&table, file, metadata, find_table_problem, check);
     if (!error && !table.damaged && metadata->footer_offset > table.used_end)
         find(check, DISK_CHECK_NOTE, "%llu bytes behind the last block are not used",

@@ -591,6 +591,14 @@ static bool renew_footers(struct vhd_image *vhd, const struct vhd_metadata *meta
 
 static bool prepare_writing(struct vhd_image *vhd, const struct vhd_metadata *metadata, struct disk_error *error)
 {
+    if (metadata->has_stray_locator) {
+        disk_error_set(
+            error, EUCLEAN, vhd->image.file->name,
+            "a damaged VHD: a parent locator, at byte %llu, does not lie within the file, and blocks that are "
+            "written could come to lie over it (loam disk repair leaves it out)",
+            (unsigned long long)metadata->stray_locator);
+        return false;
+    }
     memcpy(vhd->footer, metadata->footer_bytes, VHD_FOOTER_SIZE);
     vhd->file_end = metadata->file_size;
     vhd->punches = true;

@@ -147,6 +147,27 @@ static bool check_header(struct disk_file *file, const struct vhd_metadata *meta
     return false;
 }
 
+static bool is_stray(const struct vhd_metadata *metadata, const struct vhd_locator *locator)
+{
+    return locator->platform != VHD_PLATFORM_NONE && locator->length != 0 &&
+           (locator->offset > metadata->file_size || locator->length > metadata->file_size - locator->offset);
+}
+
+static void reserve_locators(struct vhd_metadata *metadata)
+{
+    for (unsigned i = 0; i < VHD_LOCATORS; i++) {
+        const struct vhd_locator *locator = &metadata->parent.locators[i];
+        bool stray = is_stray(metadata, locator);
+        bool there = locator->platform != VHD_PLATFORM_NONE && !stray;
+        metadata->reserved[VHD_RESERVED_LOCATORS + i] =
+            (struct vhd_reserved){locator->offset, there ? locator->length : 0, "a parent locator"};
+        if (stray) {
+            metadata->has_stray_locator = true;
+            metadata->stray_locator = locator->offset;
+        }
+    }
+}
+
 /* What is in the file besides blocks and the footer at its end. The batmap is an extension of blktap's, of no use here.
  */
 static bool find_reserved(struct disk_file *file, struct vhd_metadata *metadata, struct disk_error *error)
@@ -168,13 +189,8 @@ static bool find_reserved(struct disk_file *file, struct vhd_metadata *metadata,
         (struct vhd_reserved){header->table_offset, table_size, "the block allocation table"};
     reserved[VHD_RESERVED_BATMAP] =
         (struct vhd_reserved){batmap, vhd_batmap_end(bytes, batmap, metadata->file_size) - batmap, "the batmap"};
-    for (unsigned i = 0; i < VHD_LOCATORS && metadata->footer.type == VHD_DIFFERENCING; i++) {
-        const struct vhd_locator *locator = &metadata->parent.locators[i];
-        bool there = locator->platform != VHD_PLATFORM_NONE && locator->offset <= metadata->file_size &&
-                     locator->length <= metadata->file_size - locator->offset;
-        reserved[VHD_RESERVED_LOCATORS + i] =
-            (struct vhd_reserved){locator->offset, there ? locator->length : 0, "a parent locator"};
-    }
+    if (metadata->footer.type == VHD_DIFFERENCING)
+        reserve_locators(metadata);
     return true;
 }
 
@@ -221,4 +237,14 @@ bool vhd_metadata_read(struct disk_file *file, struct vhd_metadata *metadata, st
     return choose_footer(file, metadata, &end, &copy, error) && check_type(file, metadata->footer.type, error) &&
            check_size(file, metadata, error) &&
            (metadata->footer.type == VHD_FIXED || read_header(file, metadata, error));
+}
+
+void vhd_metadata_drop_stray_locators(struct vhd_metadata *metadata)
+{
+    for (unsigned i = 0; i < VHD_LOCATORS; i++)
+        if (is_stray(metadata, &metadata->parent.locators[i]))
+            metadata->parent.locators[i] = (struct vhd_locator){0};
+    vhd_parent_encode_locators(metadata->header_bytes, &metadata->parent);
+    vhd_header_seal(metadata->header_bytes);
+    metadata->has_stray_locator = false;
 }

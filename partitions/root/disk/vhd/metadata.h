@@ -38,11 +38,19 @@ struct vhd_metadata {
     uint8_t header_bytes[VHD_HEADER_SIZE];
     struct vhd_parent parent; /* of a differencing image */
     struct vhd_reserved reserved[VHD_RESERVED];
+    bool has_stray_locator; /* a parent locator does not lie within the file, but at: */
+    uint64_t stray_locator;
 
     uint64_t disk_size; /* bytes, a multiple of 512, not 0 */
 };
 
 /* False, with `error`, if this is no VHD that can be used (see error.h for the codes). */
 bool vhd_metadata_read(struct disk_file *file, struct vhd_metadata *metadata, struct disk_error *error);
+
+/*
+ * Leaves out the parent locators that do not lie within the file: a new block would be put over them, and what a guest
+ * writes there would be the parent's path. In memory, header_bytes included.
+ */
+void vhd_metadata_drop_stray_locators(struct vhd_metadata *metadata);
 
 #endif

@@ -54,12 +54,8 @@ void vhd_parent_encode_timestamp(uint8_t *header, uint32_t timestamp)
     big_endian_store32(header + HEADER_PARENT_TIMESTAMP, timestamp);
 }
 
-bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent)
+void vhd_parent_encode_locators(uint8_t *header, const struct vhd_parent *parent)
 {
-    size_t length;
-    memcpy(header + HEADER_PARENT_IDENTIFIER, parent->identifier, sizeof(parent->identifier));
-    vhd_parent_encode_timestamp(header, parent->timestamp);
-    memset(header + HEADER_PARENT_NAME, 0, NAME_BYTES);
     for (unsigned i = 0; i < VHD_LOCATORS; i++) {
         uint8_t *bytes = header + HEADER_LOCATORS + i * LOCATOR_SIZE;
         memset(bytes, 0, LOCATOR_SIZE);
@@ -68,6 +64,15 @@ bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent)
         big_endian_store32(bytes + LOCATOR_LENGTH, parent->locators[i].length);
         big_endian_store64(bytes + LOCATOR_OFFSET, parent->locators[i].offset);
     }
+}
+
+bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent)
+{
+    size_t length;
+    memcpy(header + HEADER_PARENT_IDENTIFIER, parent->identifier, sizeof(parent->identifier));
+    vhd_parent_encode_timestamp(header, parent->timestamp);
+    vhd_parent_encode_locators(header, parent);
+    memset(header + HEADER_PARENT_NAME, 0, NAME_BYTES);
     return utf16_encode(parent->name, UTF16_BIG_ENDIAN, header + HEADER_PARENT_NAME, NAME_BYTES - 2, &length);
 }
 

@@ -41,6 +41,9 @@ void vhd_parent_decode(const uint8_t *header, struct vhd_parent *parent);
 /* False if the name is no UTF-8 or too long. */
 bool vhd_parent_encode(uint8_t *header, const struct vhd_parent *parent);
 
+/* The locators alone. */
+void vhd_parent_encode_locators(uint8_t *header, const struct vhd_parent *parent);
+
 /* The time stamp alone, which lies in the header's first sector, as the checksum does. */
 void vhd_parent_encode_timestamp(uint8_t *header, uint32_t timestamp);
 

@@ -130,6 +130,16 @@ static void look_at_footers(struct vhd_repair *repair, struct disk_repair_findin
                     (!fixed && (metadata->copy_state != VHD_VALID || metadata->footers_differ));
 }
 
+static void look_at_locators(struct vhd_repair *repair, struct disk_repair_findings *findings)
+{
+    repair->header = repair->metadata.has_stray_locator;
+    if (!repair->header)
+        return;
+    disk_repair_find(findings, DISK_REPAIR_MENDED, "a parent locator, at byte %llu, does not lie within the file",
+                     (unsigned long long)repair->metadata.stray_locator);
+    vhd_metadata_drop_stray_locators(&repair->metadata);
+}
+
 static void look_at_tail(struct vhd_repair *repair, struct disk_repair_findings *findings)
 {
     const struct vhd_metadata *metadata = &repair->metadata;
@@ -158,6 +168,7 @@ bool vhd_repair_look(struct vhd_repair *repair, struct disk_file *file, struct d
     look_at_footers(repair, findings);
     if (repair->metadata.footer.type == VHD_FIXED)
         return true;
+    look_at_locators(repair, findings);
     int result = vhd_repair_table_load(&repair->table, &repair->view.file, &repair->metadata, findings);
     if (!result)
         look_at_tail(repair, findings);
@@ -173,8 +184,8 @@ void vhd_repair_free(struct vhd_repair *repair)
 
 bool vhd_repair_is_needed(const struct vhd_repair *repair)
 {
-    return !repair->hopeless &&
-           (repair->view.count || repair->renew || repair->tail || !vhd_repair_table_is_sound(&repair->table));
+    return !repair->hopeless && (repair->view.count || repair->renew || repair->header || repair->tail ||
+                                 !vhd_repair_table_is_sound(&repair->table));
 }
 
 int vhd_repair_overwritten(const struct vhd_repair *repair, vhd_repair_visit *visit, void *context)
@@ -231,7 +242,17 @@ static int keep_log(const struct vhd_repair *repair, struct vhd_rewrite *rewrite
     return error ? error : disk_file_synchronize(repair->file);
 }
 
-static int mend_table(struct vhd_repair *repair, const struct disk_progress *progress)
+/* The table that goes with a sound one is the one that is there. */
+static int write_table(struct vhd_repair *repair, struct vhd_rewrite *rewrite, const struct disk_progress *progress,
+                       uint8_t *header)
+{
+    if (!vhd_repair_table_is_sound(&repair->table))
+        return vhd_repair_table_write(&repair->table, rewrite, progress, header);
+    memcpy(header, repair->metadata.header_bytes, VHD_HEADER_SIZE);
+    return 0;
+}
+
+static int mend_structures(struct vhd_repair *repair, const struct disk_progress *progress)
 {
     struct vhd_rewrite rewrite;
     uint8_t header[VHD_HEADER_SIZE];
@@ -245,7 +266,7 @@ static int mend_table(struct vhd_repair *repair, const struct disk_progress *pro
         return error;
     vhd_rewrite_begin_damaged(&rewrite, repair->file, &repair->metadata, repair->table.first_block,
                               vhd_repair_table_room(&repair->table, repair->metadata.file_size));
-    error = vhd_repair_table_write(&repair->table, &rewrite, progress, header);
+    error = write_table(repair, &rewrite, progress, header);
     if (error) {
         vhd_rewrite_abandon(&rewrite);
         return error;
@@ -259,8 +280,8 @@ bool vhd_repair_mend(struct vhd_repair *repair, const struct disk_progress *prog
 {
     struct vhd_rewrite rewrite;
     int result = write_checksums(repair);
-    if (!result && !vhd_repair_table_is_sound(&repair->table))
-        result = mend_table(repair, progress);
+    if (!result && (repair->header || !vhd_repair_table_is_sound(&repair->table)))
+        result = mend_structures(repair, progress);
     if (!result) {
         if (!vhd_rewrite_begin(&rewrite, repair->file, error))
             return false;

@@ -17,6 +17,7 @@ struct vhd_repair {
     struct vhd_metadata metadata;
     bool hopeless;                 /* the metadata cannot be made out */
     bool renew;                    /* the footers are to be written anew */
+    bool header;                   /* the header is, as `metadata` has it */
     struct vhd_repair_table table; /* of a dynamic or differencing image */
     uint64_t tail;                 /* bytes behind everything that is in use */
 };
