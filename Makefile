@@ -104,11 +104,13 @@ test-svm test-vmx test-vmx-full: test-%:
 	$(MAKE_ALL) all test-programs
 	tests/run --lane $* $(TESTS)
 
-# The whole-system tests, with what takes hours: many kills, processors off and on, crashes. Results: docs/soak.md.
+# The whole-system tests, and those of disks, with what takes hours: many kills, processors off and on, crashes, an hour of
+# each image format's fuzzer. Results: docs/soak.md.
 soak:
 	@tools/packages soak
-	$(MAKE_ALL) all test-programs soak-programs
+	$(MAKE_ALL) all unit-tests fuzzers test-programs soak-programs
 	SOAK=1 tests/run --lane svm
+	SOAK=1 MODEL_OPERATIONS=1000000 tests/run unit/disk_model unit/disk_kill unit/disk_command fuzz/vhd
 
 clean:
 	rm -rf $(BUILD)

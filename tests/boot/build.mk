@@ -16,3 +16,10 @@ $(HIDDEN_PAGE): $(HIDDEN_PAGE_SOURCES) $(DRIVER_INCLUDES)
 	@touch $@
 
 TEST_PROGRAMS += $(HIDDEN_PAGE)
+
+# A guest whose worker is killed while it works on its disk: guest_kill_test.py.
+$(BUILD)/image/killed-guest.img: tools/initramfs.py tests/boot/killed_guest/init $(BUILD)/bin/disk_workload
+	@mkdir -p $(@D)
+	tools/initramfs.py --kernel $(GENERIC_RELEASE) $@ init=tests/boot/killed_guest/init $(BUSYBOX) proc/ sys/ dev/ mnt/ \
+	    bin/workload=$(BUILD)/bin/disk_workload $(addprefix module:,ata_piix sd_mod ext4)
+TEST_PROGRAMS += $(BUILD)/image/killed-guest.img

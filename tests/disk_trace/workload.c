@@ -5,16 +5,21 @@
  * files goes into the recording, too: before a change and after an fsync, text is written past the file system, a
  * sector behind its end, in lines
  *
+ *     note NUMBER VERSION                 which note this is, and the last version that has been used before it
  *     changing PATH OFFSET                what PATH holds from OFFSET on is unknown from now on
  *     kept PATH OFFSET LENGTH VERSION     an fsync has returned: there are LENGTH bytes of VERSION
  *     gone PATH                           an fsync has returned: there is no such file
  *
- * usage: workload DISK DIRECTORY BYTES     BYTES: where the file system on the disk ends
+ * usage: workload DISK DIRECTORY BYTES [announce|flush]
+ *     BYTES: where the file system on the disk ends
+ *     announce: goes on behind the last note that it finds, works for ever, and says "noted NUMBER" of each note that
+ * is written flush: the same, of each note that is flushed
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,9 +43,9 @@
 #define TRIM_ROUNDS    200u
 
 static int disk;
+static bool announcing;
 static uint64_t notes_offset, notes_written;
 static unsigned version; /* of contents; every one is used once */
-static unsigned appended[APPENDED_FILES];
 static int database;
 
 static void fail(const char *what)
@@ -51,7 +56,9 @@ static void fail(const char *what)
 
 static unsigned below(unsigned limit)
 {
-    static uint64_t state = 1;
+    static uint64_t state;
+    if (!state)
+        state = notes_written + 1; /* another course each time it goes on */
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)((state >> 33) % limit);
 }
@@ -59,15 +66,35 @@ static unsigned below(unsigned limit)
 /* Returns when the text is on the disk, and so in the recording. */
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 {
-    static uint8_t sector[SECTOR] __attribute__((aligned(SECTOR)));
+    static char sector[SECTOR] __attribute__((aligned(SECTOR)));
     va_list arguments;
     memset(sector, 0, sizeof(sector));
+    int length = snprintf(sector, sizeof(sector), "note %llu %u\n", (unsigned long long)notes_written, version);
     va_start(arguments, format);
-    vsnprintf((char *)sector, sizeof(sector), format, arguments);
+    vsnprintf(sector + length, sizeof(sector) - (size_t)length, format, arguments);
     va_end(arguments);
-    if (pwrite(disk, sector, sizeof(sector), (off_t)(notes_offset + notes_written++ % NOTE_SECTORS * SECTOR)) !=
+    if (pwrite(disk, sector, sizeof(sector), (off_t)(notes_offset + notes_written % NOTE_SECTORS * SECTOR)) !=
         (ssize_t)sizeof(sector))
         fail("note");
+    if (announcing)
+        printf("noted %llu\n", (unsigned long long)notes_written);
+    notes_written++;
+}
+
+/* Goes on behind the last of the notes that are there. */
+static void find_last_note(void)
+{
+    static char notes[NOTE_SECTORS][SECTOR] __attribute__((aligned(SECTOR)));
+    if (pread(disk, notes, sizeof(notes), (off_t)notes_offset) != (ssize_t)sizeof(notes))
+        fail("reading notes");
+    for (unsigned i = 0; i < NOTE_SECTORS; i++) {
+        unsigned long long number;
+        unsigned used;
+        if (sscanf(notes[i], "note %llu %u", &number, &used) == 2 && number >= notes_written) {
+            notes_written = number + 1;
+            version = used + 1; /* may be used since */
+        }
+    }
 }
 
 static void synchronize(int file)
@@ -151,11 +178,13 @@ static void append(void)
     unsigned which = below(APPENDED_FILES), length = 1 + below(APPENDED_MOST);
     snprintf(path, sizeof(path), "appended%u", which);
     int file = open_file(path, 0);
-    write_version(file, appended[which], length);
+    off_t end = lseek(file, 0, SEEK_END);
+    if (end < 0)
+        fail(path);
+    write_version(file, (unsigned)end, length);
     synchronize(file);
     close(file);
-    note("kept %s %u %u %u\n", path, appended[which], length, version);
-    appended[which] += length;
+    note("kept %s %u %u %u\n", path, (unsigned)end, length, version);
 }
 
 static void overwrite_page(void)
@@ -204,15 +233,29 @@ static void work(void)
     }
 }
 
+static void make_directory(const char *path)
+{
+    if (mkdir(path, 0755) < 0 && !(announcing && errno == EEXIST))
+        fail(path);
+}
+
 int main(int count, char **arguments)
 {
-    if (count != 4)
+    if (count != 4 && count != 5)
         return 2;
-    disk = open(arguments[1], O_WRONLY | O_DIRECT);
+    announcing = count == 5;
+    disk = open(arguments[1], O_RDWR | O_DIRECT | (announcing && strcmp(arguments[4], "flush") == 0 ? O_DSYNC : 0));
     notes_offset = strtoull(arguments[3], NULL, 10);
-    if (disk < 0 || chdir(arguments[2]) < 0 || mkdir("small", 0755) < 0 || mkdir("loose", 0755) < 0)
+    if (disk < 0 || chdir(arguments[2]) < 0)
         fail("beginning");
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (announcing)
+        find_last_note();
+    make_directory("small");
+    make_directory("loose");
     database = open_file("database", 0);
-    work();
+    do
+        work();
+    while (announcing);
     return 0;
 }

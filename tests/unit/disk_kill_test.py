@@ -20,8 +20,6 @@ Debian: e2fsprogs
 """
 import os
 import random
-import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -29,6 +27,10 @@ import sys
 import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(TOP, "tests/disk_trace"))
+from guest_files import (NOTES_ROOM, SECTOR, Failure, Files, examine_file_system, expect, parse_notes,  # noqa: E402
+                         run)
+
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 TOOL = os.path.join(BUILD, "unit/helper/disk_quick_tool")
 REPLAY = os.path.join(BUILD, "unit/helper/disk_replay")
@@ -36,7 +38,6 @@ TRACE = os.path.join(BUILD, "disk_trace/trace")
 SEED = 20251130
 KILLS = 2000 if os.environ.get("SOAK") == "1" else 210
 
-SECTOR = 512
 CHUNK = 256 << 10
 REPORT = 4           # bytes of a number that disk_replay writes
 OUTSIDE_LIMIT = 100  # requests that it may get on before a kill from outside
@@ -44,30 +45,6 @@ FLUSH, FUA, DISCARD = 1, 2, 4
 DISK_SIZE = 64 << 20
 # What a kill leaves is the page cache, so nothing has to wait for a real disk.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-NOTES = 63 << 20  # where the guest wrote down what it knew: past its file system
-
-# What e2fsck says when there is nothing to do but to replay the journal, to finish deletions that were under way, and to
-# count what is free in all, which Linux does not keep in the superblock (of each group it does: "wrong for group").
-HARMLESS = re.compile(
-    r"e2fsck 1\.|Pass [1-5]:|\S+: recovering journal|(Clearing|Truncating) orphaned inode|"
-    r"Setting free (inodes|blocks) count|Free (inodes|blocks) count wrong \(\d+, counted=\d+\)|Fix\? yes|"
-    r"\s*$|\S+: \*+ FILE SYSTEM WAS MODIFIED|\S+: \d+/\d+ files ")
-
-
-class Failure(Exception):
-    pass
-
-
-def expect(condition, text):
-    if not condition:
-        raise Failure(text)
-
-
-def run(*command):
-    """(exit status, output)"""
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                            timeout=600)
-    return result.returncode, result.stdout.decode(errors="replace")
 
 
 def tool(*arguments):
@@ -121,48 +98,11 @@ class Trace:
             stream.write(self.log[:16] + count.to_bytes(8, "little") + self.log[24:self.ends[count - 1]])
 
 
-def parse_notes(request):
-    """What the guest wrote down with this request: (kind, (path, offset), piece)"""
-    if request.flags & DISCARD or request.sector * SECTOR < NOTES:
-        return
-    for line in request.data.rstrip(b"\0").decode().splitlines():
-        kind, path, *numbers = line.split()
-        offset, *piece = map(int, numbers or ["0"])
-        yield kind, (path, offset), tuple(piece) or None
-
-
-class Files:
-    """What the guest knew of its files: pieces by path and offset, as (length, version) or None for no such file."""
-
-    def __init__(self):
-        self.pieces = {}
-        self.exist = False  # the guest has made its file system
-
-    def take(self, request):
-        for kind, place, piece in parse_notes(request):
-            self.exist = True
-            if kind == "changing":
-                self.pieces.pop(place, None)
-            else:
-                self.pieces[place] = piece
-
-    def verify(self, directory, uncertain):
-        for (path, offset), piece in self.pieces.items():
-            if (path, offset) not in uncertain:
-                self._verify_piece(path, os.path.join(directory, path), offset, piece)
-
-    @staticmethod
-    def _verify_piece(path, file, offset, piece):
-        if piece is None:
-            expect(not os.path.exists(file), f"{path} is there, after an fsync of its deletion")
-            return
-        expect(os.path.exists(file), f"{path} is gone, after an fsync")
-        length, version = piece
-        wanted = (b"%015d\n" % version * (length // 16 + 1))[:length]
-        with open(file, "rb") as stream:
-            stream.seek(offset)
-            expect(stream.read(length) == wanted,
-                   f"{path} has lost {length} bytes of version {version} at {offset}, after an fsync")
+def notes_of(request):
+    """What the guest wrote down with this request."""
+    if request.flags & DISCARD or request.sector * SECTOR < DISK_SIZE - NOTES_ROOM:
+        return ()
+    return parse_notes(request.data)
 
 
 class Model:
@@ -182,7 +122,7 @@ class Model:
         if not flag:
             start = request.sector * SECTOR
             self.disk[start:start + len(request.data)] = request.data
-        self.files.take(request)
+        self.files.take(notes_of(request))
 
     def complete(self, count):
         """So many requests of the recording are complete, and the next may have begun."""
@@ -204,7 +144,7 @@ class Model:
     def uncertain_pieces(self):
         """Those of files that have perhaps been changed."""
         return {place for request in self.requests[self.kept:self.reached]
-                for kind, place, _ in parse_notes(request) if kind == "changing"}
+                for kind, place, _ in notes_of(request) if kind == "changing"}
 
     def verify(self, path):
         with open(path, "rb") as stream:
@@ -321,19 +261,6 @@ def replay(path, kind, trace, first, kill):
     return completed, killed
 
 
-def examine_file_system(path, model):
-    status, output = run("e2fsck", "-fy", path)
-    flaws = [line for line in output.splitlines() if not HARMLESS.match(line)]
-    expect(status in (0, 1) and not flaws, f"e2fsck -fy: {status}: {flaws}")
-    status, output = run("e2fsck", "-fn", path)
-    expect(status == 0, f"e2fsck -fn: {status}: {output}")
-    os.mkdir("files")
-    status, output = run("debugfs", "-R", "rdump / files", path)
-    expect(status == 0, f"debugfs: {output}")
-    model.files.verify("files", model.uncertain_pieces())
-    shutil.rmtree("files")
-
-
 def examine(kind, model, closed=False):
     """Whether there was a file system to be examined, too."""
     if kind.kind != "raw":
@@ -343,7 +270,7 @@ def examine(kind, model, closed=False):
     tool("convert", kind.path, "copy", "raw")
     model.verify("copy")
     if model.files.exist:
-        examine_file_system("copy", model)
+        examine_file_system("copy", model.files, model.uncertain_pieces())
     os.unlink("copy")
     return model.files.exist
 
