@@ -3,6 +3,7 @@
 #ifndef TESTS_DISK_CHANGE_H
 #define TESTS_DISK_CHANGE_H
 
+#include "partitions/root/disk/parent_link.h"
 #include "partitions/root/disk/vhd/metadata.h"
 #include "tests/unit/memory_file.h"
 
@@ -10,9 +11,11 @@
 struct disk_state {
     bool usable; /* it can be opened and read; false: nothing else of it counts */
     uint64_t sectors;
-    uint8_t *bytes; /* of the disk */
-    struct vhd_footer footer;
+    uint8_t *bytes;           /* of the disk */
+    struct vhd_footer footer; /* of a VHD */
     uint8_t header[VHD_HEADER_SIZE];
+    uint8_t identifier[16];   /* of a VHDX */
+    struct parent_link *link; /* of a differencing VHDX */
 };
 
 /* `parent` is NULL, or the file of the parent of a differencing image. `flags` are those of disk_open. To be released.
@@ -27,7 +30,11 @@ struct disk_change {
     void *context;
     struct memory_file *parent;
     unsigned flags;
-    bool any_header; /* the old header may stand with what is new in everything else */
+    bool any_header;     /* the old header may stand with what is new in everything else */
+    bool any_identifier; /* and so may the identifiers */
+
+    /* For disk_change_fail: the same, which may fail. False if it has. */
+    bool (*attempt)(void *context, struct disk_file *file);
 };
 
 /*
@@ -37,6 +44,13 @@ struct disk_change {
  * image at the end. Returns how many failures were played.
  */
 uint64_t disk_change_play(const struct disk_change *change, struct memory_file *memory);
+
+/*
+ * Attempts the change with a failure of each call that changes the file, and of all from each on: it leaves the old or
+ * the new image, as above, and the new one if it says that it has succeeded. `memory` stays as it is. Returns how many
+ * failures there were.
+ */
+uint64_t disk_change_fail(const struct disk_change *change, struct memory_file *memory, int error);
 
 /* Fails if a check of the image finds an error, or a warning. */
 void disk_change_expect_sound(struct memory_file *memory);

@@ -113,14 +113,19 @@ def sound(path):
     equal(done.returncode, 0, f"check of {path}: {done.stdout}{done.stderr}")
 
 
-def chain(content, block_sizes=("2M", "64K", "512K")):
+def chain(content, block_sizes=("2M", "64K", "512K"), ending="vhd"):
     """a.vhd, its child b.vhd and that one's child c.vhd, each written to."""
-    do("create", "a.vhd", "--size", SIZE, "--block-size", block_sizes[0])
-    content.write("a.vhd")
-    do("create", "b.vhd", "--parent", "a.vhd", "--block-size", block_sizes[1])
-    content.write("b.vhd")
-    do("create", "c.vhd", "--parent", "b.vhd", "--block-size", block_sizes[2])
-    content.write("c.vhd")
+    a, b, c = (f"{name}.{ending}" for name in "abc")
+    do("create", a, "--size", SIZE, "--block-size", block_sizes[0])
+    content.write(a)
+    do("create", b, "--parent", a, "--block-size", block_sizes[1])
+    content.write(b)
+    do("create", c, "--parent", b, "--block-size", block_sizes[2])
+    content.write(c)
+
+
+def vhdx_chain(content):
+    chain(content, ("2M", "1M", "4M"), "vhdx")
 
 
 def save(name, *paths):
@@ -199,6 +204,27 @@ def chains():
     refuse("a.vhd was changed after it was made.*loam disk reconnect", "convert", "c.vhd", "x.raw")
     do("reconnect", "elsewhere/b.vhd")
     content.expect("c.vhd")
+
+
+@case
+def chains_of_vhdx():
+    content = Content("chains of VHDX")
+    vhdx_chain(content)
+    os.mkdir("elsewhere")
+    os.rename("b.vhdx", "elsewhere/b.vhdx")
+    refuse("its parent b.vhdx is not there.*loam disk reconnect --parent PARENT c.vhdx", "convert", "c.vhdx", "x.raw")
+    do("reconnect", "c.vhdx", "--parent", "elsewhere/b.vhdx", "--dry-run")
+    equal(loam("chain", "c.vhdx").returncode, 1, "a dry run's chain")
+    equal(ask("reconnect", "--parent", "elsewhere/b.vhdx", "c.vhdx")["moved"], True)
+    do("reconnect", "elsewhere/b.vhdx", "--parent", "a.vhdx")
+    content.expect("c.vhdx")
+    sound("c.vhdx")
+    shutil.copy("a.vhdx", "new.vhdx")
+    Content("something else").write("new.vhdx", 1)
+    refuse("new.vhdx is not the disk that it was made from.*--force", "reconnect", "elsewhere/b.vhdx", "--parent",
+           "new.vhdx")
+    equal(ask("reconnect", "elsewhere/b.vhdx", "--parent", "new.vhdx", "--force")["other_identity"], True)
+    equal(loam("chain", "c.vhdx").returncode, 0)
 
 
 @case
@@ -460,24 +486,35 @@ def interrupted_conversions():
     interruptions(["convert", "c.vhd", "d.vhd", "--replace"], "saved", verify)
 
 
+def interrupt_reconnections(content, b, c, elsewhere):
+    save("saved", c)
+    os.rename(b, elsewhere)
+
+    def verify(done):
+        whole = loam("chain", c).returncode == 0
+        check(whole or not done, "it is done, and the parent is not found")
+        if not whole:
+            os.rename(elsewhere, b)
+        sound(c)
+        content.expect(c)
+        if not whole:
+            os.rename(b, elsewhere)
+
+    interruptions(["reconnect", c, "--parent", elsewhere], "saved", verify)
+
+
 @case
 def interrupted_reconnections():
     content = Content("interrupted reconnections")
     chain(content)
-    save("saved", "c.vhd")
-    os.rename("b.vhd", "elsewhere.vhd")
+    interrupt_reconnections(content, "b.vhd", "c.vhd", "elsewhere.vhd")
 
-    def verify(done):
-        whole = loam("chain", "c.vhd").returncode == 0
-        check(whole or not done, "it is done, and the parent is not found")
-        if not whole:
-            os.rename("elsewhere.vhd", "b.vhd")
-        sound("c.vhd")
-        content.expect("c.vhd")
-        if not whole:
-            os.rename("b.vhd", "elsewhere.vhd")
 
-    interruptions(["reconnect", "c.vhd", "--parent", "elsewhere.vhd"], "saved", verify)
+@case
+def interrupted_reconnections_of_vhdx():
+    content = Content("interrupted reconnections of VHDX")
+    vhdx_chain(content)
+    interrupt_reconnections(content, "b.vhdx", "c.vhdx", "elsewhere.vhdx")
 
 
 # Running them ---------------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@
 
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
+#include "partitions/root/disk/parent_check.h"
 #include "partitions/root/disk/parent_search.h"
 #include "partitions/root/disk/vhd/reconnect.h"
+#include "partitions/root/disk/vhdx/parent.h"
 
 /* What is known of the two when the child is written to. */
 struct reconnection {
@@ -17,9 +19,10 @@ struct reconnection {
     char child[PATH_MAX];    /* where its file really is */
     struct disk_file *file;  /* the child's */
     struct parent_link link; /* what the child says */
-    uint64_t sectors;        /* of the child */
-    uint8_t identifier[16];  /* of the child */
-    bool any;                /* a parent of another identity will do */
+    enum disk_container container;
+    uint64_t sectors;       /* of the child */
+    uint8_t identifier[16]; /* of the child */
+    bool any;               /* a parent of another identity will do */
     struct vhd_new_parent parent;
     struct disk_reconnect_result result;
     struct disk_error problem; /* of the first parent that was found and is no use; code 0: none was found */
@@ -55,6 +58,7 @@ static bool read_child(struct reconnection *work, struct disk_error *error)
         disk_error_set(error, EINVAL, work->name, "no differencing disk, so that it has no parent");
     else
         done = image->operations->read_parent(image, &work->link, error);
+    work->container = image->container;
     work->sectors = image->sectors;
     memcpy(work->identifier, image->identifier, sizeof(work->identifier));
     close_image(image, cache);
@@ -68,18 +72,22 @@ static bool is_same(const uint8_t *a, const uint8_t *b)
     return memcmp(a, b, sizeof(((struct parent_link *)0)->identifier)) == 0;
 }
 
+/* Another size is no sign of a change where the identifier is one: Hyper-V makes a VHDX larger than its parent. */
 static bool check_parent(struct reconnection *work, const struct disk_image *parent, struct disk_error *error)
 {
     const char *name = parent->file->name;
-    bool other = !is_same(parent->identifier, work->link.identifier);
-    if (is_same(parent->identifier, work->identifier))
+    bool other = !parent_has_identity(parent, &work->link);
+    if (parent->container != work->container)
+        disk_error_set(error, EINVAL, work->name, "a %s, whose parent has to be one, too, and %s is a %s",
+                       disk_container_name(work->container), name, disk_container_name(parent->container));
+    else if (is_same(parent->identifier, work->identifier))
         disk_error_set(error, EINVAL, work->name, "%s is the disk itself, or a copy of it, and not its parent", name);
     else if (other && !work->any)
         disk_error_set(error, ENOLINK, work->name,
                        "%s is not the disk that it was made from; if it is a copy with the same contents, and only "
                        "then: loam disk reconnect --force --parent %s %s",
                        name, name, work->name);
-    else if (parent->sectors != work->sectors)
+    else if (parent->sectors != work->sectors && (other || work->container == DISK_CONTAINER_VHD))
         disk_error_set(error, ENOLINK, work->name,
                        "it has %llu bytes and its parent %s %llu, which was resized since; if nothing else was done "
                        "with it: loam disk resize %s %llu",
@@ -104,7 +112,7 @@ static void note_parent(struct reconnection *work, const struct disk_image *pare
     memcpy(work->parent.identifier, parent->identifier, sizeof(work->parent.identifier));
     work->parent.timestamp = disk_file_modified(parent->file);
     strcpy(work->result.parent, paths->absolute);
-    work->result.other_identity = !is_same(parent->identifier, work->link.identifier);
+    work->result.other_identity = !parent_has_identity(parent, &work->link);
     work->result.moved = !is_noted(work, paths->absolute, paths->relative);
     work->result.changed = work->link.has_timestamp && work->parent.timestamp != work->link.timestamp;
 }
@@ -158,12 +166,19 @@ static bool find_parent(struct reconnection *work, struct parent_paths *paths, s
 
 /* ---- Both ---- */
 
+static bool write_parent(const struct reconnection *work, struct disk_error *error)
+{
+    return work->container == DISK_CONTAINER_VHDX
+               ? vhdx_reconnect(work->file, work->parent.identifier, work->parent.paths, error)
+               : vhd_reconnect(work->file, &work->parent, error);
+}
+
 /* The disk's contents are the same, so that its own children need not be told. */
 static bool write_child(struct reconnection *work, struct disk_error *error)
 {
     struct stat before;
     bool known = fstat(work->file->descriptor, &before) == 0;
-    if (!vhd_reconnect(work->file, &work->parent, error))
+    if (!write_parent(work, error))
         return false;
     const struct timespec times[] = {before.st_atim, before.st_mtim};
     if (known)

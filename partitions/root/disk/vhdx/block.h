@@ -14,7 +14,13 @@ struct vhdx_structure {
     uint64_t length;
 };
 
-enum { VHDX_STRUCTURES = 4 }; /* the header section, the log, the BAT, the metadata */
+enum {
+    VHDX_STRUCTURE_SECTION, /* the header section */
+    VHDX_STRUCTURE_LOG,
+    VHDX_STRUCTURE_BAT,
+    VHDX_STRUCTURE_METADATA,
+    VHDX_STRUCTURES
+};
 
 struct vhdx_image {
     struct disk_image disk;          /* first */
@@ -33,6 +39,7 @@ struct vhdx_image {
     struct vhdx_log log;
     bool log_begun;          /* its GUID may be in the header */
     bool writing;            /* and the header is as it has to be for writing */
+    bool unplaced;           /* the log has an update that may not be in its place: it stays for the next opening */
     bool punches;            /* the host can give space back in the middle of the file */
     bool room_made;          /* the file is longer than it has to be */
     uint64_t used_end;       /* blocks are allocated from here on */

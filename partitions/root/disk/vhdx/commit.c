@@ -44,7 +44,7 @@ static int begin_log(struct vhdx_image *image)
     return error;
 }
 
-int vhdx_begin_writing(struct vhdx_image *image)
+int vhdx_begin_writing_as(struct vhdx_image *image, const uint8_t *identifier)
 {
     if (image->writing)
         return 0;
@@ -53,9 +53,8 @@ int vhdx_begin_writing(struct vhdx_image *image)
         return error;
     struct vhdx_header header = image->headers.header;
     memcpy(header.log_guid, image->log.guid, VHDX_GUID_SIZE);
+    memcpy(header.data_write_guid, identifier, VHDX_GUID_SIZE);
     error = vhdx_make_guid(header.file_write_guid);
-    if (!error)
-        error = vhdx_make_guid(header.data_write_guid);
     if (!error)
         error = vhdx_headers_update(image->disk.file, &image->headers, &header);
     if (error)
@@ -63,6 +62,13 @@ int vhdx_begin_writing(struct vhdx_image *image)
     memcpy(image->disk.identifier, header.data_write_guid, VHDX_GUID_SIZE);
     image->writing = true;
     return 0;
+}
+
+int vhdx_begin_writing(struct vhdx_image *image)
+{
+    uint8_t identifier[VHDX_GUID_SIZE];
+    int error = image->writing ? 0 : vhdx_make_guid(identifier);
+    return error ? error : vhdx_begin_writing_as(image, identifier);
 }
 
 static bool in_bat(const struct vhdx_image *image, uint64_t offset)
@@ -85,7 +91,7 @@ static int place_bat_sector(void *context, uint64_t offset, const uint8_t *bytes
  * Makes room in the log. Of what is held, the BAT's sectors are in the log, and the bitmaps' are not; the former are
  * put in their places, so that an entry can leave all before it behind.
  */
-static int make_log_room(struct vhdx_image *image, uint32_t updates)
+int vhdx_make_log_room(struct vhdx_image *image, uint32_t updates)
 {
     if (vhdx_log_has_room(&image->log, updates))
         return 0;
@@ -141,7 +147,7 @@ static int log_bits(struct vhdx_image *image)
 {
     struct pages pages = {.image = image};
     metadata_cache_held(image->disk.cache, image->disk.file, collect_page, &pages);
-    int error = make_log_room(image, pages.count);
+    int error = vhdx_make_log_room(image, pages.count);
     if (error)
         return error;
     struct vhdx_log_entry entry;
@@ -216,7 +222,7 @@ int vhdx_change_entries(struct vhdx_image *image, const struct vhdx_change *chan
 {
     int error = hold_entries(image, changes, count);
     if (!error)
-        error = make_log_room(image, VHDX_MOST_CHANGES);
+        error = vhdx_make_log_room(image, VHDX_MOST_CHANGES);
     if (error)
         return error;
     struct vhdx_log_entry entry;
@@ -269,7 +275,7 @@ int vhdx_change_bits(struct vhdx_image *image, struct vhdx_bits bits, bool value
 /* A log in use has to know of a shorter file before it is one (2.3.1.1, "FlushedFileOffset"). */
 static int give_room_back(struct vhdx_image *image)
 {
-    int error = make_log_room(image, 0);
+    int error = vhdx_make_log_room(image, 0);
     if (!error)
         error = write_empty_entry(image, image->used_end);
     if (!error)
@@ -283,7 +289,7 @@ int vhdx_end_writing(struct vhdx_image *image)
 {
     if (!image->log_begun)
         return 0;
-    int error = vhdx_flush(&image->disk);
+    int error = image->unplaced ? EIO : vhdx_flush(&image->disk);
     if (!error)
         error = vhdx_synchronize(image);
     if (!error && image->room_made)

@@ -8,8 +8,16 @@
 
 #include "partitions/root/disk/vhdx/block.h"
 
-/* Before the first change: the log is in use from now on, and what the image and its data were known by is no more. */
+/*
+ * Before the first change: the log is in use from now on, and the file gets a new FileWriteGuid. vhdx_begin_writing is
+ * for changes of what the disk holds, which get a new DataWriteGuid; with vhdx_begin_writing_as it is `identifier`,
+ * which may be the one that it has. Nothing is done a second time. 0 or an errno.
+ */
 int vhdx_begin_writing(struct vhdx_image *image);
+int vhdx_begin_writing_as(struct vhdx_image *image, const uint8_t *identifier);
+
+/* Before an entry with so many updates is written to the log. 0 or an errno. */
+int vhdx_make_log_room(struct vhdx_image *image, uint32_t updates);
 
 /* An entry of the BAT, and what it becomes. */
 struct vhdx_change {
@@ -34,7 +42,8 @@ int vhdx_synchronize(struct vhdx_image *image);
 /* As in struct disk_image_operations. */
 int vhdx_flush(struct disk_image *image);
 
-/* Puts everything in its place, gives room back that is not used, and empties the log. 0 or an errno. */
+/* Puts everything in its place, gives room back that is not used, and empties the log. 0 or an errno; EIO if the log
+ * has to stay (vhdx/update.h). */
 int vhdx_end_writing(struct vhdx_image *image);
 
 #endif

@@ -200,10 +200,10 @@ static void set_structures(struct vhdx_image *image, const struct vhdx_regions *
     const struct vhdx_region *bat = &regions->region[regions->bat];
     const struct vhdx_region *metadata = &regions->region[regions->metadata];
     const struct vhdx_header *header = &image->headers.header;
-    image->structures[0] = (struct vhdx_structure){0, VHDX_SECTION_SIZE};
-    image->structures[1] = (struct vhdx_structure){header->log_offset, header->log_length};
-    image->structures[2] = (struct vhdx_structure){bat->offset, bat->length};
-    image->structures[3] = (struct vhdx_structure){metadata->offset, metadata->length};
+    image->structures[VHDX_STRUCTURE_SECTION] = (struct vhdx_structure){0, VHDX_SECTION_SIZE};
+    image->structures[VHDX_STRUCTURE_LOG] = (struct vhdx_structure){header->log_offset, header->log_length};
+    image->structures[VHDX_STRUCTURE_BAT] = (struct vhdx_structure){bat->offset, bat->length};
+    image->structures[VHDX_STRUCTURE_METADATA] = (struct vhdx_structure){metadata->offset, metadata->length};
     image->bat_offset = bat->offset;
     image->bat_length = bat->length;
 }

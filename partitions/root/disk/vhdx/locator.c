@@ -291,3 +291,74 @@ int vhdx_locator_encode(const struct vhdx_parent *parent, uint8_t *bytes, uint32
     *length = writing.end;
     return error;
 }
+
+/* Whether the entry has one of the parent's identifiers. */
+static bool has_identifier(const uint8_t *old, const uint8_t *entry)
+{
+    char name[LONGEST_KEY];
+    return utf16_decode(old + little_endian_load32(entry + ENTRY_KEY_OFFSET),
+                        little_endian_load16(entry + ENTRY_KEY_LENGTH), UTF16_LITTLE_ENDIAN, name, sizeof(name)) &&
+           (strcmp(name, key_names[PARENT_LINKAGE]) == 0 || strcmp(name, key_names[PARENT_LINKAGE2]) == 0);
+}
+
+/* Appends a text of another item, as it is. */
+static void copy_text(struct writing *writing, const uint8_t *old, const uint8_t *from, unsigned offset_field,
+                      unsigned length_field, uint8_t *to)
+{
+    uint16_t length = little_endian_load16(from + length_field);
+    memcpy(writing->bytes + writing->end, old + little_endian_load32(from + offset_field), length);
+    little_endian_store32(to + offset_field, writing->end);
+    little_endian_store16(to + length_field, length);
+    writing->end += length;
+}
+
+static int add_identifier(struct writing *writing, unsigned key, const uint8_t *identifier)
+{
+    char text[VHDX_GUID_TEXT + 1] = {0};
+    vhdx_guid_print(identifier, text);
+    return add_entry(writing, key, text);
+}
+
+static uint16_t count_others(const uint8_t *old, uint16_t count)
+{
+    uint16_t others = 0;
+    for (uint32_t i = 0; i < count; i++)
+        others += !has_identifier(old, old + entry_offset(i));
+    return others;
+}
+
+/* Entries may share a text, and copies of them do not. */
+static bool entries_fit(const uint8_t *old, uint16_t count, uint32_t room)
+{
+    uint64_t needed = entry_offset(count) + VHDX_LOCATOR_IDENTIFIERS;
+    for (uint32_t i = 0; i < count; i++)
+        needed += (uint64_t)little_endian_load16(old + entry_offset(i) + ENTRY_KEY_LENGTH) +
+                  little_endian_load16(old + entry_offset(i) + ENTRY_VALUE_LENGTH);
+    return needed <= room;
+}
+
+int vhdx_locator_change(const uint8_t *old, const uint8_t *identifier, const uint8_t *alternative, uint8_t *bytes,
+                        uint32_t room, uint32_t *length)
+{
+    uint16_t count = little_endian_load16(old + LOCATOR_COUNT);
+    if (!entries_fit(old, count, room))
+        return EOVERFLOW;
+    uint32_t entries = count_others(old, count) + (alternative ? 2u : 1u);
+    struct writing writing = {.bytes = bytes, .room = room, .end = entry_offset(entries)};
+    memset(bytes, 0, room);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *from = old + entry_offset(i);
+        if (has_identifier(old, from))
+            continue;
+        uint8_t *to = bytes + entry_offset(writing.count++);
+        copy_text(&writing, old, from, ENTRY_KEY_OFFSET, ENTRY_KEY_LENGTH, to);
+        copy_text(&writing, old, from, ENTRY_VALUE_OFFSET, ENTRY_VALUE_LENGTH, to);
+    }
+    int error = add_identifier(&writing, PARENT_LINKAGE, identifier);
+    if (!error && alternative)
+        error = add_identifier(&writing, PARENT_LINKAGE2, alternative);
+    memcpy(bytes, old, LOCATOR_COUNT);
+    little_endian_store16(bytes + LOCATOR_COUNT, writing.count);
+    *length = writing.end;
+    return error;
+}

@@ -29,4 +29,15 @@ struct vhdx_parent {
  */
 int vhdx_locator_encode(const struct vhdx_parent *parent, uint8_t *bytes, uint32_t room, uint32_t *length);
 
+/* Bytes that the identifiers may add to an item. */
+#define VHDX_LOCATOR_IDENTIFIERS 512u
+
+/*
+ * The item `old`, which is sound, with other identifiers of the parent (parent_linkage, and parent_linkage2 unless
+ * `alternative` is NULL) and everything else as it is. `room` is its length and VHDX_LOCATOR_IDENTIFIERS. 0;
+ * EOVERFLOW if that is too little, since entries share texts.
+ */
+int vhdx_locator_change(const uint8_t *old, const uint8_t *identifier, const uint8_t *alternative, uint8_t *bytes,
+                        uint32_t room, uint32_t *length);
+
 #endif
