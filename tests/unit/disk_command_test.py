@@ -280,6 +280,26 @@ def merging_and_keeping():
 
 
 @case
+def merging_vhdx():
+    content = Content("merging VHDX")
+    vhdx_chain(content)
+    plan = ask("merge", "c.vhdx", "--into", "a.vhdx", "--dry-run")
+    content.expect("c.vhdx")
+    refuse("not merged, as 1 other is based on these images.*c.vhdx.*--force", "merge", "b.vhdx")
+    do("merge", "c.vhdx", "--keep")
+    content.expect("c.vhdx")
+    content.expect("b.vhdx")
+    sound("c.vhdx")
+    done = ask("merge", "c.vhdx", "--into", "a.vhdx")
+    equal({**done, "written": 0, "space": 0, "dry_run": True}, {**plan, "written": 0, "space": 0})
+    equal(sorted(os.listdir(".")), ["a.vhdx"])
+    sound("a.vhdx")
+    content.expect("a.vhdx")
+    if shutil.which("qemu-img"):
+        subprocess.run(["qemu-img", "check", "-q", "-f", "vhdx", "a.vhdx"], check=True, timeout=LIMIT)
+
+
+@case
 def compacting():
     content = Content("compacting")
     do("create", "a.vhd", "--size", SIZE, "--block-size", "64K")
@@ -420,27 +440,38 @@ def interruptions(words, saved, verify, repeat=None):
     print(f"   {' '.join(words)}: {interrupted} of {KILLS} interrupted, {whole:.2f} s", flush=True)
 
 
+def interrupt_merges(content, a, b, c):
+    content.write(b, 0)
+    save("saved", a, b, c)
+
+    def verify(done):
+        if done or not os.path.exists(c):
+            sound(a)
+            content.expect(a)
+        else:
+            sound(c)
+            content.expect(c)
+
+    def repeat():
+        if os.path.exists(c):
+            do("merge", c, "--into", a)
+        content.expect(a)
+
+    interruptions(["merge", c, "--into", a], "saved", verify, repeat)
+
+
 @case
 def interrupted_merges():
     content = Content("interrupted merges")
     chain(content, ("64K", "64K", "64K"))
-    content.write("b.vhd", 0)
-    save("saved", "a.vhd", "b.vhd", "c.vhd")
+    interrupt_merges(content, "a.vhd", "b.vhd", "c.vhd")
 
-    def verify(done):
-        if done or not os.path.exists("c.vhd"):
-            sound("a.vhd")
-            content.expect("a.vhd")
-        else:
-            sound("c.vhd")
-            content.expect("c.vhd")
 
-    def repeat():
-        if os.path.exists("c.vhd"):
-            do("merge", "c.vhd", "--into", "a.vhd")
-        content.expect("a.vhd")
-
-    interruptions(["merge", "c.vhd", "--into", "a.vhd"], "saved", verify, repeat)
+@case
+def interrupted_merges_of_vhdx():
+    content = Content("interrupted merges of VHDX")
+    chain(content, ("1M", "1M", "1M"), "vhdx")
+    interrupt_merges(content, "a.vhdx", "b.vhdx", "c.vhdx")
 
 
 @case

@@ -66,6 +66,17 @@ struct disk_image_operations {
      */
     int (*set_parent_time)(struct disk_image *image, int64_t timestamp);
 
+    /*
+     * For formats whose images get another identifier when they are written to; NULL for the others. What a
+     * differencing image that is open for writing says of its parent: expect_change chooses an identifier for the
+     * parent, which is known by `identifier` so far, and makes either one do; set_parent_identifier makes it this one
+     * alone. Durable. take_identifier gives an image, before anything else of it is written, the identifier that was
+     * chosen for it. 0 or an errno; whatever happens, it is the old or the new.
+     */
+    int (*expect_change)(struct disk_image *image, const uint8_t *identifier, uint8_t *next);
+    int (*set_parent_identifier)(struct disk_image *image, const uint8_t *identifier);
+    int (*take_identifier)(struct disk_image *image, const uint8_t *identifier);
+
     /* Puts the file in order unless it is read_only, and frees everything but the file. */
     int (*close)(struct disk_image *image);
 };

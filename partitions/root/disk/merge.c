@@ -17,8 +17,11 @@
 /* The images of a merge: `count` that are merged, the child first, and the ancestor. */
 struct merge {
     uint32_t count;
-    char **paths; /* of all, the ancestor last */
+    char **paths;                  /* of all, the ancestor last */
+    enum disk_container container; /* of all */
     struct disk *upper, *lower;
+    uint8_t identifier[16]; /* of the ancestor */
+    uint8_t next[16];       /* which it gets with the first write, if its format is one that changes it */
     struct disk_merge_options options;
     struct disk_merge_result *result;
 };
@@ -48,10 +51,12 @@ static bool check_size(const struct disk *chain, uint32_t ancestor, struct disk_
     unsigned long long size = disk_sectors(chain) * DISK_SECTOR_SIZE;
     if (disk_sectors(chain) <= chain->images[ancestor]->sectors)
         return true;
+    bool changes = disk_top(chain)->operations->take_identifier; /* resizing is a change, too */
     disk_error_set(error, EINVAL, child,
                    "has %llu bytes, more than %s: make that as large first: loam disk resize %s %llu, and then "
-                   "loam disk reconnect %s",
-                   size, parent, parent, size, child);
+                   "loam disk reconnect %s%s%s%s",
+                   size, parent, parent, size, changes ? "--force --parent " : "", changes ? parent : "",
+                   changes ? " " : "", changes ? chain->images[ancestor - 1]->file->name : child);
     return false;
 }
 
@@ -92,6 +97,7 @@ static bool keep_paths(struct merge *merge, const struct disk *chain, uint32_t a
         done = merge->paths[i];
     }
     merge->count = ancestor;
+    merge->container = disk_top(chain)->container;
     merge->result->images = ancestor;
     snprintf(merge->result->ancestor, sizeof(merge->result->ancestor), "%s", chain->images[ancestor]->file->name);
     if (!done)
@@ -99,14 +105,20 @@ static bool keep_paths(struct merge *merge, const struct disk *chain, uint32_t a
     return done;
 }
 
-/* A VHDX gets another identifier when it is written to, so that its child would be refused after an interruption. */
-static bool check_container(const struct disk *chain, struct disk_error *error)
+static bool check_containers(const struct disk *chain, uint32_t ancestor, struct disk_error *error)
 {
-    if (disk_top(chain)->container == DISK_CONTAINER_VHD)
-        return true;
-    disk_error_set(error, EOPNOTSUPP, disk_top(chain)->file->name,
-                   "a VHDX, which cannot be merged into its parent: make a new disk of both with loam disk convert");
-    return false;
+    const struct disk_image *child = disk_top(chain);
+    for (uint32_t i = 1; i <= ancestor; i++) {
+        const struct disk_image *parent = chain->images[i];
+        if (parent->container == child->container)
+            continue;
+        disk_error_set(error, EOPNOTSUPP, child->file->name,
+                       "a %s, and its parent %s is a %s: make a new disk of both with loam disk convert",
+                       disk_container_name(child->container), parent->file->name,
+                       disk_container_name(parent->container));
+        return false;
+    }
+    return true;
 }
 
 static bool plan(struct merge *merge, const char *child, const char *ancestor, struct disk_error *error)
@@ -115,7 +127,7 @@ static bool plan(struct merge *merge, const char *child, const char *ancestor, s
     if (!chain)
         return false;
     uint32_t number = find_ancestor(chain, ancestor, error);
-    bool done = number && check_container(chain, error) && check_size(chain, number, error) &&
+    bool done = number && check_containers(chain, number, error) && check_size(chain, number, error) &&
                 (merge->options.force || check_children(chain, number, error)) &&
                 keep_paths(merge, chain, number, error);
     disk_close(chain);
@@ -124,11 +136,16 @@ static bool plan(struct merge *merge, const char *child, const char *ancestor, s
 
 /* ---- Opening ---- */
 
-/* Adds an image that is merged. Its file is open for writing unless this is a dry run, the image is not. */
+/*
+ * Adds an image that is merged. Its file is open for writing unless this is a dry run. The image is, too, if it is a
+ * VHDX; opening a VHD for writing would give its file another time.
+ */
 static bool add_upper(struct merge *merge, const char *path, struct disk_error *error)
 {
-    struct disk_file *file = image_file_open(path, merge->options.dry_run ? DISK_OPEN_READ_ONLY : 0, error);
-    struct disk_image *image = file ? image_open(file, DISK_OPEN_READ_ONLY, merge->upper->cache, error) : NULL;
+    unsigned file_flags = merge->options.dry_run ? DISK_OPEN_READ_ONLY : 0;
+    unsigned flags = merge->container == DISK_CONTAINER_VHDX ? file_flags : DISK_OPEN_READ_ONLY;
+    struct disk_file *file = image_file_open(path, file_flags, error);
+    struct disk_image *image = file ? image_open(file, flags, merge->upper->cache, error) : NULL;
     if (image && disk_add(merge->upper, image))
         return true;
     if (image)
@@ -179,10 +196,11 @@ static bool open_all(struct merge *merge, struct disk_error *error)
     merge->lower = disk_open(merge->paths[merge->count], DISK_OPEN_READ_ONLY, error);
     if (!merge->lower || !check_links(merge, error))
         return false;
+    memcpy(merge->identifier, disk_top(merge->lower)->identifier, sizeof(merge->identifier));
     return merge->options.dry_run || check_unused(merge, error);
 }
 
-/* ---- Time stamps ---- */
+/* ---- What the children know the ancestor by ---- */
 
 static bool set_time(struct disk_image *image, int64_t timestamp, struct disk_error *error)
 {
@@ -210,6 +228,39 @@ static void renew_times(const struct merge *merge)
         struct disk_image *image = merge->upper->images[i];
         known = set_time(image, status.st_mtime, NULL) && fstat(image->file->descriptor, &status) == 0;
     }
+}
+
+/* The image above the ancestor learns which identifier that will have. */
+static bool announce_identifier(struct merge *merge, struct disk_error *error)
+{
+    struct disk_image *last = merge->upper->images[merge->count - 1];
+    int result =
+        last->operations->expect_change ? last->operations->expect_change(last, merge->identifier, merge->next) : 0;
+    if (result)
+        disk_error_set(error, result, last->file->name, "%s", strerror(result));
+    return result == 0;
+}
+
+/* The first change of the ancestor, of which nobody else may have made one since it was looked at. */
+static bool take_identifier(const struct merge *merge, struct disk_error *error)
+{
+    struct disk_image *ancestor = disk_top(merge->lower);
+    int result = 0;
+    if (memcmp(ancestor->identifier, merge->identifier, sizeof(merge->identifier)) != 0)
+        result = ESTALE;
+    else if (ancestor->operations->take_identifier)
+        result = ancestor->operations->take_identifier(ancestor, merge->next);
+    if (result)
+        disk_error_set(error, result, ancestor->file->name, "%s", strerror(result));
+    return result == 0;
+}
+
+/* An image that fails to learn that the ancestor has this identifier alone does with two. */
+static void settle_identifier(const struct merge *merge)
+{
+    struct disk_image *last = merge->upper->images[merge->count - 1];
+    if (last->operations->set_parent_identifier)
+        last->operations->set_parent_identifier(last, merge->next);
 }
 
 /* ---- The work ---- */
@@ -256,7 +307,8 @@ static bool write_ancestor(struct merge *merge, struct disk_error *error)
 {
     const char *path = merge->paths[merge->count];
     merge->lower = disk_open(path, 0, error);
-    bool done = merge->lower && disk_merge_into(merge->upper, merge->lower, &merge->options, merge->result, error);
+    bool done = merge->lower && take_identifier(merge, error) &&
+                disk_merge_into(merge->upper, merge->lower, &merge->options, merge->result, error);
     int result = merge->lower ? disk_close(merge->lower) : 0;
     merge->lower = NULL;
     if (done && result) {
@@ -272,9 +324,11 @@ static bool carry_out(struct merge *merge, struct disk_error *error)
         return false;
     if (merge->options.dry_run)
         return disk_merge_into(merge->upper, merge->lower, &merge->options, merge->result, error);
-    bool done = forget_times(merge, error) && write_ancestor(merge, error);
+    bool done = forget_times(merge, error) && announce_identifier(merge, error) && write_ancestor(merge, error);
     if (!done || merge->options.keep)
         renew_times(merge);
+    if (done && merge->options.keep)
+        settle_identifier(merge);
     return done && (merge->options.keep || remove_merged(merge, error));
 }
 

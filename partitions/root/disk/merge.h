@@ -5,8 +5,10 @@
  *
  * While that goes on, and after it was interrupted at any moment, the child reads as before, since what it has goes
  * before what its parents have. That it is not refused because its parent has changed, the links above the ancestor do
- * without a time stamp meanwhile. So doing it again finishes it. The child is removed when the ancestor is durable, and
- * then the images between, from the ancestor up, so that none of those is ever taken for a sound disk without it.
+ * without a time stamp meanwhile; where an image that is written to gets another identifier, as a VHDX does, that one
+ * is chosen before, and noted in the image above the ancestor beside the old one. So doing it again finishes it. The
+ * child is removed when the ancestor is durable, and then the images between, from the ancestor up, so that none of
+ * those is ever taken for a sound disk without it.
  *
  * Every other image that is based on the ancestor or on one between loses its meaning with the first sector written.
  */

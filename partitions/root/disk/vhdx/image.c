@@ -9,6 +9,7 @@
 #include "partitions/root/disk/vhdx/commit.h"
 #include "partitions/root/disk/vhdx/error.h"
 #include "partitions/root/disk/vhdx/locator.h"
+#include "partitions/root/disk/vhdx/parent.h"
 #include "partitions/root/disk/vhdx/recover.h"
 #include "partitions/root/disk/vhdx/write.h"
 
@@ -160,6 +161,24 @@ static int vhdx_discard(struct disk_image *disk, uint64_t sector, uint32_t secto
     return 0;
 }
 
+/* ---- Identifiers ---- */
+
+static int vhdx_expect_change(struct disk_image *disk, const uint8_t *identifier, uint8_t *next)
+{
+    int error = vhdx_make_guid(next);
+    return error ? error : vhdx_set_parent_identifiers(to_vhdx(disk), identifier, next);
+}
+
+static int vhdx_set_parent_identifier(struct disk_image *disk, const uint8_t *identifier)
+{
+    return vhdx_set_parent_identifiers(to_vhdx(disk), identifier, NULL);
+}
+
+static int vhdx_take_identifier(struct disk_image *disk, const uint8_t *identifier)
+{
+    return vhdx_begin_writing_as(to_vhdx(disk), identifier);
+}
+
 /* ---- Opening and closing ---- */
 
 static void release(struct vhdx_image *image)
@@ -192,6 +211,9 @@ static const struct disk_image_operations vhdx_operations = {
     .flush = vhdx_flush,
     .next_present = vhdx_next_present,
     .read_parent = vhdx_read_parent,
+    .expect_change = vhdx_expect_change,
+    .set_parent_identifier = vhdx_set_parent_identifier,
+    .take_identifier = vhdx_take_identifier,
     .close = vhdx_close,
 };
 
