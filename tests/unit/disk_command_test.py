@@ -295,8 +295,7 @@ def merging_vhdx():
     equal(sorted(os.listdir(".")), ["a.vhdx"])
     sound("a.vhdx")
     content.expect("a.vhdx")
-    if shutil.which("qemu-img"):
-        subprocess.run(["qemu-img", "check", "-q", "-f", "vhdx", "a.vhdx"], check=True, timeout=LIMIT)
+    check_with_qemu("a.vhdx")
 
 
 @case
@@ -368,6 +367,41 @@ def resizing():
     content.expect("a.vhd")
     sound("a.vhd")
     refuse("loam disk resize --discard-data", "resize", "a.vhd", "512")
+
+
+def check_with_qemu(path):
+    if shutil.which("qemu-img"):
+        subprocess.run(["qemu-img", "check", "-q", "-f", "vhdx", path], check=True, timeout=LIMIT)
+        do("convert", path, "with-qemu.raw", "--format", "raw", "--replace")
+        subprocess.run(["qemu-img", "compare", "-q", "-f", "vhdx", "-F", "raw", path, "with-qemu.raw"], check=True,
+                       timeout=LIMIT)
+        os.unlink("with-qemu.raw")
+
+
+@case
+def resizing_vhdx():
+    for form in "dynamic", "fixed":
+        content = Content("resizing a VHDX")
+        do("create", "a.vhdx", "--size", SIZE, "--format", form, "--replace")
+        content.write("a.vhdx")
+        content.write("a.vhdx", 1, 2)
+        do("resize", "a.vhdx", "80M", "--dry-run")
+        equal(ask("info", "a.vhdx")["size"], SIZE)
+        equal(ask("resize", "a.vhdx", "80M")["old_size"], SIZE)
+        equal(ask("info", "a.vhdx")["size"], 80 * MIB)
+        sound("a.vhdx")
+        check_with_qemu("a.vhdx")
+        do("resize", "a.vhdx", SIZE)
+        content.expect("a.vhdx")
+        sound("a.vhdx")
+        check_with_qemu("a.vhdx")
+        refuse("loam disk resize --discard-data", "resize", "a.vhdx", "512")
+    do("create", "large.vhdx", "--size", "100G", "--block-size", "1M")
+    Content("a large VHDX").write("large.vhdx", 2)
+    do("resize", "large.vhdx", "200G")  # its BAT moves
+    sound("large.vhdx")
+    if shutil.which("qemu-img"):
+        subprocess.run(["qemu-img", "check", "-q", "-f", "vhdx", "large.vhdx"], check=True, timeout=LIMIT)
 
 
 @case

@@ -14,6 +14,8 @@
 #include "partitions/root/disk/space.h"
 #include "partitions/root/disk/vhd/vhd.h"
 #include "partitions/root/disk/vhd/resize.h"
+#include "partitions/root/disk/vhdx/create.h"
+#include "partitions/root/disk/vhdx/resize.h"
 
 #define READ_SECTORS 2048u
 
@@ -21,6 +23,7 @@
 struct resizing {
     struct disk_file *file;
     struct disk *disk; /* of the file, for reading */
+    enum disk_container container;
     uint64_t old_size, size;
     const struct disk_resize_options *options;
 };
@@ -86,6 +89,38 @@ static bool check_loss(const struct resizing *work, struct disk_error *error)
 
 /* ---- Checks ---- */
 
+static bool check_vhd(const struct resizing *work, const struct disk_image *image, struct disk_error *error)
+{
+    const char *name = work->file->name;
+    if (work->size > VHD_MAXIMUM_SIZE)
+        disk_error_set(error, EFBIG, name,
+                       "a size of %llu bytes is too large: a VHD has at most 2040 GiB; a VHDX has up to 64 TiB, and "
+                       "loam disk convert makes one",
+                       (unsigned long long)work->size);
+    else if (image->block_size && (work->size + image->block_size - 1) / image->block_size > VHD_MAXIMUM_BLOCKS)
+        disk_error_set(error, EFBIG, name,
+                       "its block size of %u bytes is too small for so large a disk: "
+                       "loam disk convert makes a copy with larger blocks",
+                       image->block_size);
+    else
+        return true;
+    return false;
+}
+
+static bool check_vhdx(const struct resizing *work, const struct disk_image *image, struct disk_error *error)
+{
+    const struct vhdx_creation creation = {
+        .format = image->format,
+        .size = work->size,
+        .block_size = image->block_size,
+        .logical_sector = image->write_unit * DISK_SECTOR_SIZE,
+    };
+    const char *fault = vhdx_creation_fault(&creation);
+    if (fault)
+        disk_error_set(error, EINVAL, work->file->name, "%s", fault);
+    return !fault;
+}
+
 static bool check_kind(const struct resizing *work, struct disk_error *error)
 {
     struct stat status;
@@ -93,14 +128,12 @@ static bool check_kind(const struct resizing *work, struct disk_error *error)
     const char *name = work->file->name;
     if (fstat(work->file->descriptor, &status) == 0 && S_ISBLK(status.st_mode))
         disk_error_set(error, EINVAL, name, "a block device has the size that the host gives it");
-    else if (!disk_check_size(name, work->size, image->format == DISK_FORMAT_RAW ? DISK_FORMAT_RAW : DISK_FORMAT_FIXED,
-                              VHD_DEFAULT_BLOCK_SIZE, error))
+    else if (!disk_check_size(name, work->size, DISK_FORMAT_RAW, 0, error))
         return false;
-    else if (image->block_size && (work->size + image->block_size - 1) / image->block_size > VHD_MAXIMUM_BLOCKS)
-        disk_error_set(error, EFBIG, name,
-                       "its block size of %u bytes is too small for so large a disk: "
-                       "loam disk convert makes a copy with larger blocks",
-                       image->block_size);
+    else if (image->container == DISK_CONTAINER_VHDX)
+        return check_vhdx(work, image, error);
+    else if (image->container == DISK_CONTAINER_VHD)
+        return check_vhd(work, image, error);
     else
         return true;
     return false;
@@ -170,11 +203,11 @@ static bool resize_file(const struct resizing *work, enum disk_format format, st
                            result == ECANCELED ? "cancelled" : strerror(result));
         return result == 0;
     }
-    const struct vhd_resize resize = {
-        .size = work->size,
-        .allocate = !work->options->sparse,
-        .progress = &work->options->progress,
-    };
+    if (work->container == DISK_CONTAINER_VHDX) {
+        const struct vhdx_resize resize = {work->size, !work->options->sparse, &work->options->progress};
+        return vhdx_resize(work->file, &resize, error);
+    }
+    const struct vhd_resize resize = {work->size, !work->options->sparse, &work->options->progress};
     return vhd_resize(work->file, &resize, error);
 }
 
@@ -183,6 +216,7 @@ static bool resize_open(struct resizing *work, struct disk_resize_result *result
     work->disk = open_disk(work->file, work->options->raw, error);
     if (!work->disk)
         return false;
+    work->container = disk_top(work->disk)->container;
     work->old_size = disk_sectors(work->disk) * DISK_SECTOR_SIZE;
     *result = (struct disk_resize_result){disk_format(work->disk), work->old_size};
     bool allowed = check_kind(work, error) && check_soundness(work, error) && check_loss(work, error);

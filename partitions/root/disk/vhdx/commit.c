@@ -71,6 +71,17 @@ int vhdx_begin_writing(struct vhdx_image *image)
     return error ? error : vhdx_begin_writing_as(image, identifier);
 }
 
+int vhdx_renew_identifier(struct vhdx_image *image)
+{
+    struct vhdx_header header = image->headers.header;
+    int error = vhdx_make_guid(header.data_write_guid);
+    if (!error)
+        error = vhdx_headers_update(image->disk.file, &image->headers, &header);
+    if (!error)
+        memcpy(image->disk.identifier, header.data_write_guid, VHDX_GUID_SIZE);
+    return error;
+}
+
 static bool in_bat(const struct vhdx_image *image, uint64_t offset)
 {
     return offset >= image->bat_offset && offset - image->bat_offset < image->bat_length;

@@ -16,6 +16,9 @@
 int vhdx_begin_writing(struct vhdx_image *image);
 int vhdx_begin_writing_as(struct vhdx_image *image, const uint8_t *identifier);
 
+/* Gives an image that is being written to a new DataWriteGuid, before what the disk holds is changed after all. */
+int vhdx_renew_identifier(struct vhdx_image *image);
+
 /* Before an entry with so many updates is written to the log. 0 or an errno. */
 int vhdx_make_log_room(struct vhdx_image *image, uint32_t updates);
 

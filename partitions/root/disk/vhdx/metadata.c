@@ -189,6 +189,7 @@ static bool read_disk_size(const struct reading *reading)
     uint64_t at;
     if (!read_item(reading, VHDX_ITEM_DISK_SIZE, bytes, &at))
         return false;
+    reading->metadata->disk_size_offset = at;
     layout->disk_size = little_endian_load64(bytes);
     if (layout->disk_size == 0 || layout->disk_size % layout->logical_sector != 0 ||
         layout->disk_size > VHDX_MAXIMUM_SIZE)

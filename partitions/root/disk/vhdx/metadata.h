@@ -11,6 +11,7 @@ struct vhdx_metadata {
     bool leave_allocated; /* a fixed image */
     uint32_t physical_sector;
     uint8_t disk_id[VHDX_GUID_SIZE];
+    uint64_t disk_size_offset; /* where VirtualDiskSize stands in the file */
     uint64_t
         locator_offset; /* of the parent locator in the file, if layout.differencing; what is in it is not checked */
     uint32_t locator_length;

@@ -99,13 +99,19 @@ static int find_last_block(struct vhdx_image *image, uint64_t *end)
     return 0;
 }
 
-int vhdx_cut_tail(struct vhdx_image *image, const struct vhdx_regions *regions)
+int vhdx_find_end(struct vhdx_image *image, const struct vhdx_regions *regions, uint64_t *end)
 {
     const struct vhdx_header *header = &image->headers.header;
-    uint64_t end = header->log_offset + header->log_length;
+    *end = header->log_offset + header->log_length;
     for (uint32_t i = 0; i < regions->count; i++)
-        end = larger(end, regions->region[i].offset + regions->region[i].length);
-    int error = find_last_block(image, &end);
+        *end = larger(*end, regions->region[i].offset + regions->region[i].length);
+    return find_last_block(image, end);
+}
+
+int vhdx_cut_tail(struct vhdx_image *image, const struct vhdx_regions *regions)
+{
+    uint64_t end;
+    int error = vhdx_find_end(image, regions, &end);
     if (error || end >= image->headers.file_size)
         return error;
     error = disk_file_truncate(image->disk.file, end);

@@ -189,18 +189,22 @@ void vhdx_region_decode(const uint8_t *bytes, uint32_t index, struct vhdx_region
     region->required = little_endian_load32(entry + REGION_REQUIRED);
 }
 
+void vhdx_region_encode(const struct vhdx_region *region, uint32_t index, uint8_t *bytes)
+{
+    uint8_t *entry = bytes + vhdx_region_offset(index);
+    memcpy(entry, region->guid, VHDX_GUID_SIZE);
+    little_endian_store64(entry + REGION_OFFSET, region->offset);
+    little_endian_store32(entry + REGION_LENGTH, region->length);
+    little_endian_store32(entry + REGION_REQUIRED, region->required);
+}
+
 void vhdx_regions_encode(const struct vhdx_region *regions, uint32_t count, uint8_t *bytes)
 {
     memset(bytes, 0, VHDX_REGIONS_SIZE);
     memcpy(bytes, regions_signature, sizeof(regions_signature));
     little_endian_store32(bytes + REGIONS_COUNT, count);
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t *entry = bytes + vhdx_region_offset(i);
-        memcpy(entry, regions[i].guid, VHDX_GUID_SIZE);
-        little_endian_store64(entry + REGION_OFFSET, regions[i].offset);
-        little_endian_store32(entry + REGION_LENGTH, regions[i].length);
-        little_endian_store32(entry + REGION_REQUIRED, regions[i].required);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        vhdx_region_encode(&regions[i], i, bytes);
     vhdx_regions_seal(bytes);
 }
 

@@ -91,6 +91,7 @@ struct vhdx_region {
 /* VHDX_REGIONS_SIZE bytes. `count` is what the table says; only the first VHDX_MOST_REGIONS can be decoded. */
 enum vhdx_state vhdx_regions_decode(const uint8_t *bytes, uint32_t *count);
 void vhdx_region_decode(const uint8_t *bytes, uint32_t index, struct vhdx_region *region);
+void vhdx_region_encode(const struct vhdx_region *region, uint32_t index, uint8_t *bytes);
 void vhdx_regions_encode(const struct vhdx_region *regions, uint32_t count, uint8_t *bytes);
 void vhdx_regions_seal(uint8_t *bytes);
 /* Where the entry stands, from the table's beginning. */

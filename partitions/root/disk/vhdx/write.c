@@ -14,8 +14,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Takes room for `length` bytes behind everything else, which reads as zeros and will do so after a crash. */
-static int take_room(struct vhdx_image *image, uint64_t length, uint64_t *place)
+int vhdx_take_room(struct vhdx_image *image, uint64_t length, uint64_t *place)
 {
     if (image->file_end < image->used_end || image->file_end - image->used_end < length) {
         uint64_t spare = smaller(image->used_end, MOST_ROOM);
@@ -43,7 +42,7 @@ static int find_place(struct vhdx_image *image, uint32_t block, uint64_t length,
         *place = image->promised_place;
         return 0;
     }
-    return take_room(image, length, place);
+    return vhdx_take_room(image, length, place);
 }
 
 static int enter_place(struct vhdx_image *image, uint32_t block, const struct vhdx_change *changes, unsigned count)
