@@ -326,6 +326,27 @@ def compacting():
 
 
 @case
+def compacting_vhdx():
+    content = Content("compacting a VHDX")
+    do("create", "a.vhdx", "--size", SIZE, "--block-size", "1M")
+    content.write("a.vhdx", 30)
+    empty = bytes(20 * MIB)
+    subprocess.run([TOOL, "write", "a.vhdx", "8192"], input=empty, check=True, timeout=LIMIT)
+    content.bytes[4 * MIB:24 * MIB] = empty
+    do("create", "b.vhdx", "--parent", "a.vhdx")
+    plan = ask("compact", "a.vhdx", "--dry-run")
+    check(plan["gained"] > 10 * MIB, f"{plan['gained']} bytes would be gained")
+    equal({**ask("compact", "a.vhdx"), "dry_run": True}, plan, "what was done and what was planned")
+    sound("a.vhdx")
+    check_with_qemu("a.vhdx")
+    content.expect("a.vhdx")
+    content.expect("b.vhdx")  # which knows its parent
+    check("gave back 0 bytes" in do("compact", "a.vhdx"), "nothing more to gain")
+    do("create", "f.vhdx", "--size", "1M", "--format", "fixed")
+    refuse("f.vhdx: a fixed disk, which has its full size on purpose.*loam disk convert", "compact", "f.vhdx")
+
+
+@case
 def repairing():
     content = Content("repairing")
     do("create", "a.vhd", "--size", SIZE)
@@ -508,24 +529,36 @@ def interrupted_merges_of_vhdx():
     interrupt_merges(content, "a.vhdx", "b.vhdx", "c.vhdx")
 
 
+def interrupt_compactions(content, path):
+    subprocess.run([TOOL, "write", path, "8192"], input=bytes(20 * MIB), check=True, timeout=LIMIT)
+    content.bytes[4 * MIB:24 * MIB] = bytes(20 * MIB)
+    save("saved", path)
+
+    def verify(_):
+        sound(path)
+        content.expect(path)
+
+    def repeat():
+        do("compact", path)
+        verify(True)
+
+    interruptions(["compact", path], "saved", verify, repeat)
+
+
 @case
 def interrupted_compactions():
     content = Content("interrupted compactions")
     do("create", "a.vhd", "--size", SIZE, "--block-size", "64K")
     content.write("a.vhd", 30)
-    subprocess.run([TOOL, "write", "a.vhd", "8192"], input=bytes(20 * MIB), check=True, timeout=LIMIT)
-    content.bytes[4 * MIB:24 * MIB] = bytes(20 * MIB)
-    save("saved", "a.vhd")
+    interrupt_compactions(content, "a.vhd")
 
-    def verify(_):
-        sound("a.vhd")
-        content.expect("a.vhd")
 
-    def repeat():
-        do("compact", "a.vhd")
-        verify(True)
-
-    interruptions(["compact", "a.vhd"], "saved", verify, repeat)
+@case
+def interrupted_compactions_of_vhdx():
+    content = Content("interrupted compactions of VHDX")
+    do("create", "a.vhdx", "--size", SIZE, "--block-size", "1M")
+    content.write("a.vhdx", 30)
+    interrupt_compactions(content, "a.vhdx")
 
 
 @case

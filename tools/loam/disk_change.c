@@ -55,7 +55,7 @@ int disk_compact_verb(int argc, char **argv)
     struct disk_error error;
     disk_parse(
         argc, argv, compact_options,
-        "Gives space back to the host: blocks of a dynamic VHD that are zeros, blocks of a differencing one that "
+        "Gives space back to the host: blocks of a dynamic disk that are zeros, blocks of a differencing one that "
         "are as in its parent, and zeros of a raw image.",
         &arguments);
     const struct disk_compact_options options = {

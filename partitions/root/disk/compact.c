@@ -10,6 +10,7 @@
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/source.h"
 #include "partitions/root/disk/vhd/compact.h"
+#include "partitions/root/disk/vhdx/compact.h"
 
 #define STEP_SECTORS 2048u
 #define STAT_BLOCK   512u /* the unit of st_blocks */
@@ -17,8 +18,8 @@
 /* Looking for blocks of the disk's image that are not needed. */
 struct search {
     struct disk *disk;
-    struct disk *parents;  /* NULL: it has none */
-    uint8_t *unneeded;     /* a bit for each block */
+    struct disk *parents; /* NULL: it has none */
+    struct disk_compact_blocks blocks;
     uint8_t *own, *others; /* STEP_SECTORS each */
 };
 
@@ -66,19 +67,43 @@ static int look_at_block(const struct search *search, uint64_t sector, uint64_t 
     return error;
 }
 
-static int find_unneeded(const struct search *search, const struct disk_progress *progress)
+/* Whether the disk has nothing but zeros there, whoever has them. */
+static int look_for_zeros(const struct search *search, uint64_t sector, uint64_t end, bool *zeros)
+{
+    int error = 0;
+    *zeros = true;
+    for (uint32_t sectors; sector < end && *zeros && !error; sector += sectors) {
+        sectors = end - sector < STEP_SECTORS ? (uint32_t)(end - sector) : STEP_SECTORS;
+        error = disk_transfer(search->disk, DISK_READ, search->own, sector, sectors);
+        *zeros = !error && disk_is_zero(search->own, (size_t)sectors * DISK_SECTOR_SIZE);
+    }
+    return error;
+}
+
+/* Enters the block, whose sectors these are, where it belongs. */
+static int classify_block(const struct search *search, uint64_t block, uint64_t sector, uint64_t end)
+{
+    bool unneeded, zeros = false;
+    int error = look_at_block(search, sector, end, &unneeded);
+    if (!error && !unneeded && search->blocks.zeros)
+        error = look_for_zeros(search, sector, end, &zeros);
+    if (!error && unneeded)
+        search->blocks.unneeded[block / 8] |= (uint8_t)(1u << block % 8);
+    if (!error && zeros)
+        search->blocks.zeros[block / 8] |= (uint8_t)(1u << block % 8);
+    return error;
+}
+
+static int classify_blocks(const struct search *search, const struct disk_progress *progress)
 {
     struct disk_image *image = disk_top(search->disk);
     uint64_t block_sectors = image->block_size / DISK_SECTOR_SIZE, size = image->sectors;
     uint64_t sector = image->operations->next_present(image, 0);
     while (sector < size) {
         uint64_t block = sector / block_sectors, next = (block + 1) * block_sectors;
-        bool unneeded;
-        int error = look_at_block(search, sector, next < size ? next : size, &unneeded);
+        int error = classify_block(search, block, block * block_sectors, next < size ? next : size);
         if (error)
             return error;
-        if (unneeded)
-            search->unneeded[block / 8] |= (uint8_t)(1u << block % 8);
         sector = next < size ? image->operations->next_present(image, next) : size;
         if (!disk_progress_step(progress, sector * DISK_SECTOR_SIZE / 2, size * DISK_SECTOR_SIZE))
             return ECANCELED;
@@ -108,28 +133,35 @@ static void return_parents(struct disk *parents)
     }
 }
 
-/* A bit for each block, to be freed; NULL with `error`. */
-static uint8_t *search_blocks(struct disk *disk, const struct disk_progress *progress, struct disk_error *error)
+static void free_blocks(struct disk_compact_blocks *blocks)
+{
+    free(blocks->unneeded);
+    free(blocks->zeros);
+}
+
+/* To be freed with free_blocks in any case; false with `error`. */
+static bool search_blocks(struct disk *disk, const struct disk_progress *progress, struct disk_compact_blocks *blocks,
+                          struct disk_error *error)
 {
     struct disk_image *image = disk_top(disk);
-    uint64_t blocks = image->sectors / (image->block_size / DISK_SECTOR_SIZE) + 1;
+    size_t bytes = (size_t)(image->sectors / (image->block_size / DISK_SECTOR_SIZE) + 1) / 8 + 1;
+    bool marks_zeros = image->container == DISK_CONTAINER_VHDX && image->differencing;
+    blocks->unneeded = calloc(bytes, 1);
+    blocks->zeros = marks_zeros ? calloc(bytes, 1) : NULL;
     struct search search = {
         .disk = disk,
         .parents = disk->image_count > 1 ? borrow_parents(disk) : NULL,
-        .unneeded = calloc(blocks / 8 + 1, 1),
+        .blocks = *blocks,
         .own = malloc((size_t)STEP_SECTORS * DISK_SECTOR_SIZE),
         .others = malloc((size_t)STEP_SECTORS * DISK_SECTOR_SIZE),
     };
-    bool ready = search.unneeded && search.own && search.others && (disk->image_count == 1 || search.parents);
-    int result = ready ? find_unneeded(&search, progress) : ENOMEM;
+    bool ready = blocks->unneeded && (blocks->zeros || !marks_zeros) && search.own && search.others &&
+                 (disk->image_count == 1 || search.parents);
+    int result = ready ? classify_blocks(&search, progress) : ENOMEM;
     return_parents(search.parents);
     free(search.own);
     free(search.others);
-    if (!result)
-        return search.unneeded;
-    free(search.unneeded);
-    fail(disk, result, error);
-    return NULL;
+    return result ? fail(disk, result, error) : true;
 }
 
 /* ---- Raw images ---- */
@@ -200,11 +232,6 @@ static bool is_possible(const struct disk *disk, struct disk_error *error)
                        "a fixed disk, which has its full size on purpose; one that grows is made by: "
                        "loam disk convert --format dynamic %s DESTINATION",
                        name);
-    else if (disk_top(disk)->container == DISK_CONTAINER_VHDX)
-        disk_error_set(error, EOPNOTSUPP, name,
-                       "a VHDX, which cannot be compacted; a copy takes no more than it needs: loam disk convert %s "
-                       "DESTINATION",
-                       name);
     else
         return true;
     return false;
@@ -221,12 +248,16 @@ static bool compact(struct disk *disk, const struct disk_compact_options *option
         disk_free(disk, false);
         return done;
     }
-    uint8_t *unneeded = search_blocks(disk, &options->progress, error);
+    struct disk_compact_blocks blocks;
+    bool vhdx = disk_top(disk)->container == DISK_CONTAINER_VHDX;
+    bool found = search_blocks(disk, &options->progress, &blocks, error);
     int closed = disk_free(disk, false);
-    if (unneeded && closed)
+    if (found && closed)
         disk_error_set(error, closed, file->name, "%s", strerror(closed));
-    bool done = unneeded && !closed && vhd_compact(file, unneeded, size, options, result, error);
-    free(unneeded);
+    bool done = found && !closed &&
+                (vhdx ? vhdx_compact(file, &blocks, size, options, result, error)
+                      : vhd_compact(file, blocks.unneeded, size, options, result, error));
+    free_blocks(&blocks);
     return done;
 }
 

@@ -2,9 +2,10 @@
 /*
  * Giving space back to the host that an image has and does not need. The disk holds what it held.
  *
- * A dynamic VHD gives up its blocks of zeros, a differencing one the blocks whose sectors are all as the parent has
- * them; blocks from the end of the file move into the gaps, and the file becomes shorter. A raw image gets holes where
- * it has zeros. A fixed VHD has its space on purpose.
+ * A dynamic image gives up its blocks of zeros, a differencing one the blocks whose sectors are all as the parent has
+ * them, and a differencing VHDX those of zeros, too, as its block allocation table can say that; blocks from the end of
+ * the file move into the gaps, and the file becomes shorter. A raw image gets holes where it has zeros. A fixed image
+ * has its space on purpose.
  *
  * The image is sound at every moment. A gap is written to only when it is durable that no block is there, and an entry
  * of the block allocation table names a new place only when it is durable what the place holds.
@@ -17,15 +18,21 @@
 #include "partitions/root/disk/progress.h"
 
 struct disk_compact_options {
-    bool raw;     /* the image is raw; otherwise it is a VHD */
+    bool raw;     /* the image is raw; otherwise it is a VHD or VHDX */
     bool dry_run; /* only finds out what would be done */
     struct disk_progress progress;
 };
 
 struct disk_compact_result {
-    uint64_t before, after; /* bytes of a VHD's file; those that a raw one takes of its file system */
+    uint64_t before, after; /* bytes of the image's file; those that a raw one takes of its file system */
     uint32_t given_up;      /* blocks */
     uint32_t moved;
+};
+
+/* Blocks of an image, a bit for each, the least significant first. */
+struct disk_compact_blocks {
+    uint8_t *unneeded; /* as they would be without them */
+    uint8_t *zeros;    /* of the others, those of zeros, if the format can say so; NULL otherwise */
 };
 
 /*

@@ -5,18 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "partitions/root/disk/source.h"
+#include "partitions/root/disk/block_copy.h"
 #include "partitions/root/disk/vhd/table.h"
 
 #define ENTRY_SIZE sizeof(uint32_t)
 #define HOST_PAGE  4096u
 /* Blocks at least this large go to where their data are on pages of the host, if there is room. */
 #define SMALLEST_ALIGNED_BLOCK (64u << 10)
-/* Bytes moved between two synchronizations, and at once. */
+/* Bytes moved between two synchronizations. */
 #define BATCH_BYTES (256ull << 20)
-#define PIECE_BYTES (1u << 20)
-/* Zeros of at least so many bytes become holes. */
-#define HOLE_BYTES (64u << 10)
 
 /* What lies in the file: a block, or metadata. */
 struct occupant {
@@ -142,7 +139,7 @@ static int load(struct compaction *compaction, struct disk_compact_result *resul
     compaction->entries = malloc(table->blocks * ENTRY_SIZE);
     compaction->occupants = calloc((size_t)table->allocated + VHD_RESERVED, sizeof(struct occupant));
     compaction->moves = calloc((size_t)table->allocated + 1, sizeof(struct move));
-    compaction->buffer = malloc(PIECE_BYTES);
+    compaction->buffer = malloc(BLOCK_COPY_BUFFER);
     if (!compaction->entries || !compaction->occupants || !compaction->moves || !compaction->buffer)
         return ENOMEM;
     error = disk_file_read_buffer(compaction->file, compaction->entries, table->blocks * ENTRY_SIZE, table->offset);
@@ -175,34 +172,12 @@ static int give_up(const struct compaction *compaction)
     return error ? error : disk_file_synchronize(compaction->file);
 }
 
-/* Zeros take no space if the host can make holes. */
-static int write_part(const struct compaction *compaction, const uint8_t *bytes, size_t length, uint64_t offset)
-{
-    int error = EOPNOTSUPP;
-    if (disk_is_zero(bytes, length))
-        error = disk_file_punch(compaction->file, offset, length);
-    return error == EOPNOTSUPP ? disk_file_write_buffer(compaction->file, bytes, length, offset) : error;
-}
-
-static int copy_block(const struct compaction *compaction, const struct move *move)
-{
-    uint64_t length = block_length(compaction);
-    int error = 0;
-    for (uint64_t done = 0, piece; done < length && !error; done += piece) {
-        piece = length - done < PIECE_BYTES ? length - done : PIECE_BYTES;
-        error = disk_file_read_padded(compaction->file, compaction->buffer, piece, move->from + done);
-        for (uint64_t part = 0; part < piece && !error; part += HOLE_BYTES)
-            error = write_part(compaction, compaction->buffer + part,
-                               piece - part < HOLE_BYTES ? piece - part : HOLE_BYTES, move->to + done + part);
-    }
-    return error;
-}
-
 static int move_batch(const struct compaction *compaction, size_t first, size_t end)
 {
     int error = 0;
     for (size_t i = first; i < end && !error; i++)
-        error = copy_block(compaction, &compaction->moves[i]);
+        error = block_copy(compaction->file, compaction->moves[i].from, compaction->moves[i].to,
+                           block_length(compaction), compaction->buffer);
     if (!error)
         error = disk_file_synchronize(compaction->file);
     for (size_t i = first; i < end && !error; i++)
