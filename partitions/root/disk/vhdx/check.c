@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/vhdx/check.h"
 
 #include <errno.h>
@@ -8,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "partitions/root/disk/vhdx/bat_scan.h"
 #include "partitions/root/disk/vhdx/error.h"
 #include "partitions/root/disk/vhdx/locator.h"
-#include "partitions/root/disk/vhdx/metadata.h"
 #include "partitions/root/disk/vhdx/overlay.h"
-
-#define ENTRIES_PER_READ 4096u
 
 struct check {
     disk_check_report *report;
@@ -22,10 +19,6 @@ struct check {
     struct vhdx_headers headers;
     struct vhdx_metadata metadata;
     struct vhdx_regions regions;
-    uint8_t *used;          /* a bit for each MiB of the file, also for a part at its end */
-    uint64_t units;         /* MiB */
-    uint64_t taken;         /* of them */
-    bool partially_present; /* a block of the chunk is */
 };
 
 static void __attribute__((format(printf, 3, 4)))
@@ -51,124 +44,32 @@ static bool damage_found(const struct check *check, const struct disk_error *rea
     return false;
 }
 
-/* ---- What the file is used for ---- */
-
-/* Marks a stretch, in MiB, as used, as far as it lies within the file. False if something of it is used already. */
-static bool take(struct check *check, uint64_t offset, uint64_t length)
-{
-    uint64_t first = offset / VHDX_MIB, end = (offset + length + VHDX_MIB - 1) / VHDX_MIB;
-    bool free = true;
-    for (uint64_t unit = first; unit < end && unit < check->units; unit++) {
-        uint8_t mask = (uint8_t)(1u << unit % 8);
-        bool new = !(check->used[unit / 8] & mask);
-        check->used[unit / 8] |= mask;
-        check->taken += new;
-        free &= new;
-    }
-    return free;
-}
-
-static void note_unused(const struct check *check)
-{
-    uint64_t unused = check->units - check->taken;
-    if (unused)
-        find(check, DISK_CHECK_NOTE, "%llu MiB of the file are not used", (unsigned long long)unused);
-}
-
 /* ---- Entries of the BAT ---- */
 
-static uint64_t place_of(const struct check *check, uint32_t index)
+static void find_in_bat(void *context, const struct vhdx_bat_finding *finding)
 {
-    return check->regions.region[check->regions.bat].offset + (uint64_t)index * VHDX_ENTRY_SIZE;
+    const struct check *check = context;
+    char line[VHDX_BAT_LINE];
+    vhdx_bat_describe(finding, check->headers.file_size, line);
+    find(check, DISK_CHECK_ERROR, "%s", line);
 }
 
-/* What is wrong with an entry's bits alone, or NULL. */
-static const char *entry_fault(const struct check *check, struct vhdx_entry entry, bool bitmap)
+static bool check_blocks(struct check *check, struct disk_error *reason)
 {
-    bool differencing = check->metadata.layout.differencing;
-    if (entry.reserved)
-        return "something in a reserved field";
-    switch (entry.state) {
-    case VHDX_BLOCK_NOT_PRESENT:
-        return NULL;
-    case VHDX_BLOCK_FULLY_PRESENT:
-        return bitmap && !differencing ? "a sector bitmap, which only a differencing image has" : NULL;
-    case VHDX_BLOCK_PARTIALLY_PRESENT:
-        if (!bitmap && !differencing)
-            return "the state PARTIALLY_PRESENT, which only a differencing image has";
-        return bitmap ? "a state that is not defined" : NULL;
-    case VHDX_BLOCK_UNDEFINED:
-    case VHDX_BLOCK_ZERO:
-    case VHDX_BLOCK_UNMAPPED:
-        return bitmap ? "a state that is not defined" : NULL;
-    default:
-        return "a state that is not defined";
-    }
-}
-
-/* `needed` bytes of the block have to be in the file; all of it may be nobody else's. */
-static void check_place(struct check *check, uint32_t index, uint64_t offset, uint64_t length, uint64_t needed)
-{
-    unsigned long long at = place_of(check, index);
-    uint64_t file_size = check->headers.file_size;
-    if (offset > file_size || needed > file_size - offset)
-        find(check, DISK_CHECK_ERROR,
-             "the BAT entry at byte %llu has a block at byte %llu, beyond the file's end at %llu", at,
-             (unsigned long long)offset, (unsigned long long)file_size);
-    else if (!take(check, offset, length))
-        find(check, DISK_CHECK_ERROR, "the BAT entry at byte %llu has a block at byte %llu, over something else", at,
-             (unsigned long long)offset);
-}
-
-static void check_bitmap_entry(struct check *check, uint32_t index, struct vhdx_entry entry)
-{
-    if (entry.state == VHDX_BLOCK_FULLY_PRESENT)
-        check_place(check, index, entry.offset, VHDX_BITMAP_BLOCK, VHDX_BITMAP_BLOCK);
-    else if (check->partially_present)
-        find(check, DISK_CHECK_ERROR,
-             "the BAT entry at byte %llu has no sector bitmap, and blocks of its chunk are partially present",
-             (unsigned long long)place_of(check, index));
-    check->partially_present = false;
-}
-
-static void check_entry(struct check *check, uint32_t index, const uint8_t *bytes)
-{
-    const struct vhdx_layout *layout = &check->metadata.layout;
-    struct vhdx_entry entry = vhdx_entry_decode(bytes);
-    bool bitmap = vhdx_is_bitmap_entry(layout, index);
-    const char *fault = entry_fault(check, entry, bitmap);
-    if (fault)
-        find(check, DISK_CHECK_ERROR, "the BAT entry at byte %llu is 0x%llx: %s",
-             (unsigned long long)place_of(check, index), (unsigned long long)little_endian_load64(bytes), fault);
-    if (bitmap) {
-        check_bitmap_entry(check, index, fault ? (struct vhdx_entry){0} : entry);
-        return;
-    }
-    uint32_t block = index - index / (vhdx_chunk_ratio(layout) + 1);
-    if (fault || block >= vhdx_blocks(layout)) /* entries that fill the last chunk belong to no block */
-        return;
-    check->partially_present |= entry.state == VHDX_BLOCK_PARTIALLY_PRESENT;
-    if (entry.state == VHDX_BLOCK_FULLY_PRESENT || entry.state == VHDX_BLOCK_PARTIALLY_PRESENT)
-        check_place(check, index, entry.offset, layout->block_size, vhdx_block_bytes(layout, block));
-}
-
-static int check_bat(struct check *check)
-{
-    uint8_t bytes[ENTRIES_PER_READ * VHDX_ENTRY_SIZE];
-    uint32_t entries = vhdx_entries(&check->metadata.layout);
-    for (uint32_t first = 0, count; first < entries; first += count) {
-        count = entries - first < ENTRIES_PER_READ ? entries - first : ENTRIES_PER_READ;
-        uint64_t end = place_of(check, first + count);
-        bool hole = check->file->operations->next_data(check->file, place_of(check, first)) >= end;
-        if (hole && !check->partially_present)
-            continue;
-        int error = disk_file_read_buffer(check->file, bytes, (size_t)count * VHDX_ENTRY_SIZE, place_of(check, first));
-        if (error)
-            return error;
-        for (uint32_t i = 0; i < count; i++)
-            check_entry(check, first + i, bytes + (size_t)i * VHDX_ENTRY_SIZE);
-    }
-    return 0;
+    struct vhdx_bat_scan scan = {
+        .file = check->file,
+        .headers = &check->headers,
+        .regions = &check->regions,
+        .metadata = &check->metadata,
+        .find = find_in_bat,
+        .context = check,
+    };
+    int error = vhdx_bat_scan(&scan);
+    if (error)
+        disk_error_set(reason, error, check->file->name, "the BAT cannot be checked: %s", strerror(error));
+    else if (scan.unused)
+        find(check, DISK_CHECK_NOTE, "%llu MiB of the file are not used", (unsigned long long)scan.unused);
+    return !error;
 }
 
 /* ---- The rest ---- */
@@ -206,27 +107,6 @@ static bool check_locator(const struct check *check, struct disk_error *reason)
     free(bytes);
     free(link);
     return done;
-}
-
-static bool check_blocks(struct check *check, struct disk_error *reason)
-{
-    uint64_t size = check->headers.file_size < VHDX_END_OF_FILES ? check->headers.file_size : VHDX_END_OF_FILES;
-    check->units = (size + VHDX_MIB - 1) / VHDX_MIB;
-    check->used = calloc(check->units / 8 + 1, 1);
-    int error = check->used ? 0 : ENOMEM;
-    if (!error) {
-        take(check, 0, VHDX_SECTION_SIZE);
-        take(check, check->headers.header.log_offset, check->headers.header.log_length);
-        for (uint32_t i = 0; i < check->regions.count; i++)
-            take(check, check->regions.region[i].offset, check->regions.region[i].length);
-        error = check_bat(check);
-    }
-    if (error)
-        disk_error_set(reason, error, check->file->name, "the BAT cannot be checked: %s", strerror(error));
-    else
-        note_unused(check);
-    free(check->used);
-    return !error;
 }
 
 /* Puts what a replay will make of the file in its place. */
