@@ -129,7 +129,7 @@ static void visit_medium(void *context, struct memory_file *medium, size_t point
     }
     states->new_media += new;
     const struct disk_state *state = new ? &states->after : &states->before;
-    if (!state->usable) { /* it is changed once more */
+    if (!state->usable || states->change->again) { /* it is changed once more */
         states->change->make(states->change->context, &medium->file);
         assert_true(equals(states, medium, &states->after));
         return;

@@ -32,6 +32,7 @@ struct disk_change {
     unsigned flags;
     bool any_header;     /* the old header may stand with what is new in everything else */
     bool any_identifier; /* and so may the identifiers */
+    bool again;          /* opening does not put what is old in order: it is changed once more instead */
 
     /* For disk_change_fail: the same, which may fail. False if it has. */
     bool (*attempt)(void *context, struct disk_file *file);

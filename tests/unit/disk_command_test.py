@@ -375,6 +375,42 @@ def repairing():
 
 
 @case
+def repairing_vhdx():
+    content = Content("repairing a VHDX")
+    do("create", "a.vhdx", "--size", SIZE, "--block-size", "1M")
+    content.write("a.vhdx")
+    check("a.vhdx: sound" in do("repair", "a.vhdx", "--dry-run"), "a sound disk")
+    with open("a.vhdx", "r+b") as file:
+        file.seek(64 * KIB + 20)
+        file.write(b"!!!!")  # a header
+        file.seek(192 * KIB)
+        file.write(b"!")  # a region table
+        file.seek(3 * MIB + 1)
+        byte = file.read(1)[0]
+        file.seek(3 * MIB + 1)
+        file.write(bytes([byte | 1]))  # a reserved bit of the first block's entry
+    with open("a.vhdx", "rb") as file:
+        damaged = file.read()
+    check("loam disk repair --dry-run a.vhdx" in loam("check", "a.vhdx").stdout, "what check says")
+    answer = json.loads(do("repair", "a.vhdx", "--json"))
+    equal((answer["changed"], answer["sound"], len(answer["findings"])), (True, True, 3), answer)
+    content.expect("a.vhdx")
+    sound("a.vhdx")
+    check_with_qemu("a.vhdx")
+    do("repair", "a.vhdx", "--undo", answer["backup"])
+    with open("a.vhdx", "r+b") as file:
+        check(file.read() == damaged, "undone, it is not what it was")
+        file.seek(3 * MIB)
+        file.write(b"\xff" * 8)
+    done = loam("repair", "a.vhdx")
+    equal(done.returncode, 1, done.stdout)
+    check("loam disk repair --drop-damaged a.vhdx" in done.stdout, done.stdout)
+    do("repair", "--drop-damaged", "--no-backup", "a.vhdx")
+    sound("a.vhdx")
+    check_with_qemu("a.vhdx")
+
+
+@case
 def resizing():
     content = Content("resizing")
     do("create", "a.vhd", "--size", SIZE)

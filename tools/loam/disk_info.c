@@ -259,9 +259,7 @@ static void report(void *context, enum disk_check_level level, const char *text)
 static void print_verdict(const char *path, const struct disk_check_result *result)
 {
     const unsigned long long errors = result->count[DISK_CHECK_ERROR], warnings = result->count[DISK_CHECK_WARNING];
-    if (errors && result->container == DISK_CONTAINER_VHDX)
-        printf("%s: damaged, %llu error%s: restore it from a copy\n", path, errors, errors == 1 ? "" : "s");
-    else if (errors)
+    if (errors)
         printf("%s: damaged, %llu error%s: loam disk repair --dry-run %s says what can be mended\n", path, errors,
                errors == 1 ? "" : "s", path);
     else if (warnings)
@@ -276,8 +274,8 @@ int disk_check_verb(int argc, char **argv)
     struct disk_check_result result;
     struct disk_error error;
     disk_parse(argc, argv, NULL,
-               "Looks a VHD over: footers, header, block allocation table, and then its parents. Nothing is "
-               "changed.\vExit status: 0 sound, 1 damaged or not to be checked.",
+               "Looks a VHD or VHDX over: what it says of itself, its block allocation table, and then its parents. "
+               "Nothing is changed.\vExit status: 0 sound, 1 damaged or not to be checked.",
                &arguments);
     json_t *findings = json_array();
     if (!disk_check(arguments.values[0], report, findings, &result, &error)) {

@@ -98,11 +98,11 @@ int disk_repair_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}};
     struct disk_error error;
-    disk_parse(
-        argc, argv, options,
-        "Mends a damaged VHD, and saves before what it changes.\vExit status: 0 the disk is sound, or would be, 1 "
-        "it is not.",
-        &arguments);
+    disk_parse(argc, argv, options,
+               "Mends a damaged VHD or VHDX, and saves before what it changes.\vExit status: 0 the disk is sound, or "
+               "would be, 1 "
+               "it is not.",
+               &arguments);
     if (!arguments.undo)
         return repair(&arguments);
     if (arguments.dry_run || arguments.drop_damaged || arguments.no_backup)

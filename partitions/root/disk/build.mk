@@ -46,6 +46,8 @@ $(call unit_test,vhdx_resize_test,tests/unit/vhdx_resize_test.c tests/unit/vhdx_
     $(DISK_SOURCES))
 $(call unit_test,vhdx_compact_test,tests/unit/vhdx_compact_test.c tests/unit/vhdx_fixture.c tests/unit/scratch.c \
     $(POWER_FAILURE_SOURCES) $(DISK_SOURCES))
+$(call unit_test,vhdx_repair_test,tests/unit/vhdx_repair_test.c tests/unit/vhdx_fixture.c tests/unit/scratch.c \
+    $(POWER_FAILURE_SOURCES) $(DISK_SOURCES))
 $(call unit_test,vhdx_crash_test,tests/unit/vhdx_crash_test.c $(VHDX_TEST_SOURCES))
 $(call unit_test,vhdx_fault_test,tests/unit/vhdx_fault_test.c $(VHDX_TEST_SOURCES))
 

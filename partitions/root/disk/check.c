@@ -107,8 +107,7 @@ bool disk_check_file(struct disk_file *file, disk_check_report *report, void *co
 {
     *result = (struct disk_check_result){0};
     struct check check = {report, context, result};
-    result->container = image_container(file, error);
-    switch (result->container) {
+    switch (image_container(file, error)) {
     case DISK_CONTAINER_VHD:
         return check_vhd(&check, file, error);
     case DISK_CONTAINER_VHDX:

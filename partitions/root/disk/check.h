@@ -3,7 +3,6 @@
 #ifndef DISK_CHECK_H
 #define DISK_CHECK_H
 
-#include "partitions/root/disk/container.h"
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/file.h"
 
@@ -22,13 +21,12 @@ typedef void disk_check_report(void *context, enum disk_check_level level, const
 #define DISK_CHECK_MOST_REPORTED 20
 
 struct disk_check_result {
-    enum disk_container container;
     uint64_t count[DISK_CHECK_LEVELS]; /* of findings */
 };
 
 /*
- * Checks a VHD: footers, header, block allocation table, and that everything lies within the file; of a differencing
- * one then its parents too. False with `error` if it could not be done: no such file, no VHD, in use by a writer,
+ * Checks a VHD or VHDX: what it says of itself, its block allocation table, and that everything lies within the file;
+ * of a differencing one then its parents too. False with `error` if it could not be done: no such file, no VHD, in use by a writer,
  * unreadable. Findings are no failure: see `result`. disk_check_file looks at one image alone.
  */
 bool disk_check(const char *path, disk_check_report *report, void *context, struct disk_check_result *result,

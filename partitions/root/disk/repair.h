@@ -29,9 +29,11 @@ struct disk_repair_result {
 };
 
 /*
- * Looks a VHD that nobody uses over, and mends it: footers from each other, a footer or header of which the checksum
- * alone is wrong, blocks that lie over each other, a file that was cut off, what is left behind the last block, a mark
- * of a saved machine. disk_check finds no error in it afterwards, unless something was left: then nothing was changed.
+ * Looks an image that nobody uses over, and mends it. A VHD: footers from each other, a footer or header of which the
+ * checksum alone is wrong, blocks that lie over each other, a file that was cut off, what is left behind the last
+ * block, a mark of a saved machine. A VHDX: headers and region tables from the other copy, a log, entries of the BAT, a
+ * file that was cut off. disk_check finds no error in it afterwards, unless something was left: then nothing was
+ * changed.
  *
  * Before, what is overwritten or cut off is saved to a new file "PATH.repair-backup", or with "-2" and so on behind it.
  * Each step leaves the image no worse whenever it is interrupted, and the repair may be done again. False with `error`

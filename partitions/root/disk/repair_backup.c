@@ -81,37 +81,39 @@ static int find_tail(void *context, uint64_t offset, uint64_t length)
     return 0;
 }
 
-static int write_all(struct writer *writer, const struct vhd_repair *repair)
+static int write_all(struct writer *writer, const struct repair_backup_source *source)
 {
-    struct tail tail = {repair->metadata.file_size, repair->metadata.file_size};
+    struct tail tail = {source->file_size, source->file_size};
     uint8_t head[HEAD], end[PART_HEAD] = {0};
-    vhd_repair_overwritten(repair, find_tail, &tail);
+    int error = source->overwritten(source->repair, find_tail, &tail);
+    if (error)
+        return error;
     writer->tail = tail.begin;
     memcpy(head, MAGIC, FIELD);
     little_endian_store64(head + FIELD, tail.size);
     little_endian_store64(head + 2 * FIELD, tail.begin);
-    int error = put(writer, head, sizeof(head));
+    error = put(writer, head, sizeof(head));
     if (!error)
-        error = vhd_repair_overwritten(repair, put_range, writer);
+        error = source->overwritten(source->repair, put_range, writer);
     if (!error)
         error = put(writer, end, sizeof(end));
     uint32_t crc = htole32(writer->crc);
     return error ? error : put(writer, &crc, sizeof(crc));
 }
 
-bool repair_backup_write(const char *path, const struct vhd_repair *repair, const struct disk_progress *progress,
-                         struct disk_error *error)
+bool repair_backup_write(const char *path, const struct repair_backup_source *source,
+                         const struct disk_progress *progress, struct disk_error *error)
 {
     struct new_file new_file;
     if (!new_file_begin(&new_file, path, false, error))
         return false;
     struct writer writer = {
         .to = new_file_wrap(&new_file),
-        .image = repair->file,
+        .image = source->file,
         .buffer = malloc(STEP),
         .progress = progress,
     };
-    int result = writer.to && writer.buffer ? write_all(&writer, repair) : ENOMEM;
+    int result = writer.to && writer.buffer ? write_all(&writer, source) : ENOMEM;
     if (writer.to)
         disk_file_close(writer.to);
     free(writer.buffer);

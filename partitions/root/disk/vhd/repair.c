@@ -188,8 +188,9 @@ bool vhd_repair_is_needed(const struct vhd_repair *repair)
                                  !vhd_repair_table_is_sound(&repair->table));
 }
 
-int vhd_repair_overwritten(const struct vhd_repair *repair, vhd_repair_visit *visit, void *context)
+int vhd_repair_overwritten(const void *vhd_repair, repair_backup_visit *visit, void *context)
 {
+    const struct vhd_repair *repair = vhd_repair;
     const struct vhd_metadata *metadata = &repair->metadata;
     uint64_t size = metadata->file_size, header = metadata->footer.data_offset;
     if (metadata->footer.type == VHD_FIXED)

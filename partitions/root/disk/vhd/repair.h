@@ -9,6 +9,7 @@
 #define DISK_VHD_REPAIR_H
 
 #include "partitions/root/disk/overlay_file.h"
+#include "partitions/root/disk/repair_backup.h"
 #include "partitions/root/disk/vhd/repair_table.h"
 
 struct vhd_repair {
@@ -33,9 +34,8 @@ void vhd_repair_free(struct vhd_repair *repair);
 /* Whether there is anything to be done. */
 bool vhd_repair_is_needed(const struct vhd_repair *repair);
 
-/* Calls `visit` for each part of the file that mending may overwrite or cut off, until it returns an errno. */
-typedef int vhd_repair_visit(void *context, uint64_t offset, uint64_t length);
-int vhd_repair_overwritten(const struct vhd_repair *repair, vhd_repair_visit *visit, void *context);
+/* Visits each part of the file that mending may overwrite or cut off (repair_backup.h); `repair` is a vhd_repair. */
+int vhd_repair_overwritten(const void *repair, repair_backup_visit *visit, void *context);
 
 /*
  * Mends what was found, blocks that are lost included. The file must be open for writing, locked, and not hopeless.

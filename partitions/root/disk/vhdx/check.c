@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "partitions/root/disk/vhdx/bat_scan.h"
-#include "partitions/root/disk/vhdx/error.h"
 #include "partitions/root/disk/vhdx/locator.h"
 #include "partitions/root/disk/vhdx/overlay.h"
 
@@ -93,20 +92,8 @@ static void check_copies(const struct check *check)
 static bool check_locator(const struct check *check, struct disk_error *reason)
 {
     const struct vhdx_metadata *metadata = &check->metadata;
-    if (!metadata->layout.differencing)
-        return true;
-    struct parent_link *link = malloc(sizeof(*link));
-    uint8_t *bytes = malloc(metadata->locator_length);
-    bool done = link && bytes;
-    if (!done)
-        disk_error_set(reason, ENOMEM, check->file->name, "no memory");
-    else
-        done =
-            vhdx_read(check->file, bytes, metadata->locator_length, metadata->locator_offset, reason) &&
-            vhdx_locator_decode(check->file, bytes, metadata->locator_length, metadata->locator_offset, link, reason);
-    free(bytes);
-    free(link);
-    return done;
+    return !metadata->layout.differencing ||
+           vhdx_locator_check(check->file, metadata->locator_offset, metadata->locator_length, reason);
 }
 
 /* Puts what a replay will make of the file in its place. */

@@ -229,17 +229,13 @@ static int plan(struct compaction *compaction)
 
 /* ---- Doing it ---- */
 
-/* Entries are independent of each other, so that an update that is full can be made before the next one. */
+/* Entries are independent of each other. */
 static int set_entry(struct compaction *compaction, uint32_t index, struct vhdx_entry entry)
 {
     uint8_t bytes[VHDX_ENTRY_SIZE];
-    uint64_t at = compaction->image->bat_offset + (uint64_t)index * VHDX_ENTRY_SIZE;
     vhdx_entry_encode(entry, bytes);
-    int error = vhdx_update_write(&compaction->update, at, bytes, sizeof(bytes));
-    if (error != EOVERFLOW)
-        return error;
-    error = vhdx_update_commit(&compaction->update);
-    return error ? error : vhdx_update_write(&compaction->update, at, bytes, sizeof(bytes));
+    return vhdx_update_write_part(
+        &compaction->update, compaction->image->bat_offset + (uint64_t)index * VHDX_ENTRY_SIZE, bytes, sizeof(bytes));
 }
 
 static int give_up_entry(struct compaction *compaction, uint32_t index, struct vhdx_entry old, struct vhdx_entry new)

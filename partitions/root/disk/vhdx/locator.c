@@ -228,6 +228,20 @@ bool vhdx_locator_decode(struct disk_file *file, const uint8_t *bytes, uint32_t 
     return done;
 }
 
+bool vhdx_locator_check(struct disk_file *file, uint64_t at, uint32_t length, struct disk_error *error)
+{
+    struct parent_link *link = malloc(sizeof(*link));
+    uint8_t *bytes = malloc(length);
+    bool done = link && bytes;
+    if (!done)
+        disk_error_set(error, ENOMEM, file->name, "no memory");
+    else
+        done = vhdx_read(file, bytes, length, at, error) && vhdx_locator_decode(file, bytes, length, at, link, error);
+    free(bytes);
+    free(link);
+    return done;
+}
+
 /* The item that is being made. */
 struct writing {
     uint8_t *bytes;

@@ -16,6 +16,9 @@
 bool vhdx_locator_decode(struct disk_file *file, const uint8_t *bytes, uint32_t length, uint64_t at,
                          struct parent_link *link, struct disk_error *error);
 
+/* Whether the item that stands in the file can be decoded. False with `error`. */
+bool vhdx_locator_check(struct disk_file *file, uint64_t at, uint32_t length, struct disk_error *error);
+
 /* A parent as a new image names it. */
 struct vhdx_parent {
     uint8_t identifier[VHDX_GUID_SIZE]; /* its DataWriteGuid */

@@ -75,10 +75,10 @@ static uint64_t end_of_block(const struct vhdx_layout *layout, uint32_t index, c
 }
 
 /* The end of the last block that the BAT has; parts of the BAT that the host has as holes are zeros. */
-static int find_last_block(struct vhdx_image *image, uint64_t *end)
+static int find_last_block(const struct vhdx_image *image, uint64_t *end)
 {
     const struct vhdx_layout *layout = &image->metadata.layout;
-    struct disk_file *file = image->disk.file;
+    struct disk_file *file = image->metadata_file;
     uint8_t bytes[ENTRIES_PER_READ * VHDX_ENTRY_SIZE];
     uint32_t entries = vhdx_entries(layout);
     for (uint32_t first = 0; first < entries;) {
@@ -99,7 +99,7 @@ static int find_last_block(struct vhdx_image *image, uint64_t *end)
     return 0;
 }
 
-int vhdx_find_end(struct vhdx_image *image, const struct vhdx_regions *regions, uint64_t *end)
+int vhdx_find_end(const struct vhdx_image *image, const struct vhdx_regions *regions, uint64_t *end)
 {
     const struct vhdx_header *header = &image->headers.header;
     *end = header->log_offset + header->log_length;

@@ -14,7 +14,7 @@ bool vhdx_recover_log(struct vhdx_image *image, bool *recovered, struct disk_err
 
 /* Where the last region, the log or the last block ends that the BAT has. Nothing is held in the cache. 0 or an errno.
  */
-int vhdx_find_end(struct vhdx_image *image, const struct vhdx_regions *regions, uint64_t *end);
+int vhdx_find_end(const struct vhdx_image *image, const struct vhdx_regions *regions, uint64_t *end);
 
 /* Cuts off what lies behind everything that is in use. The image's log is empty. 0 or an errno. */
 int vhdx_cut_tail(struct vhdx_image *image, const struct vhdx_regions *regions);

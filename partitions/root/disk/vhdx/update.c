@@ -110,3 +110,12 @@ int vhdx_update_commit(struct vhdx_update *update)
     update->count = 0;
     return 0;
 }
+
+int vhdx_update_write_part(struct vhdx_update *update, uint64_t offset, const void *bytes, size_t length)
+{
+    int error = vhdx_update_write(update, offset, bytes, length);
+    if (error != EOVERFLOW)
+        return error;
+    error = vhdx_update_commit(update);
+    return error ? error : vhdx_update_write(update, offset, bytes, length);
+}

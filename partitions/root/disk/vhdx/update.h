@@ -27,6 +27,12 @@ void vhdx_update_free(struct vhdx_update *update);
 int vhdx_update_write(struct vhdx_update *update, uint64_t offset, const void *bytes, size_t length);
 
 /*
+ * The same for changes that need not be made together: what would be too much is made before, as by vhdx_update_commit.
+ * The bytes lie within one page.
+ */
+int vhdx_update_write_part(struct vhdx_update *update, uint64_t offset, const void *bytes, size_t length);
+
+/*
  * Makes the changes, which are durable and in their places when it returns 0, and empties the update. After
  * vhdx_begin_writing. After a failure the image, closed and opened again, is as before or as after it; nothing else is
  * to be done with it.
