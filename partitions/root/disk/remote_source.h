@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A parent that is no file of this host but is fetched from a URL as it is needed (fetch/protocol.h): what its child
+ * records of it. Anything may be at the URL one day; a source that is another one than when the child was made is
+ * refused by its size and validator.
+ */
+#ifndef DISK_REMOTE_SOURCE_H
+#define DISK_REMOTE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "partitions/root/fetch/protocol.h"
+
+struct remote_source {
+    char url[FETCH_URL_SIZE]; /* http, https, nbd, nbds or nbd+unix, without a password; empty: there is none */
+    bool raw;                 /* what is there is a raw image; false: a VHD or VHDX */
+    uint64_t size;            /* bytes of what is there */
+    char validator[FETCH_TEXT_SIZE];
+};
+
+/* Longest text of a source, with the zero at its end. */
+#define REMOTE_SOURCE_TEXT_SIZE (FETCH_URL_SIZE + FETCH_TEXT_SIZE + 64u)
+
+/* NULL: a URL that can be a source; otherwise what is wrong with it, in a few words. */
+const char *remote_source_check_url(const char *url);
+
+/* Whether a name that a user gave for an image is a URL: it begins with a scheme and "://". */
+bool remote_source_is_url(const char *name);
+
+/*
+ * As lines of UTF-8 that a child's parent locator holds: the URL, "raw" or "image", the size, the validator. decode
+ * checks everything; false if it is no source.
+ */
+void remote_source_encode(const struct remote_source *source, char text[REMOTE_SOURCE_TEXT_SIZE]);
+bool remote_source_decode(const char *text, size_t length, struct remote_source *source);
+
+#endif
