@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "partitions/root/disk/remote_source.h"
+
 /* Names of the parent that an image can hold. */
 #define PARENT_LINK_NAMES 8u
 
@@ -21,6 +23,7 @@ struct parent_link {
      */
     unsigned names;
     char name[PARENT_LINK_NAMES][PATH_MAX];
+    struct remote_source remote; /* with a URL: this is the parent, and there are no names */
 };
 
 #endif

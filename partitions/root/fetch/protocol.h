@@ -22,9 +22,10 @@ enum fetch_message_kind {
     /* To loam-fetch */
     FETCH_READ = 1, /* `length` bytes from `offset` on, within the source; nothing follows */
     /* From loam-fetch */
-    FETCH_SOURCE,  /* a struct fetch_source follows */
-    FETCH_DATA,    /* of the read with this `tag`: its `length` bytes follow */
-    FETCH_STATUS,  /* `length` bytes of text follow, less than FETCH_TEXT_SIZE: why there is no answer. None: all is well */
+    FETCH_SOURCE, /* a struct fetch_source follows */
+    FETCH_DATA,   /* of the read with this `tag`: its `length` bytes follow */
+    FETCH_STATUS, /* `length` bytes of text follow, less than FETCH_TEXT_SIZE: why there is no answer. None: all is well
+                   */
     FETCH_REFUSED, /* text likewise: why the source is of no use, for good. The last message */
 };
 
