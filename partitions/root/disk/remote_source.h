@@ -14,24 +14,28 @@
 #include "partitions/root/fetch/protocol.h"
 
 struct remote_source {
-    char url[FETCH_URL_SIZE]; /* http, https, nbd, nbds or nbd+unix, without a password; empty: there is none */
-    bool raw;                 /* what is there is a raw image; false: a VHD or VHDX */
-    uint64_t size;            /* bytes of what is there */
-    char validator[FETCH_TEXT_SIZE];
+    char url[FETCH_URL_SIZE];        /* http, https, nbd, nbds or nbd+unix, without a password; empty: there is none */
+    bool raw;                        /* what is there is a raw image; false: a VHD or VHDX */
+    uint64_t size;                   /* bytes of what is there, 1 to INT64_MAX */
+    char validator[FETCH_TEXT_SIZE]; /* as in struct fetch_source */
 };
 
 /* Longest text of a source, with the zero at its end. */
 #define REMOTE_SOURCE_TEXT_SIZE (FETCH_URL_SIZE + FETCH_TEXT_SIZE + 64u)
 
-/* NULL: a URL that can be a source; otherwise what is wrong with it, in a few words. */
+/* NULL: a URL that can be a source, of at most FETCH_URL_SIZE with its zero; otherwise what is wrong with it, in a few
+ * words that can follow the URL and a colon. */
 const char *remote_source_check_url(const char *url);
+
+/* Whether it ends with a zero and has printable ASCII only. */
+bool remote_source_check_validator(const char *validator);
 
 /* Whether a name that a user gave for an image is a URL: it begins with a scheme and "://". */
 bool remote_source_is_url(const char *name);
 
 /*
- * As lines of UTF-8 that a child's parent locator holds: the URL, "raw" or "image", the size, the validator. decode
- * checks everything; false if it is no source.
+ * As lines of ASCII that a child's parent locator holds: the URL, "raw" or "image", the size, the validator. decode
+ * checks everything; false if it is no source, which is all zeros then.
  */
 void remote_source_encode(const struct remote_source *source, char text[REMOTE_SOURCE_TEXT_SIZE]);
 bool remote_source_decode(const char *text, size_t length, struct remote_source *source);

@@ -5,8 +5,9 @@
  * run on one host and are of one build, so that numbers are the processor's own. Each side takes the other for hostile.
  *
  * loam-fetch speaks first, when it has found the source: FETCH_SOURCE, once, or FETCH_REFUSED. Then the disk sends
- * FETCH_READ and gets FETCH_DATA for each, in any order, however long it takes: while the source does not answer
- * loam-fetch tries again until it does, and says why with FETCH_STATUS. It ends when the disk closes its end.
+ * FETCH_READ and gets FETCH_DATA for each, in any order, however long it takes: while the source does not answer,
+ * before FETCH_SOURCE or after it, loam-fetch tries again until it does, and says why with FETCH_STATUS. FETCH_REFUSED
+ * may come at any time, when the source turns out to be another one. It ends when the disk closes its end.
  */
 #ifndef FETCH_PROTOCOL_H
 #define FETCH_PROTOCOL_H
@@ -39,7 +40,7 @@ struct fetch_message {
 struct fetch_source {
     uint64_t size; /* bytes */
     /* By which a version of the source is known: an ETag, or else when it was modified last. Empty: the server says
-     * neither. Ends with a zero; no control characters. */
+     * neither, or something that is not printable ASCII. Ends with a zero. */
     char validator[FETCH_TEXT_SIZE];
 };
 
