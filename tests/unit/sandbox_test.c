@@ -53,8 +53,8 @@ static void leave(int status)
 /* Runs `function` in the sandbox in another process; returns its wait status. */
 static int in_sandbox(void (*function)(void))
 {
-    const struct sandbox_user nobody = {0};
-    char error[SANDBOX_ERROR_SIZE];
+    const struct confinement_user nobody = {0};
+    char error[CONFINEMENT_ERROR_SIZE];
     int status;
     pid_t child = fork();
 
@@ -140,15 +140,15 @@ static void test_what_is_forbidden_ends_the_process(void **state)
 
 static void test_user_is_left(void **state)
 {
-    struct sandbox_user user = {0};
-    char error[SANDBOX_ERROR_SIZE];
+    struct confinement_user user = {0};
+    char error[CONFINEMENT_ERROR_SIZE];
     int status;
     pid_t child;
 
     (void)state;
     if (getuid() != 0)
         skip();
-    assert_true(sandbox_parse_user("65534:65533", &user, error));
+    assert_true(confinement_parse_user("65534:65533", &user, error));
     assert_int_equal(user.uid, 65534);
     assert_int_equal(user.gid, 65533);
     child = fork();
@@ -157,7 +157,7 @@ static void test_user_is_left(void **state)
 
         if (setgroups(1, (const gid_t[]){7}) != 0)
             leave(98);
-        if (!sandbox_drop(&user, error))
+        if (!confinement_become(&user, error))
             leave(99);
         leave(getuid() == 65534 && geteuid() == 65534 && getgid() == 65533 && getgroups(4, groups) == 0 &&
                       setuid(0) != 0
@@ -170,17 +170,17 @@ static void test_user_is_left(void **state)
 
 static void test_user_names(void **state)
 {
-    struct sandbox_user user = {0};
-    char error[SANDBOX_ERROR_SIZE];
+    struct confinement_user user = {0};
+    char error[CONFINEMENT_ERROR_SIZE];
 
     (void)state;
-    assert_true(sandbox_parse_user("root", &user, error));
+    assert_true(confinement_parse_user("root", &user, error));
     assert_int_equal(user.uid, 0);
-    assert_false(sandbox_parse_user("no-such-user", &user, error));
+    assert_false(confinement_parse_user("no-such-user", &user, error));
     assert_string_equal(error, "there is no user \"no-such-user\"");
-    assert_false(sandbox_parse_user("root:no-such-group", &user, error));
+    assert_false(confinement_parse_user("root:no-such-group", &user, error));
     assert_string_equal(error, "there is no group \"no-such-group\"");
-    assert_false(sandbox_parse_user("", &user, error));
+    assert_false(confinement_parse_user("", &user, error));
 }
 
 /* ---- A day in the life of a worker ---- */
@@ -539,7 +539,7 @@ static void wait_for_threads(void)
 static void spend_a_day(void)
 {
     struct configuration *configuration = make_configuration();
-    const struct sandbox_user nobody = {0};
+    const struct confinement_user nobody = {0};
     char error[MACHINE_ERROR_SIZE], path[108];
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int listener, client;

@@ -49,7 +49,8 @@ SWITCH_CORE := $(patsubst %,$(NET)/%.c,boot_file bridge checksum coalesce contro
                gateway ipv4_output lease nat_icmp nat_policy nat_tcp nat_udp neighbour packet port port_holder port_message shadow \
                stack subnet tcp_flow vswitch)
 
-$(call program,loam-switch,$(SWITCH_CORE) $(patsubst %,$(NET)/%.c,host_network sandbox switch),$$(LWIP_LIBRARY) -ljansson -lseccomp)
+$(call program,loam-switch,$(SWITCH_CORE) $(patsubst %,$(NET)/%.c,host_network sandbox switch) \
+    partitions/root/confinement.c,$$(LWIP_LIBRARY) -ljansson -lseccomp)
 $(BUILD)/bin/loam-switch: $(LWIP)/program.a
 
 # Whatever includes lwIP's headers waits for them.

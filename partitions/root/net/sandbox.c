@@ -2,14 +2,10 @@
 #include "partitions/root/net/sandbox.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <seccomp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -77,31 +73,13 @@ static const int allowed[] = {
     SCMP_SYS(exit_group),
 };
 
-bool sandbox_find_user(const char *name, struct sandbox_user *user, char *error, size_t error_size)
+bool sandbox_find_user(const char *name, struct confinement_user *user, char error[CONFINEMENT_ERROR_SIZE])
 {
-    char *end;
-    unsigned long number = strtoul(name, &end, 10);
-    const struct passwd *entry = *end || end == name ? getpwnam(name) : getpwuid((uid_t)number);
-    if (!entry) {
-        snprintf(error, error_size, "there is no user '%s'", name);
+    if (!confinement_parse_user(name, user, error))
         return false;
-    }
-    if (entry->pw_uid == 0) {
-        snprintf(error, error_size, "the switch must not run as root");
-        return false;
-    }
-    *user = (struct sandbox_user){.user = entry->pw_uid, .group = entry->pw_gid};
-    return true;
-}
-
-bool sandbox_become(const struct sandbox_user *user, char *error, size_t error_size)
-{
-    if (setgroups(0, NULL) != 0 || setresgid(user->group, user->group, user->group) != 0 ||
-        setresuid(user->user, user->user, user->user) != 0) {
-        snprintf(error, error_size, "cannot become user %u: %s", user->user, strerror(errno));
-        return false;
-    }
-    return true;
+    if (user->uid == 0)
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "the switch must not run as root");
+    return user->uid != 0;
 }
 
 /* Sockets of the families and kinds that the NAT opens. */
@@ -111,52 +89,27 @@ static int allow_sockets(scmp_filter_ctx filter)
     int result = 0;
     for (size_t i = 0; i < 2; i++)
         for (size_t j = 0; j < 2 && result == 0; j++)
-            result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-                                      SCMP_A0(SCMP_CMP_EQ, families[i]),
+            result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, families[i]),
                                       SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, types[j]));
     return result;
 }
 
-/* Memory, but none that can be executed. */
-static int allow_memory(scmp_filter_ctx filter)
-{
-    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                                  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    if (result == 0)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                                  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    return result;
-}
-
-/* Also those that a service manager may have given. */
+/* Also those that a service manager may have given. 0 or an errno. */
 static int drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
-        syscall(SYS_capset, &header, none) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return -errno;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 || syscall(SYS_capset, &header, none) != 0)
+        return errno;
     return 0;
 }
 
-bool sandbox_close(char *error, size_t error_size)
+bool sandbox_close(char error[CONFINEMENT_ERROR_SIZE])
 {
+    static const struct confinement_calls calls = {SCMP_ACT_ERRNO(EPERM), allowed, sizeof(allowed) / sizeof(allowed[0]),
+                                                   allow_sockets};
     int result = drop_capabilities();
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    if (!filter)
-        result = -ENOMEM;
-    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && result == 0; i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-    if (result == 0)
-        result = allow_sockets(filter);
-    if (result == 0)
-        result = allow_memory(filter);
-    if (result == 0)
-        result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    if (result == 0)
-        result = seccomp_load(filter);
-    seccomp_release(filter);
     if (result)
-        snprintf(error, error_size, "cannot restrict system calls: %s", strerror(-result));
-    return result == 0;
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "cannot drop capabilities: %s", strerror(result));
+    return result == 0 && confinement_close(&calls, error);
 }

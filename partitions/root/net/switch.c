@@ -18,7 +18,7 @@
 #include "partitions/root/net/sandbox.h"
 #include "partitions/root/net/vswitch.h"
 
-#define ERROR_SIZE    256
+#define ERROR_SIZE    CONFINEMENT_ERROR_SIZE
 #define DEFAULT_FLOWS 4096u
 #define DEFAULT_RATE  500u
 #define MAXIMUM_FLOWS 32768u
@@ -196,7 +196,7 @@ static bool is_alive(const struct sockaddr_un *address, int type)
 }
 
 /* A listening Unix socket for `user` (NULL: ourselves), in place of one that a dead switch has left. */
-static int listen_at(const char *path, int type, mode_t mode, const struct sandbox_user *user)
+static int listen_at(const char *path, int type, mode_t mode, const struct confinement_user *user)
 {
     char error[ERROR_SIZE];
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -216,7 +216,7 @@ static int listen_at(const char *path, int type, mode_t mode, const struct sandb
     mode_t before = umask(~mode & 0777);
     bool bound = descriptor >= 0 && bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0;
     umask(before);
-    if (!bound || listen(descriptor, 16) != 0 || (user && lchown(path, user->user, user->group) != 0)) {
+    if (!bound || listen(descriptor, 16) != 0 || (user && lchown(path, user->uid, user->gid) != 0)) {
         snprintf(error, sizeof(error), "%s: %s", path, strerror(errno));
         fail(error);
     }
@@ -316,13 +316,13 @@ static void prepare(struct vswitch *vswitch, struct control *control, struct eve
                     const struct arguments *arguments)
 {
     char error[ERROR_SIZE];
-    struct sandbox_user user;
-    if (arguments->user && !sandbox_find_user(arguments->user, &user, error, sizeof(error)))
+    struct confinement_user user;
+    if (arguments->user && !sandbox_find_user(arguments->user, &user, error))
         fail(error);
     if (!arguments->user && geteuid() == 0)
         fail("refuses to run as root: name a user with --user");
 
-    const struct sandbox_user *owner = arguments->user ? &user : NULL;
+    const struct confinement_user *owner = arguments->user ? &user : NULL;
     int signal_file = block_signals();
     int port_socket = listen_at(arguments->socket_path, SOCK_SEQPACKET, 0660, owner);
     int control_socket =
@@ -336,10 +336,10 @@ static void prepare(struct vswitch *vswitch, struct control *control, struct eve
         (control_socket >= 0 && control_initialize(control, vswitch, control_socket) != 0))
         fail("cannot watch the sockets");
 
-    if (owner && geteuid() == 0 && !sandbox_become(owner, error, sizeof(error)))
+    if (owner && geteuid() == 0 && !confinement_become(owner, error))
         fail(error);
     open_leases(vswitch); /* as who will write them */
-    if (!sandbox_close(error, sizeof(error)))
+    if (!sandbox_close(error))
         fail(error);
 }
 

@@ -33,7 +33,8 @@ $(BUILD)/generated/netboot.c: $(BUILD)/generated/netboot.rom
 # What every port access passes is compiled as a whole.
 $(patsubst %,$(BUILD)/program/$(WORKER)/%.o,bus io_port memory_access processor_mode vp): CPPFLAGS_EXTRA += -flto
 
-$(call program,loam-worker,$(WORKER_MACHINE_SOURCES) $(DISK_SOURCES) $(addprefix $(WORKER)/,main.c mshv.c sandbox.c), \
+$(call program,loam-worker,$(WORKER_MACHINE_SOURCES) $(DISK_SOURCES) $(addprefix $(WORKER)/,main.c mshv.c sandbox.c) \
+    partitions/root/confinement.c, \
     $(WORKER_LIBRARIES) -lseccomp)
 
 $(call unit_test,mmio_emulator_test,tests/unit/mmio_emulator_test.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c, \
@@ -75,7 +76,7 @@ $(call unit_test,graphics_test,tests/unit/graphics_test.c tests/unit/device_fixt
     $(WORKER_MACHINE_SOURCES) $(DISK_SOURCES),$(WORKER_LIBRARIES))
 $(call unit_test,sandbox_test,tests/unit/sandbox_test.c tests/unit/fake_hypervisor.c tests/unit/rfb_client.c \
     $(WORKER_MACHINE_SOURCES) \
-    $(WORKER)/sandbox.c $(DISK_SOURCES),$(WORKER_LIBRARIES) -lseccomp)
+    $(WORKER)/sandbox.c partitions/root/confinement.c $(DISK_SOURCES),$(WORKER_LIBRARIES) -lseccomp)
 
 $(call fuzzer,mmio,tests/fuzz/mmio_fuzz.c $(WORKER_EMULATOR_SOURCES) $(WORKER)/bus.c $(WORKER)/io_port.c, \
     -lZydis -lZycore)

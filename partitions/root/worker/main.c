@@ -28,7 +28,7 @@ struct arguments {
     const char *configuration;
     int configuration_descriptor; /* -1: by path */
     const char *device;
-    struct sandbox_user user;
+    struct confinement_user user;
     bool no_reboot;
 };
 
@@ -46,7 +46,7 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
-    char error[SANDBOX_ERROR_SIZE];
+    char error[CONFINEMENT_ERROR_SIZE];
     char *rest;
 
     switch (key) {
@@ -59,7 +59,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
             argp_error(state, "--configuration-fd: \"%s\" is not a file descriptor", value);
         return 0;
     case 'u':
-        if (!sandbox_parse_user(value, &arguments->user, error))
+        if (!confinement_parse_user(value, &arguments->user, error))
             argp_error(state, "--user: %s", error);
         return 0;
     case OPTION_NO_REBOOT:
@@ -144,7 +144,7 @@ static int take_signals(struct worker *worker)
 }
 
 static bool listen_for_control(struct worker *worker, const struct configuration *configuration,
-                               const struct sandbox_user *user, char error[MACHINE_ERROR_SIZE])
+                               const struct confinement_user *user, char error[MACHINE_ERROR_SIZE])
 {
     int listener = configuration->control.descriptor;
     int result;

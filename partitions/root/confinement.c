@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "partitions/root/confinement.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* ---- The user ---- */
+
+static bool is_number(const char *text)
+{
+    return text[0] && strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
+}
+
+static bool find_group(const char *name, gid_t *gid)
+{
+    const struct group *group = getgrnam(name);
+
+    if (is_number(name))
+        *gid = (gid_t)strtoul(name, NULL, 10);
+    else if (group)
+        *gid = group->gr_gid;
+    return group || is_number(name);
+}
+
+bool confinement_parse_user(const char *text, struct confinement_user *user, char error[CONFINEMENT_ERROR_SIZE])
+{
+    char name[64];
+    const char *colon = strchr(text, ':');
+    const struct passwd *entry;
+
+    snprintf(name, sizeof name, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
+    entry = is_number(name) ? getpwuid((uid_t)strtoul(name, NULL, 10)) : getpwnam(name);
+    if (!entry && !is_number(name)) {
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "there is no user \"%s\"", name);
+        return false;
+    }
+    *user = (struct confinement_user){.given = true,
+                                      .uid = entry ? entry->pw_uid : (uid_t)strtoul(name, NULL, 10),
+                                      .gid = entry ? entry->pw_gid : (gid_t)strtoul(name, NULL, 10)};
+    if (colon && !find_group(colon + 1, &user->gid)) {
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "there is no group \"%.40s\"", colon + 1);
+        return false;
+    }
+    return true;
+}
+
+bool confinement_become(const struct confinement_user *user, char error[CONFINEMENT_ERROR_SIZE])
+{
+    if (!user->given)
+        return true;
+    if (setgroups(0, NULL) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
+        setresuid(user->uid, user->uid, user->uid) != 0) {
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "cannot become user %u: %s", (unsigned)user->uid, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* ---- System calls ---- */
+
+/* Memory, but none that can be executed. */
+static int allow_memory(scmp_filter_ctx filter)
+{
+    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+
+    if (!result)
+        result =
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    return result;
+}
+
+static int load_filter(const struct confinement_calls *calls)
+{
+    scmp_filter_ctx filter = seccomp_init(calls->others);
+    int result = filter ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) : -ENOMEM;
+
+    for (size_t i = 0; i < calls->count && !result; i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls->allowed[i], 0);
+    if (!result)
+        result = allow_memory(filter);
+    if (!result && calls->add_rules)
+        result = calls->add_rules(filter);
+    if (!result)
+        result = seccomp_load(filter);
+    if (filter)
+        seccomp_release(filter);
+    return result;
+}
+
+bool confinement_close(const struct confinement_calls *calls, char error[CONFINEMENT_ERROR_SIZE])
+{
+    int result;
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "cannot forbid new privileges: %s", strerror(errno));
+        return false;
+    }
+    result = load_filter(calls);
+    if (result)
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "cannot restrict system calls: %s", strerror(-result));
+    return !result;
+}
