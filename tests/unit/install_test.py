@@ -14,9 +14,11 @@ LIMIT = 300
 # Path, and the mode that it has.
 FILES = {
     "usr/bin/loam": 0o755, "usr/sbin/loamd": 0o755, "usr/sbin/loam-worker": 0o755, "usr/sbin/loam-switch": 0o755,
+    "usr/sbin/loam-fetch": 0o755,
     "boot/loam.mb2": 0o644, "usr/lib/loam/loam.efi": 0o644, "usr/lib/systemd/system/loamd.service": 0o644,
     "usr/lib/systemd/system/loam-vms.service": 0o644, "usr/lib/sysusers.d/loam.conf": 0o644,
     "usr/share/man/man1/loam.1": 0o644, "usr/share/man/man8/loamd.8": 0o644,
+    "usr/share/man/man8/loam-fetch.8": 0o644,
     "usr/share/bash-completion/completions/loam": 0o644,
 }
 
@@ -48,7 +50,7 @@ def files_are_there(root):
 
 
 def installed_programs_run(root):
-    for program in ("bin/loam", "sbin/loamd", "sbin/loam-worker", "sbin/loam-switch"):
+    for program in ("bin/loam", "sbin/loamd", "sbin/loam-worker", "sbin/loam-switch", "sbin/loam-fetch"):
         status, output = run(os.path.join(root, "usr", program), "--help")
         expect(status == 0 and "Usage: " in output, output)
 

@@ -16,13 +16,13 @@ define install_unit
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$(1)
 endef
 
-install: $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch) $(BUILD)/loam.efi $(BUILD)/loam.mb2 driver-dkms
+install: $(addprefix $(BUILD)/bin/,loam loamd loam-worker loam-switch loam-fetch) $(BUILD)/loam.efi $(BUILD)/loam.mb2 driver-dkms
 	$(INSTALL) -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/loam lib/systemd/system lib/sysusers.d share/man/man1 \
 	    share/man/man8 share/bash-completion/completions) $(DESTDIR)/boot $(DKMS_FOLDER)
 	$(INSTALL) -m 755 $(BUILD)/bin/loam $(DESTDIR)$(PREFIX)/bin/
-	$(INSTALL) -m 755 $(addprefix $(BUILD)/bin/,loamd loam-worker loam-switch) $(DESTDIR)$(PREFIX)/sbin/
+	$(INSTALL) -m 755 $(addprefix $(BUILD)/bin/,loamd loam-worker loam-switch loam-fetch) $(DESTDIR)$(PREFIX)/sbin/
 	$(INSTALL) -m 644 docs/man/loam.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	$(INSTALL) -m 644 docs/man/loamd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	$(INSTALL) -m 644 docs/man/loamd.8 docs/man/loam-fetch.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	$(INSTALL) -m 644 tools/loam/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/loam
 	$(INSTALL) -m 644 tools/install/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/loam.conf
 	$(call install_unit,loamd.service)
