@@ -23,7 +23,7 @@ enum fetch_message_kind {
     /* To loam-fetch */
     FETCH_READ = 1, /* `length` bytes from `offset` on, within the source; nothing follows */
     /* From loam-fetch */
-    FETCH_SOURCE, /* a struct fetch_source follows */
+    FETCH_SOURCE, /* a struct fetch_source follows, whose size is `length` */
     FETCH_DATA,   /* of the read with this `tag`: its `length` bytes follow */
     FETCH_STATUS, /* `length` bytes of text follow, less than FETCH_TEXT_SIZE: why there is no answer. None: all is well
                    */
