@@ -155,12 +155,55 @@ static void hostile_texts_are_refused(void **state)
     assert_true(decode("http://h/a\nraw\n9223372036854775807\n\n", 36));
 }
 
+static void sources_have_names(void **state)
+{
+    static const struct {
+        const char *url, *name;
+    } names[] = {
+        {"http://h/d/a.vhd?x=/y",        "a.vhd"},
+        {"http://h:80/d/",               "d"    },
+        {"http://h:80",                  "h:80" },
+        {"http://h/?q",                  "h"    },
+        {"nbd://h/e",                    "e"    },
+        {"nbd+unix:///e?socket=/run/n",  "e"    },
+        {"nbd+unix:///?socket=/run/nbd", ""     },
+    };
+    char name[REMOTE_SOURCE_NAME_SIZE], url[FETCH_URL_SIZE];
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        remote_source_name(names[i].url, name);
+        assert_string_equal(name, names[i].name);
+    }
+    memset(url, 'a', sizeof(url) - 1);
+    url[sizeof(url) - 1] = '\0';
+    memcpy(url, "http://h/", 9);
+    remote_source_name(url, name);
+    assert_int_equal(strlen(name), sizeof(name) - 1);
+}
+
+/* Children that exist have it: it stays as it is. */
+static void raw_sources_have_identifiers(void **state)
+{
+    static const uint8_t plain[16] = {0, 0, 0, 0, 0, 0, 2, 0, 0xcb, 0xf2, 0x9c, 0xe4, 0x84, 0x22, 0x23, 0x25};
+    static const uint8_t tagged[16] = {1, 2, 3, 4, 5, 6, 7, 8, 0xaf, 0x63, 0xdc, 0x4c, 0x86, 0x01, 0xec, 0x8c};
+    uint8_t identifier[16];
+    (void)state;
+    remote_source_identifier(&(struct remote_source){.size = 512}, identifier);
+    assert_memory_equal(identifier, plain, sizeof(plain));
+    remote_source_identifier(&(struct remote_source){.size = 0x0102030405060708, .validator = "a"}, identifier);
+    assert_memory_equal(identifier, tagged, sizeof(tagged));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(urls_are_checked),          cmocka_unit_test(long_urls_are_refused),
-        cmocka_unit_test(urls_are_told_from_paths),  cmocka_unit_test(a_source_is_encoded_and_decoded),
+        cmocka_unit_test(urls_are_checked),
+        cmocka_unit_test(long_urls_are_refused),
+        cmocka_unit_test(urls_are_told_from_paths),
+        cmocka_unit_test(a_source_is_encoded_and_decoded),
         cmocka_unit_test(hostile_texts_are_refused),
+        cmocka_unit_test(sources_have_names),
+        cmocka_unit_test(raw_sources_have_identifiers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

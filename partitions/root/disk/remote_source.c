@@ -59,6 +59,29 @@ const char *remote_source_check_url(const char *url)
     return "none of http://, https://, nbd://, nbds:// and nbd+unix://";
 }
 
+void remote_source_name(const char *url, char name[REMOTE_SOURCE_NAME_SIZE])
+{
+    const char *begin = strstr(url, scheme_end);
+    begin = begin ? begin + strlen(scheme_end) : url;
+    size_t length = strcspn(begin, "?");
+    while (length > 0 && begin[length - 1] == '/')
+        length--;
+    const char *slash = memrchr(begin, '/', length);
+    size_t before = slash ? (size_t)(slash + 1 - begin) : 0;
+    snprintf(name, REMOTE_SOURCE_NAME_SIZE, "%.*s", (int)(length - before), begin + before);
+}
+
+void remote_source_identifier(const struct remote_source *source, uint8_t identifier[16])
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (const char *at = source->validator; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * 0x100000001b3;
+    for (unsigned i = 0; i < 8; i++) {
+        identifier[i] = (uint8_t)(source->size >> (56 - 8 * i));
+        identifier[8 + i] = (uint8_t)(hash >> (56 - 8 * i));
+    }
+}
+
 void remote_source_encode(const struct remote_source *source, char text[REMOTE_SOURCE_TEXT_SIZE])
 {
     snprintf(text, REMOTE_SOURCE_TEXT_SIZE, "%s\n%s\n%" PRIu64 "\n%s\n", source->url, source->raw ? "raw" : "image",

@@ -33,6 +33,18 @@ bool remote_source_check_validator(const char *validator);
 /* Whether a name that a user gave for an image is a URL: it begins with a scheme and "://". */
 bool remote_source_is_url(const char *name);
 
+/* Longest name of a source, with the zero at its end. */
+#define REMOTE_SOURCE_NAME_SIZE 256u
+
+/* The last component of the URL's path, or else the host: a name for where a child names its parent in few letters. */
+void remote_source_name(const char *url, char name[REMOTE_SOURCE_NAME_SIZE]);
+
+/*
+ * By which a child knows a raw source, which has no identifier of its own: the size, most significant byte first, and
+ * the 64-bit FNV-1a hash of the validator.
+ */
+void remote_source_identifier(const struct remote_source *source, uint8_t identifier[16]);
+
 /*
  * As lines of ASCII that a child's parent locator holds: the URL, "raw" or "image", the size, the validator. decode
  * checks everything; false if it is no source, which is all zeros then.

@@ -101,26 +101,38 @@ int vhd_create_dynamic(struct disk_file *file, uint64_t size, uint32_t block_siz
     return write_sparse(file, start, table_length, TABLE_OFFSET + table_length);
 }
 
+/* Writes what is said of the parent to byte `offset` on; the bytes that it takes. */
+static int write_parent(struct disk_file *file, const struct vhd_child *child, struct vhd_parent *parent,
+                        uint64_t offset, uint64_t *length)
+{
+    memcpy(parent->identifier, child->identifier, sizeof(parent->identifier));
+    if (child->remote) {
+        *length = VHD_REMOTE_SPACE;
+        parent->locators[0] = (struct vhd_locator){VHD_PLATFORM_LOUR, VHD_REMOTE_SPACE, 0, offset};
+        return vhd_parent_write_remote(file, parent, child->remote);
+    }
+    *length = RELATIVE_SPACE + ABSOLUTE_SPACE;
+    parent->timestamp = vhd_timestamp(child->timestamp);
+    parent->locators[0] = (struct vhd_locator){VHD_PLATFORM_W2RU, RELATIVE_SPACE, 0, offset};
+    parent->locators[1] = (struct vhd_locator){VHD_PLATFORM_MACX, ABSOLUTE_SPACE, 0, offset + RELATIVE_SPACE};
+    return vhd_parent_write_names(file, parent, child->relative_path, child->absolute_path);
+}
+
 int vhd_create_child(struct disk_file *file, const struct vhd_child *child)
 {
     const struct vhd_header header = make_header(child->size, child->block_size);
     uint64_t table_length = whole_sectors((uint64_t)header.table_entries * sizeof(uint32_t));
-    uint64_t locators = TABLE_OFFSET + table_length;
-    struct vhd_parent parent = {
-        .timestamp = vhd_timestamp(child->timestamp),
-        .locators = {{VHD_PLATFORM_W2RU, RELATIVE_SPACE, 0, locators},
-                     {VHD_PLATFORM_MACX, ABSOLUTE_SPACE, 0, locators + RELATIVE_SPACE}},
-    };
+    uint64_t locators = TABLE_OFFSET + table_length, locators_length;
+    struct vhd_parent parent = {0};
     uint8_t start[VHD_FOOTER_SIZE + VHD_HEADER_SIZE];
-    memcpy(parent.identifier, child->identifier, sizeof(parent.identifier));
     int error = make_footer(child->size, child->geometry, VHD_DIFFERENCING, start);
     if (!error)
-        error = vhd_parent_write_names(file, &parent, child->relative_path, child->absolute_path);
+        error = write_parent(file, child, &parent, locators, &locators_length);
     if (error)
         return error;
     vhd_header_encode(&header, start + HEADER_OFFSET);
     if (!vhd_parent_encode(start + HEADER_OFFSET, &parent))
         return EILSEQ;
     vhd_header_seal(start + HEADER_OFFSET);
-    return write_sparse(file, start, table_length, locators + RELATIVE_SPACE + ABSOLUTE_SPACE);
+    return write_sparse(file, start, table_length, locators + locators_length);
 }

@@ -19,9 +19,10 @@ struct vhd_child {
     uint64_t size; /* the parent's, as its geometry */
     struct disk_geometry geometry;
     uint32_t block_size;
-    uint8_t identifier[16];    /* of the parent */
-    int64_t timestamp;         /* when the parent was last modified, seconds since 1970 */
-    const char *relative_path; /* of the parent from the child's directory */
+    uint8_t identifier[16];             /* of the parent */
+    int64_t timestamp;                  /* when the parent was last modified, seconds since 1970; not of a remote one */
+    const struct remote_source *remote; /* the parent; NULL: it is a file */
+    const char *relative_path;          /* of the parent's file from the child's directory */
     const char *absolute_path;
 };
 

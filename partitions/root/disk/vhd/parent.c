@@ -106,9 +106,23 @@ static int read_name(struct disk_file *file, uint64_t file_size, const struct vh
     return error;
 }
 
+/* Unlike a name, of which there are others. */
+static int read_remote(struct disk_file *file, uint64_t file_size, const struct vhd_locator *locator,
+                       struct remote_source *source)
+{
+    char text[REMOTE_SOURCE_TEXT_SIZE];
+    if (locator->length > sizeof(text) || locator->offset > file_size || locator->length > file_size - locator->offset)
+        return EUCLEAN;
+    int error = disk_file_read_buffer(file, text, locator->length, locator->offset);
+    return error ? error : remote_source_decode(text, locator->length, source) ? 0 : EUCLEAN;
+}
+
 int vhd_parent_read_names(struct disk_file *file, uint64_t file_size, const struct vhd_parent *parent,
                           struct parent_link *link)
 {
+    for (unsigned i = 0; i < VHD_LOCATORS; i++)
+        if (parent->locators[i].platform == VHD_PLATFORM_LOUR)
+            return read_remote(file, file_size, &parent->locators[i], &link->remote);
     static const uint32_t order[] = {VHD_PLATFORM_W2RU, VHD_PLATFORM_MACX, VHD_PLATFORM_W2KU};
     int error = 0;
     for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++)
@@ -168,4 +182,12 @@ int vhd_parent_write_names(struct disk_file *file, struct vhd_parent *parent, co
     strcpy(parent->name, name);
     int error = write_relative(file, parent, relative);
     return error ? error : write_absolute(file, parent, absolute);
+}
+
+int vhd_parent_write_remote(struct disk_file *file, struct vhd_parent *parent, const struct remote_source *source)
+{
+    char text[REMOTE_SOURCE_TEXT_SIZE];
+    remote_source_name(source->url, parent->name);
+    remote_source_encode(source, text);
+    return write_text(file, find_locator(parent, VHD_PLATFORM_LOUR), (const uint8_t *)text, strlen(text));
 }

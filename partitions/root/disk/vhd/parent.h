@@ -17,6 +17,7 @@ enum vhd_platform {
     VHD_PLATFORM_W2RU = 0x57327275, /* a relative path, UTF-16 */
     VHD_PLATFORM_W2KU = 0x57326b75, /* an absolute path, UTF-16 */
     VHD_PLATFORM_MACX = 0x4d616358, /* a file URL, UTF-8 */
+    VHD_PLATFORM_LOUR = 0x4c6f5552, /* "LoUR", Loam's own: a remote source, as remote_source_encode writes it */
 };
 
 struct vhd_locator {
@@ -47,7 +48,10 @@ void vhd_parent_encode_locators(uint8_t *header, const struct vhd_parent *parent
 /* The time stamp alone, which lies in the header's first sector, as the checksum does. */
 void vhd_parent_encode_timestamp(uint8_t *header, uint32_t timestamp);
 
-/* Reads the locators' texts and makes names of them, relative ones first. 0 or the errno of reading. */
+/*
+ * Reads the locators' texts and makes names of them, relative ones first; or the remote source if there is one, and no
+ * names then. 0; EUCLEAN: what should be a remote source is none; or the errno of reading.
+ */
 int vhd_parent_read_names(struct disk_file *file, uint64_t file_size, const struct vhd_parent *parent,
                           struct parent_link *link);
 
@@ -58,5 +62,11 @@ int vhd_parent_read_names(struct disk_file *file, uint64_t file_size, const stru
  */
 int vhd_parent_write_names(struct disk_file *file, struct vhd_parent *parent, const char *relative,
                            const char *absolute);
+
+/* Bytes that a locator of a remote source takes, whichever it is: whole sectors. */
+#define VHD_REMOTE_SPACE ((REMOTE_SOURCE_TEXT_SIZE + 511u) / 512u * 512u)
+
+/* Writes a remote source into the place that the LoUR locator has; otherwise likewise. */
+int vhd_parent_write_remote(struct disk_file *file, struct vhd_parent *parent, const struct remote_source *source);
 
 #endif

@@ -20,11 +20,21 @@ enum { ENTRY_KEY_OFFSET = 0, ENTRY_VALUE_OFFSET = 4, ENTRY_KEY_LENGTH = 8, ENTRY
 #define VOLUME_PREFIX   "Volume{"
 #define WINDOWS_ROOT    "\\\\?\\C:"
 
-/* 2.6.2.6.3: the keys; the paths in the order in which they are to be tried. */
-enum { PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_PATH, KEYS };
+/* 2.6.2.6.3: the keys; the paths in the order in which they are to be tried. The last is Loam's own: a remote source,
+ * as remote_source_encode writes it, which goes before all paths. */
+enum {
+    PARENT_LINKAGE,
+    PARENT_LINKAGE2,
+    RELATIVE_PATH,
+    VOLUME_PATH,
+    ABSOLUTE_PATH,
+    PATHS_END,
+    LOAM_REMOTE = PATHS_END,
+    KEYS
+};
 static const char *const key_names[KEYS] = {
     [PARENT_LINKAGE] = "parent_linkage", [PARENT_LINKAGE2] = "parent_linkage2",   [RELATIVE_PATH] = "relative_path",
-    [VOLUME_PATH] = "volume_path",       [ABSOLUTE_PATH] = "absolute_win32_path",
+    [VOLUME_PATH] = "volume_path",       [ABSOLUTE_PATH] = "absolute_win32_path", [LOAM_REMOTE] = "loam_remote",
 };
 #define LONGEST_KEY 32u
 
@@ -184,7 +194,7 @@ static void add_name(struct parent_link *link, const char *name)
 static bool read_paths(const struct reading *reading, struct parent_link *link)
 {
     bool found = false;
-    for (unsigned key = RELATIVE_PATH; key < KEYS; key++) {
+    for (unsigned key = RELATIVE_PATH; key < PATHS_END; key++) {
         const struct text *value = &reading->value[key];
         char path[PATH_MAX];
         if (!value->length)
@@ -199,17 +209,27 @@ static bool read_paths(const struct reading *reading, struct parent_link *link)
     return found || vhdx_damaged(reading->error, reading->file, "the parent locator", reading->at, "without any path");
 }
 
+static bool read_remote(const struct reading *reading, struct remote_source *source)
+{
+    const struct text *value = &reading->value[LOAM_REMOTE];
+    char text[REMOTE_SOURCE_TEXT_SIZE];
+    return (utf16_decode(value->bytes, value->length, UTF16_LITTLE_ENDIAN, text, sizeof(text)) &&
+            remote_source_decode(text, strlen(text), source)) ||
+           vhdx_damaged(reading->error, reading->file, key_names[LOAM_REMOTE], value->at, "no URL of a parent");
+}
+
 static bool fill_link(const struct reading *reading, struct parent_link *link)
 {
     link->names = 0;
     link->has_timestamp = false;
+    link->remote = (struct remote_source){0};
     memset(link->alternative, 0, sizeof(link->alternative));
     if (!reading->value[PARENT_LINKAGE].length)
         return vhdx_damaged(reading->error, reading->file, "the parent locator", reading->at,
                             "without a parent_linkage");
     return read_identifier(reading, PARENT_LINKAGE, link->identifier) &&
            (!reading->value[PARENT_LINKAGE2].length || read_identifier(reading, PARENT_LINKAGE2, link->alternative)) &&
-           read_paths(reading, link);
+           (reading->value[LOAM_REMOTE].length ? read_remote(reading, &link->remote) : read_paths(reading, link));
 }
 
 bool vhdx_locator_decode(struct disk_file *file, const uint8_t *bytes, uint32_t length, uint64_t at,
@@ -270,9 +290,32 @@ static int add_entry(struct writing *writing, unsigned key, const char *value)
 {
     uint8_t *entry = writing->bytes + entry_offset(writing->count++);
     int error = add_text(writing, key_names[key], false, entry + ENTRY_KEY_OFFSET, entry + ENTRY_KEY_LENGTH);
-    return error
-               ? error
-               : add_text(writing, value, key >= RELATIVE_PATH, entry + ENTRY_VALUE_OFFSET, entry + ENTRY_VALUE_LENGTH);
+    return error ? error
+                 : add_text(writing, value, key >= RELATIVE_PATH && key < PATHS_END, entry + ENTRY_VALUE_OFFSET,
+                            entry + ENTRY_VALUE_LENGTH);
+}
+
+/* Where the parent is. A remote one has its name for a path too, as readers of other makers want to see one. */
+static int add_place(struct writing *writing, const struct vhdx_parent *parent)
+{
+    const char *absolute = parent->absolute_path;
+    char name[REMOTE_SOURCE_NAME_SIZE], text[REMOTE_SOURCE_TEXT_SIZE];
+    if (parent->remote) {
+        remote_source_name(parent->remote->url, name);
+        remote_source_encode(parent->remote, text);
+        int error = add_entry(writing, RELATIVE_PATH, name[0] ? name : ".");
+        return error ? error : add_entry(writing, LOAM_REMOTE, text);
+    }
+    int error = parent->relative_path ? add_entry(writing, RELATIVE_PATH, parent->relative_path) : 0;
+    if (error || !absolute)
+        return error;
+    char *windows = malloc(sizeof(WINDOWS_ROOT) + strlen(absolute));
+    if (!windows)
+        return ENOMEM;
+    stpcpy(stpcpy(windows, WINDOWS_ROOT), absolute);
+    error = add_entry(writing, ABSOLUTE_PATH, windows);
+    free(windows);
+    return error;
 }
 
 int vhdx_locator_encode(const struct vhdx_parent *parent, uint8_t *bytes, uint32_t room, uint32_t *length)
@@ -282,24 +325,17 @@ int vhdx_locator_encode(const struct vhdx_parent *parent, uint8_t *bytes, uint32
     size_t needed = entry_offset(KEYS) + KEYS * LONGEST_KEY * 2 + VHDX_GUID_TEXT * 2 + sizeof(WINDOWS_ROOT) * 2;
     needed += relative ? strlen(relative) * 2 : 0;
     needed += absolute ? strlen(absolute) * 2 : 0;
+    needed += parent->remote ? (REMOTE_SOURCE_NAME_SIZE + REMOTE_SOURCE_TEXT_SIZE) * 2 : 0;
     if (needed > room || needed > UINT16_MAX)
         return ENAMETOOLONG;
 
     char linkage[VHDX_GUID_TEXT + 1] = {0};
     vhdx_guid_print(parent->identifier, linkage);
-    char *windows = malloc(sizeof(WINDOWS_ROOT) + (absolute ? strlen(absolute) : 0));
-    if (!windows)
-        return ENOMEM;
-    stpcpy(stpcpy(windows, WINDOWS_ROOT), absolute ? absolute : "");
-
     memset(bytes, 0, needed);
     struct writing writing = {.bytes = bytes, .room = (uint32_t)needed, .end = entry_offset(KEYS)};
     int error = add_entry(&writing, PARENT_LINKAGE, linkage);
-    if (!error && relative)
-        error = add_entry(&writing, RELATIVE_PATH, relative);
-    if (!error && absolute)
-        error = add_entry(&writing, ABSOLUTE_PATH, windows);
-    free(windows);
+    if (!error)
+        error = add_place(&writing, parent);
     memcpy(bytes + LOCATOR_TYPE, vhdx_locator_type, VHDX_GUID_SIZE);
     little_endian_store16(bytes + LOCATOR_COUNT, writing.count);
     *length = writing.end;

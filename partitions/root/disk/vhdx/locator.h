@@ -10,7 +10,8 @@
 
 /*
  * Decodes the item's `length` bytes, at least VHDX_LOCATOR_HEADER, which stand at byte `at` of the file. Paths become
- * the link's names in the order in which the specification has them tried; a path of another computer is left out.
+ * the link's names in the order in which the specification has them tried; a path of another computer is left out, and
+ * all are if there is a remote source.
  * False with `error`: EUCLEAN, or EOPNOTSUPP for a locator of another type.
  */
 bool vhdx_locator_decode(struct disk_file *file, const uint8_t *bytes, uint32_t length, uint64_t at,
@@ -23,7 +24,8 @@ bool vhdx_locator_check(struct disk_file *file, uint64_t at, uint32_t length, st
 struct vhdx_parent {
     uint8_t identifier[VHDX_GUID_SIZE]; /* its DataWriteGuid */
     const char *relative_path;          /* UTF-8, '/' between components; from the child's directory, or NULL */
-    const char *absolute_path;          /* or NULL; one of the two is there */
+    const char *absolute_path;          /* or NULL; one of the two is there, or */
+    const struct remote_source *remote; /* where it is, and what; otherwise NULL */
 };
 
 /*
