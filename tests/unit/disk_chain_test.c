@@ -356,7 +356,8 @@ static void chains_that_are_given(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct disk_link links[3];
         for (unsigned j = 0; j < cases[i].count; j++)
-            links[j] = (struct disk_link){open(cases[i].names[j], j ? O_RDONLY : O_RDWR), cases[i].names[j]};
+            links[j] = (struct disk_link){.descriptor = open(cases[i].names[j], j ? O_RDONLY : O_RDWR),
+                                          .name = cases[i].names[j]};
         struct disk *disk = disk_open_chain(links, cases[i].count, 0, &error);
         if (cases[i].code)
             expect_error(cases[i].code, cases[i].text);

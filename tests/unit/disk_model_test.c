@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Disks of every format beside a plain array: random requests, scattered in memory, of any length and at any place,
- * with flushes, TRIM, and closing and opening in between; everything that is read is what the array has. The
- * environment's MODEL_OPERATIONS says how many requests each format gets.
+ * with flushes, TRIM, and closing and opening in between, some over a parent that is fetched; everything that is read
+ * is what the array has. The environment's MODEL_OPERATIONS says how many requests each format gets.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -18,7 +18,11 @@
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/create.h"
+#include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/open.h"
+#include "partitions/root/disk/remote_file.h"
+#include "partitions/root/disk/streaming.h"
+#include "tests/unit/fake_fetch.h"
 #include "tests/unit/scratch.h"
 
 #define MIB             (1024u * 1024)
@@ -26,6 +30,7 @@
 #define LARGEST_REQUEST 5000u
 #define PIECES          7
 #define OPERATIONS      6000u
+#define LARGEST_IMAGE   (64u * MIB)
 
 struct shape {
     const char *name;
@@ -33,21 +38,25 @@ struct shape {
     enum disk_format format;
     uint32_t block_size, logical_sector;
     unsigned children; /* so many differencing disks over it, each written to after the other */
+    bool remote;       /* the disk itself is fetched then, by a loam-fetch of the test */
 };
 
 static const struct shape shapes[] = {
-    {"raw",                         ".img",  DISK_FORMAT_RAW,     0,         0,    0},
-    {"fixed VHD",                   ".vhd",  DISK_FORMAT_FIXED,   0,         0,    0},
-    {"dynamic VHD",                 ".vhd",  DISK_FORMAT_DYNAMIC, 0,         0,    0},
-    {"dynamic VHD, small blocks",   ".vhd",  DISK_FORMAT_DYNAMIC, 4096,      0,    0},
-    {"dynamic VHD, large blocks",   ".vhd",  DISK_FORMAT_DYNAMIC, 4u * MIB,  0,    0},
-    {"differencing VHD",            ".vhd",  DISK_FORMAT_FIXED,   0,         0,    1},
-    {"three differencing VHDs",     ".vhd",  DISK_FORMAT_DYNAMIC, 64u << 10, 0,    3},
-    {"fixed VHDX",                  ".vhdx", DISK_FORMAT_FIXED,   0,         0,    0},
-    {"dynamic VHDX",                ".vhdx", DISK_FORMAT_DYNAMIC, 1u * MIB,  0,    0},
-    {"dynamic VHDX, large sectors", ".vhdx", DISK_FORMAT_DYNAMIC, 2u * MIB,  4096, 0},
-    {"differencing VHDX",           ".vhdx", DISK_FORMAT_DYNAMIC, 1u * MIB,  0,    1},
-    {"two VHDXs, large sectors",    ".vhdx", DISK_FORMAT_FIXED,   0,         4096, 2},
+    {"raw",                                 ".img",  DISK_FORMAT_RAW,     0,         0,    0, false},
+    {"fixed VHD",                           ".vhd",  DISK_FORMAT_FIXED,   0,         0,    0, false},
+    {"dynamic VHD",                         ".vhd",  DISK_FORMAT_DYNAMIC, 0,         0,    0, false},
+    {"dynamic VHD, small blocks",           ".vhd",  DISK_FORMAT_DYNAMIC, 4096,      0,    0, false},
+    {"dynamic VHD, large blocks",           ".vhd",  DISK_FORMAT_DYNAMIC, 4u * MIB,  0,    0, false},
+    {"differencing VHD",                    ".vhd",  DISK_FORMAT_FIXED,   0,         0,    1, false},
+    {"three differencing VHDs",             ".vhd",  DISK_FORMAT_DYNAMIC, 64u << 10, 0,    3, false},
+    {"fixed VHDX",                          ".vhdx", DISK_FORMAT_FIXED,   0,         0,    0, false},
+    {"dynamic VHDX",                        ".vhdx", DISK_FORMAT_DYNAMIC, 1u * MIB,  0,    0, false},
+    {"dynamic VHDX, large sectors",         ".vhdx", DISK_FORMAT_DYNAMIC, 2u * MIB,  4096, 0, false},
+    {"differencing VHDX",                   ".vhdx", DISK_FORMAT_DYNAMIC, 1u * MIB,  0,    1, false},
+    {"two VHDXs, large sectors",            ".vhdx", DISK_FORMAT_FIXED,   0,         4096, 2, false},
+    {"VHD that is fetched",                 ".vhd",  DISK_FORMAT_DYNAMIC, 64u << 10, 0,    1, true },
+    {"VHDX that is fetched",                ".vhdx", DISK_FORMAT_DYNAMIC, 1u * MIB,  0,    1, true },
+    {"VHDX that is fetched, large sectors", ".vhdx", DISK_FORMAT_FIXED,   0,         4096, 1, true },
 };
 
 static struct disk_error error;
@@ -66,9 +75,51 @@ static unsigned flags_of(const struct shape *shape)
     return shape->format == DISK_FORMAT_RAW ? DISK_OPEN_RAW : 0;
 }
 
+/* ---- A parent that is fetched ---- */
+
+static struct fake_fetch fetch;
+static uint8_t *remote; /* what is at its URL; NULL: the disk has none */
+static size_t remote_size;
+
+static void put_at_url(const char *path)
+{
+    FILE *stream = fopen(path, "rb");
+    remote = malloc(LARGEST_IMAGE);
+    assert_non_null(stream);
+    assert_non_null(remote);
+    remote_size = fread(remote, 1, LARGEST_IMAGE, stream);
+    assert_in_range(remote_size, 1, LARGEST_IMAGE - 1);
+    fclose(stream);
+    close(fake_fetch_start(&fetch, remote, remote_size));
+    fake_fetch_hang_up(&fetch);
+}
+
+static void take_from_url(void)
+{
+    if (!remote)
+        return;
+    close(fake_fetch_restart(&fetch));
+    fake_fetch_stop(&fetch);
+    free(remote);
+    remote = NULL;
+}
+
+static struct disk *open_over_url(const char *path)
+{
+    struct remote_source source = {.url = "https://example.org/disk", .size = remote_size};
+    strcpy(source.validator, fetch.validator);
+    struct disk_file *files[] = {
+        image_file_open(path, 0, &error),
+        remote_file_open(fake_fetch_restart(&fetch), &source, true, &error),
+    };
+    return disk_open_files(files, 2, 0, &error);
+}
+
+/* ---- Requests ---- */
+
 static struct disk *must_open(const struct shape *shape, const char *path)
 {
-    struct disk *disk = disk_open(path, flags_of(shape), &error);
+    struct disk *disk = remote ? open_over_url(path) : disk_open(path, flags_of(shape), &error);
     if (!disk)
         print_error("%s\n", error.text);
     assert_non_null(disk);
@@ -141,9 +192,16 @@ static void expect_all(struct disk *disk)
     }
 }
 
-static struct disk *reopen(struct disk *disk, const struct shape *shape, const char *path)
+static void must_close(struct disk *disk)
 {
     assert_int_equal(disk_close(disk), 0);
+    if (remote)
+        fake_fetch_hang_up(&fetch);
+}
+
+static struct disk *reopen(struct disk *disk, const struct shape *shape, const char *path)
+{
+    must_close(disk);
     disk = must_open(shape, path);
     expect_all(disk);
     return disk;
@@ -172,6 +230,8 @@ static void work(const struct shape *shape, const char *path)
     for (unsigned i = 0; i < operations / (shape->children + 1); i++) {
         uint32_t first, count, dice = below(1000);
         choose(&first, &count);
+        if (below(5) == 0)
+            streaming_prefetch(disk);
         if (dice < 2)
             disk = reopen(disk, shape, path);
         else if (dice < 6)
@@ -184,7 +244,7 @@ static void work(const struct shape *shape, const char *path)
             read_some(disk, first, count);
     }
     expect_all(disk);
-    assert_int_equal(disk_close(disk), 0);
+    must_close(disk);
     expect_sound(shape, path);
 }
 
@@ -203,8 +263,11 @@ static void is_an_array(void **state)
     for (unsigned child = 1; child <= shape->children; child++) {
         snprintf(path[child % 2], sizeof(path[0]), "%u%s", child, shape->ending);
         assert_true(disk_create_child(path[child % 2], path[(child + 1) % 2], NULL, &error));
+        if (shape->remote)
+            put_at_url(path[(child + 1) % 2]);
         work(shape, path[child % 2]);
     }
+    take_from_url();
     assert_int_equal(scratch_teardown(NULL), 0);
 }
 

@@ -32,7 +32,9 @@ static bool answer(struct fake_fetch *fetch, const struct fetch_message *read)
         return false;
     }
     fetch->fetched += read->length;
-    for (uint64_t i = read->offset / SECTOR; i < (read->offset + read->length + SECTOR - 1) / SECTOR; i++)
+    bool metadata = read->offset < fetch->metadata ||
+                    (fetch->window && read->offset % fetch->window == 0 && read->length <= fetch->window);
+    for (uint64_t i = read->offset / SECTOR; !metadata && i < (read->offset + read->length + SECTOR - 1) / SECTOR; i++)
         fetch->times[i]++;
     bool sent = put(fetch, &data, sizeof(data)) && put(fetch, fetch->bytes + read->offset, read->length);
     pthread_mutex_unlock(&fetch->lock);

@@ -22,7 +22,11 @@ struct fake_fetch {
     bool ended;       /* the disk's side has closed its end */
     unsigned asked;   /* reads that it was asked for */
     uint64_t fetched; /* bytes that it has sent */
-    uint8_t *times;   /* for each sector of 512 bytes, how often it was sent */
+    /* Reads of metadata, which are not counted in `times`: short ones at a multiple of `window`, if that is not 0, and
+     * those that begin before `metadata`. */
+    uint32_t window;
+    uint64_t metadata;
+    uint8_t *times; /* for each sector of 512 bytes, how often it was sent */
 };
 
 /* Begins to serve the array, which stays the caller's. Returns the disk's end of the socket. */

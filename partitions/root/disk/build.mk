@@ -23,7 +23,7 @@ $(call unit_test,disk_io_test,tests/unit/disk_io_test.c tests/unit/scratch.c $(D
     -luring -lseccomp -lpthread)
 $(call unit_test,disk_open_test,tests/unit/disk_open_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,disk_chain_test,tests/unit/disk_chain_test.c tests/unit/scratch.c $(DISK_SOURCES))
-$(call unit_test,disk_model_test,tests/unit/disk_model_test.c tests/unit/scratch.c $(DISK_SOURCES))
+$(call unit_test,disk_model_test,$(addprefix tests/unit/,disk_model_test.c fake_fetch.c scratch.c) $(DISK_SOURCES))
 $(call unit_test,disk_iso_test,tests/unit/disk_iso_test.c tests/unit/scratch.c $(DISK_SOURCES))
 $(call unit_test,floppy_image_test,tests/unit/floppy_image_test.c tests/unit/memory_file.c tests/unit/scratch.c \
     $(DISK_SOURCES))
@@ -35,6 +35,8 @@ $(call unit_test,disk_merge_test,tests/unit/disk_merge_test.c tests/unit/scratch
     $(DISK_SOURCES))
 $(call unit_test,remote_source_test,tests/unit/remote_source_test.c partitions/root/disk/remote_source.c)
 $(call unit_test,remote_file_test,$(addprefix tests/unit/,remote_file_test.c fake_fetch.c scratch.c) $(DISK_SOURCES))
+$(call unit_test,streaming_test,$(addprefix tests/unit/,streaming_test.c fake_fetch.c memory_file.c scratch.c) \
+    $(DISK_SOURCES))
 $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
 
 VHDX_TEST_SOURCES := tests/unit/memory_file.c tests/unit/vhdx_fixture.c $(DISK_SOURCES)

@@ -10,9 +10,13 @@
 /* Images of a chain; every one is an open file. */
 #define DISK_CHAIN_MAXIMUM 1024u
 
+struct streaming;
+
 struct disk {
     struct disk_image **images; /* a child before its parent; only the first is written to */
     uint32_t image_count;
+    struct disk_file *remote;    /* of the last image, if it is fetched from a URL; NULL: all are local */
+    struct streaming *streaming; /* what was fetched is kept in the first image; NULL: nothing is to be kept */
     struct metadata_cache *cache;
     struct extent_index *index; /* NULL: the chain is one image, and needs none */
     uint64_t sectors;
@@ -45,6 +49,9 @@ struct disk_image *disk_top(const struct disk *disk);
  * are under way.
  */
 int disk_transfer(struct disk *disk, enum disk_operation operation, void *buffer, uint64_t sector, uint32_t sectors);
+
+/* Writes to the first image, as a request does, but takes nothing for durable. 0 or an errno. */
+int disk_store(struct disk *disk, const void *bytes, uint64_t sector, uint32_t sectors);
 
 /* First sector from `sector` on that may hold something other than zeros; the disk's size if there is none. */
 uint64_t disk_next_data(struct disk *disk, uint64_t sector);

@@ -6,6 +6,8 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/image_file.h"
+#include "partitions/root/disk/remote_file.h"
+#include "partitions/root/disk/streaming.h"
 
 /* ---- The chain ---- */
 
@@ -43,6 +45,7 @@ bool disk_add(struct disk *disk, struct disk_image *image)
 int disk_free(struct disk *disk, bool close_files)
 {
     int result = 0;
+    streaming_end(disk);
     for (uint32_t i = 0; i < disk->image_count; i++) {
         struct disk_image *image = disk->images[i];
         struct disk_file *file = image->file;
@@ -147,8 +150,8 @@ static bool continues(const struct indexed_extent *before, const struct indexed_
             before->offset + (uint64_t)before->sectors * DISK_SECTOR_SIZE == extent->offset);
 }
 
-/* Adds a window to the index. What cannot be mapped is left to the reading of it. */
-static void index_window(struct disk *disk, uint64_t number)
+/* What cannot be mapped is left to the reading of it. */
+static void map_window(struct disk *disk, uint64_t number)
 {
     struct indexed_extent extents[EXTENT_WINDOW_EXTENTS];
     uint64_t sector = number * EXTENT_WINDOW_SECTORS;
@@ -172,6 +175,15 @@ static void index_window(struct disk *disk, uint64_t number)
         }
     }
     extent_index_add(disk->index, number, extents, count);
+}
+
+/* Adds a window to the index, unless that takes metadata that are fetched: nothing waits for an index. */
+static void index_window(struct disk *disk, uint64_t number)
+{
+    uint64_t patience = disk->remote ? remote_file_set_patience(disk->remote, REMOTE_NO_PATIENCE) : 0;
+    map_window(disk, number);
+    if (disk->remote)
+        remote_file_set_patience(disk->remote, patience);
 }
 
 /* Reads `sectors` from the window's sector `first` on. */
@@ -201,6 +213,9 @@ static int read_sectors(struct disk *disk, struct disk_cursor *cursor, uint64_t 
 {
     if (!disk->index)
         return read_mapped(disk, cursor, sector, sectors);
+    int brought = disk->streaming ? streaming_bring(disk, sector, sectors) : 0;
+    if (brought)
+        return brought;
     while (sectors) {
         uint64_t number = sector / EXTENT_WINDOW_SECTORS;
         uint32_t first = (uint32_t)(sector % EXTENT_WINDOW_SECTORS);
@@ -266,6 +281,13 @@ static int write_sectors(struct disk *disk, struct disk_cursor *cursor, uint64_t
     if (sector % unit == 0 && (end % unit == 0 || end == disk->sectors))
         return write_image(disk, cursor, sector, sectors);
     return write_parts(disk, cursor, sector, sectors);
+}
+
+int disk_store(struct disk *disk, const void *bytes, uint64_t sector, uint32_t sectors)
+{
+    struct iovec vector = {.iov_base = (void *)bytes, .iov_len = (size_t)sectors * DISK_SECTOR_SIZE};
+    struct disk_cursor cursor = {.vector = &vector};
+    return finish(disk, write_sectors(disk, &cursor, sector, sectors));
 }
 
 static int discard_sectors(struct disk *disk, uint64_t sector, uint32_t sectors)
@@ -337,12 +359,15 @@ static int execute(struct disk *disk, const struct disk_request *request)
 void disk_execute(struct disk *disk, struct disk_request *request)
 {
     request->error = execute(disk, request);
+    if (disk->remote)
+        remote_file_request_ended(disk->remote);
 }
 
 void disk_set_transfers(struct disk *disk, struct disk_transfers *transfers)
 {
     for (uint32_t i = 0; i < disk->image_count; i++)
-        disk->images[i]->file->transfers = transfers;
+        if (disk->images[i]->file != disk->remote)
+            disk->images[i]->file->transfers = transfers;
 }
 
 void disk_set_queue(struct disk *disk, void (*submit)(void *queue, struct disk_request *request), void *queue)

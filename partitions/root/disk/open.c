@@ -11,6 +11,8 @@
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_check.h"
 #include "partitions/root/disk/parent_search.h"
+#include "partitions/root/disk/remote_file.h"
+#include "partitions/root/disk/streaming.h"
 
 const char *disk_format_name(enum disk_format format)
 {
@@ -38,7 +40,8 @@ static bool add_file(struct disk *disk, struct disk_file *file, unsigned flags, 
     struct disk_image *image = image_open(file, flags, disk->cache, error);
     if (!image)
         return false;
-    if (link && !parent_check(last_image(disk), image, link, error)) {
+    bool is_checked = link && link->remote.url[0] && link->remote.raw; /* by its size and validator */
+    if (link && !is_checked && !parent_check(last_image(disk), image, link, error)) {
         image->operations->close(image);
         return false;
     }
@@ -52,6 +55,12 @@ static bool add_file(struct disk *disk, struct disk_file *file, unsigned flags, 
 static unsigned parent_flags(unsigned flags)
 {
     return flags | DISK_OPEN_READ_ONLY;
+}
+
+/* Of a parent only a remote one can be raw. */
+static unsigned linked_flags(unsigned flags, const struct parent_link *link)
+{
+    return parent_flags(flags) | (link->remote.url[0] && link->remote.raw ? DISK_OPEN_RAW : 0);
 }
 
 /* What the last image says of its parent, to be freed; NULL with `error`. */
@@ -84,7 +93,7 @@ static bool add_files(struct disk *disk, struct disk_file *const *files, unsigne
         return false;
     for (unsigned i = 1; i < count && last_image(disk)->differencing; i++) {
         struct parent_link *link = read_link(disk, error);
-        bool added = link && add_file(disk, files[i], parent_flags(flags), link, error);
+        bool added = link && add_file(disk, files[i], linked_flags(flags, link), link, error);
         free(link);
         if (!added)
             return false;
@@ -99,13 +108,34 @@ static bool add_files(struct disk *disk, struct disk_file *const *files, unsigne
     return false;
 }
 
+/* Opening does not wait for a source for ever. Why it does not answer is the reason then. */
+static bool add_remote_files(struct disk *disk, struct disk_file *const *files, unsigned count, unsigned flags,
+                             struct disk_error *error)
+{
+    struct disk_file *source = files[count - 1];
+    char status[FETCH_TEXT_SIZE];
+    uint64_t patience = remote_file_set_patience(source, DISK_OPEN_PATIENCE);
+    bool added = add_files(disk, files, count, flags, error);
+    remote_file_set_patience(source, patience);
+    remote_file_request_ended(source);
+    remote_file_status(source, status);
+    if (!added && status[0])
+        disk_error_set(error, ENOLINK, source->name, "%s", status);
+    if (!added || streaming_begin(disk))
+        return added;
+    disk_error_set(error, ENOMEM, files[0]->name, "no memory");
+    return false;
+}
+
 struct disk *disk_open_files(struct disk_file *const *files, unsigned count, unsigned flags, struct disk_error *error)
 {
     struct disk *disk = new_disk(files[0]->name, error);
-    if (disk && add_files(disk, files, count, flags, error))
+    if (!disk)
+        return NULL;
+    bool remote = disk_file_is_remote(files[count - 1]);
+    if (remote ? add_remote_files(disk, files, count, flags, error) : add_files(disk, files, count, flags, error))
         return disk;
-    if (disk)
-        disk_free(disk, false);
+    disk_free(disk, false);
     return NULL;
 }
 
@@ -114,14 +144,19 @@ struct disk *disk_open_file(struct disk_file *file, unsigned flags, struct disk_
     return disk_open_files(&file, 1, flags, error);
 }
 
+static struct disk_file *wrap_link(const struct disk_link *link, unsigned flags, struct disk_error *error)
+{
+    return link->remote ? remote_file_open(link->descriptor, link->remote, true, error)
+                        : image_file_wrap(link->descriptor, link->name, flags, error);
+}
+
 static struct disk *open_links(const struct disk_link *links, struct disk_file **files, unsigned count, unsigned flags,
                                struct disk_error *error)
 {
     unsigned wrapped = 0;
     bool ok = true;
     for (; wrapped < count && ok; wrapped += ok) {
-        files[wrapped] = image_file_wrap(links[wrapped].descriptor, links[wrapped].name,
-                                         wrapped ? parent_flags(flags) : flags, error);
+        files[wrapped] = wrap_link(&links[wrapped], wrapped ? parent_flags(flags) : flags, error);
         ok = files[wrapped] != NULL;
     }
     struct disk *disk = ok ? disk_open_files(files, count, flags, error) : NULL;
@@ -235,7 +270,7 @@ struct disk *disk_open(const char *path, unsigned flags, struct disk_error *erro
 struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error)
 {
     struct disk_error ignored;
-    const struct disk_link link = {descriptor, name};
+    const struct disk_link link = {.descriptor = descriptor, .name = name};
     if (!(flags & DISK_OPEN_FIND_PARENTS))
         return disk_open_chain(&link, 1, flags, error);
     struct disk_file *file = image_file_wrap(descriptor, name, flags, error);

@@ -9,6 +9,10 @@
 #include "partitions/root/disk/error.h"
 
 struct disk_file;
+struct remote_source;
+
+/* So long the source of a remote image may take to answer while the disk is opened: milliseconds. */
+#define DISK_OPEN_PATIENCE 20000u
 
 enum disk_format { DISK_FORMAT_RAW, DISK_FORMAT_FIXED, DISK_FORMAT_DYNAMIC, DISK_FORMAT_DIFFERENCING };
 
@@ -54,6 +58,9 @@ struct disk *disk_open_descriptor(int descriptor, const char *name, unsigned fla
 struct disk_link {
     int descriptor;
     const char *name;
+    /* NULL: a file. Otherwise the descriptor is the socket of a loam-fetch for this source (remote_file.h), which is
+     * the last of the chain; when it ends another one is waited for. */
+    const struct remote_source *remote;
 };
 struct disk *disk_open_chain(const struct disk_link *links, unsigned count, unsigned flags, struct disk_error *error);
 

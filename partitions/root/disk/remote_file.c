@@ -24,10 +24,9 @@ struct remote_read {
 
 /* What was read last, in pieces of the file. */
 struct remote_window {
-    uint64_t offset;
-    uint32_t length; /* 0: none */
+    uint64_t number;          /* offset / REMOTE_WINDOW */
+    struct remote_read *read; /* NULL: none */
     uint64_t used;
-    uint8_t bytes[REMOTE_WINDOW];
 };
 
 struct remote_file {
@@ -36,9 +35,9 @@ struct remote_file {
     pthread_t thread;
 
     /* The user's alone */
-    struct remote_window *windows[REMOTE_WINDOWS];
+    struct remote_window windows[REMOTE_WINDOWS];
     uint64_t uses;
-    uint64_t patience; /* milliseconds; 0: for ever */
+    uint64_t patience; /* milliseconds, or as remote_file_set_patience says */
 
     pthread_mutex_t lock; /* of all that follows; none is taken under it */
     pthread_cond_t changed;
@@ -330,6 +329,8 @@ static int wait_for_change(struct remote_file *remote, uint64_t *began)
         return remote->error;
     if (remote->interrupted)
         return ECANCELED;
+    if (remote->patience == REMOTE_NO_PATIENCE)
+        return EAGAIN;
     uint64_t time = now();
     if (!*began)
         *began = time;
@@ -417,55 +418,40 @@ void remote_file_end(struct disk_file *file, struct remote_read *read)
 
 /* ---- As a file ---- */
 
-static int fetch(struct disk_file *file, uint64_t offset, uint32_t length, void *bytes)
+/* The window of that number, or the one that was used least recently, in whose place it comes. */
+static struct remote_window *find_window(struct remote_file *remote, uint64_t number)
 {
-    struct remote_read *read = remote_file_begin(file, offset, length);
-    if (!read)
-        return ENOMEM;
-    int error = remote_file_wait(file, read);
-    if (!error)
-        memcpy(bytes, read->bytes, length);
-    remote_file_end(file, read);
-    return error;
-}
-
-/* The window that the offset is in; or else the one that was used least recently, in whose place it comes. */
-static struct remote_window *find_window(struct remote_file *remote, uint64_t offset)
-{
-    struct remote_window **oldest = &remote->windows[0];
-    for (unsigned i = 0; i < REMOTE_WINDOWS; i++) {
-        struct remote_window **window = &remote->windows[i];
-        if (!*window)
-            return *window = calloc(1, sizeof(**window));
-        if ((*window)->length && (*window)->offset == offset / REMOTE_WINDOW * REMOTE_WINDOW)
-            return *window;
-        if ((*window)->used < (*oldest)->used)
+    struct remote_window *oldest = remote->windows;
+    for (struct remote_window *window = remote->windows; window < remote->windows + REMOTE_WINDOWS; window++) {
+        if (window->read && window->number == number)
+            return window;
+        if (window->used < oldest->used)
             oldest = window;
     }
-    (*oldest)->length = 0;
-    return *oldest;
+    if (oldest->read)
+        remote_file_end(&remote->file, oldest->read);
+    *oldest = (struct remote_window){.number = number};
+    return oldest;
 }
 
+/* Its read is kept, so that whoever could not wait for it finds it later. */
 static ssize_t read_short(struct remote_file *remote, struct disk_cursor *cursor, size_t length, uint64_t offset,
                           uint64_t size)
 {
-    struct remote_window *window = find_window(remote, offset);
-    if (!window)
+    struct remote_window *window = find_window(remote, offset / REMOTE_WINDOW);
+    uint64_t begin = window->number * REMOTE_WINDOW;
+    if (!window->read)
+        window->read = remote_file_begin(&remote->file, begin,
+                                         size - begin < REMOTE_WINDOW ? (uint32_t)(size - begin) : REMOTE_WINDOW);
+    if (!window->read)
         return -ENOMEM;
     window->used = ++remote->uses;
-    if (!window->length) {
-        uint64_t begin = offset / REMOTE_WINDOW * REMOTE_WINDOW;
-        uint32_t whole = size - begin < REMOTE_WINDOW ? (uint32_t)(size - begin) : REMOTE_WINDOW;
-        int error = fetch(&remote->file, begin, whole, window->bytes);
-        if (error)
-            return -error;
-        window->offset = begin;
-        window->length = whole;
-    }
-    size_t skip = offset - window->offset;
-    if (length > window->length - skip)
-        length = window->length - skip;
-    disk_cursor_put(cursor, window->bytes + skip, length);
+    int error = remote_file_wait(&remote->file, window->read);
+    if (error)
+        return -error;
+    if (length > begin + window->read->length - offset)
+        length = begin + window->read->length - offset;
+    disk_cursor_put(cursor, window->read->bytes + (offset - begin), length);
     return (ssize_t)length;
 }
 
@@ -560,8 +546,6 @@ static void release(struct remote_file *remote)
 {
     while (remote->reads)
         drop(remote, remote->reads);
-    for (unsigned i = 0; i < REMOTE_WINDOWS; i++)
-        free(remote->windows[i]);
     if (remote->next_socket >= 0)
         close(remote->next_socket);
     pthread_cond_destroy(&remote->changed);
@@ -636,9 +620,11 @@ struct disk_file *remote_file_open(int socket, const struct remote_source *sourc
 
 /* ---- For who watches ---- */
 
-void remote_file_set_patience(struct disk_file *file, uint64_t milliseconds)
+uint64_t remote_file_set_patience(struct disk_file *file, uint64_t milliseconds)
 {
+    uint64_t before = to_remote(file)->patience;
     to_remote(file)->patience = milliseconds;
+    return before;
 }
 
 void remote_file_status(struct disk_file *file, char text[FETCH_TEXT_SIZE])

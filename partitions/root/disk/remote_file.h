@@ -44,9 +44,13 @@ bool disk_file_is_remote(const struct disk_file *file);
 /* Waits until loam-fetch has found the source, and tells what it found. 0 or an errno. */
 int remote_file_source(struct disk_file *file, struct remote_source *source);
 
-/* Reads fail with ETIMEDOUT when they have waited so many milliseconds, and then the file is of no more use; 0: they
- * wait for ever, as at first. */
-void remote_file_set_patience(struct disk_file *file, uint64_t milliseconds);
+/*
+ * Reads fail with ETIMEDOUT when they have waited so many milliseconds, and then the file is of no more use. 0: they
+ * wait for ever, as at first. REMOTE_NO_PATIENCE: short ones (see above) fail with EAGAIN instead of waiting, and are
+ * under way for when they are tried again. Returns what was set before.
+ */
+#define REMOTE_NO_PATIENCE UINT64_MAX
+uint64_t remote_file_set_patience(struct disk_file *file, uint64_t milliseconds);
 
 /* Why the last read failed, or is waiting: loam-fetch's words, or what was wrong with them. Any thread may call it. */
 void remote_file_status(struct disk_file *file, char text[FETCH_TEXT_SIZE]);
