@@ -67,7 +67,7 @@ static unsigned linked_flags(unsigned flags, const struct parent_link *link)
 static struct parent_link *read_link(const struct disk *disk, struct disk_error *error)
 {
     struct disk_image *child = last_image(disk);
-    struct parent_link *link = malloc(sizeof(*link));
+    struct parent_link *link = calloc(1, sizeof(*link));
     if (!link)
         disk_error_set(error, ENOMEM, child->file->name, "no memory");
     if (link && child->operations->read_parent(child, link, error))
