@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/disk/children.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_check.h"
@@ -42,7 +43,7 @@ static bool is_parent(void *context, const char *path)
 {
     struct children *children = context;
     struct stat status;
-    if (stat(path, &status) < 0)
+    if (host_files->status(path, &status))
         return false;
     children->parent = find_member(children, &status);
     return children->parent < children->count &&
@@ -70,7 +71,8 @@ static struct parent_link *read_link(const char *path, struct metadata_cache *ca
 static void look_at(struct children *children, const char *path)
 {
     struct stat status;
-    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) || find_member(children, &status) < children->count)
+    if (host_files->status(path, &status) || !S_ISREG(status.st_mode) ||
+        find_member(children, &status) < children->count)
         return;
     struct metadata_cache *cache = metadata_cache_create(); /* not the chain's: the file is gone before it */
     struct parent_link *link = cache ? read_link(path, cache) : NULL;
@@ -81,20 +83,6 @@ static void look_at(struct children *children, const char *path)
     metadata_cache_destroy(cache);
 }
 
-static void look_into(struct children *children, const char *directory)
-{
-    DIR *entries = opendir(*directory ? directory : ".");
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries))) {
-        char path[PATH_MAX];
-        int length = snprintf(path, sizeof(path), "%s%s", directory, entry->d_name);
-        if (entry->d_name[0] != '.' && length > 0 && (size_t)length < sizeof(path))
-            look_at(children, path);
-    }
-    if (entries)
-        closedir(entries);
-}
-
 /* With the slash at its end; empty for the current one. */
 static void directory_of(const struct disk_image *image, char directory[PATH_MAX])
 {
@@ -102,25 +90,50 @@ static void directory_of(const struct disk_image *image, char directory[PATH_MAX
     snprintf(directory, PATH_MAX, "%.*s", slash ? (int)(slash - name) + 1 : 0, name);
 }
 
-static bool is_same_directory(const char *a, const char *b)
+/* At what is in the directory of the image. */
+static void look_beside(struct children *children, const struct disk_image *image)
 {
-    struct stat left, right;
-    return stat(*a ? a : ".", &left) == 0 && stat(*b ? b : ".", &right) == 0 && left.st_dev == right.st_dev &&
-           left.st_ino == right.st_ino;
+    char directory[PATH_MAX], *name = NULL;
+    size_t size = 0;
+    directory_of(image, directory);
+    int descriptor = host_files->list_beside(image->file->name);
+    FILE *names = descriptor < 0 ? NULL : fdopen(descriptor, "r");
+    while (names && getdelim(&name, &size, '\0', names) > 0) {
+        char path[PATH_MAX];
+        int length = snprintf(path, sizeof(path), "%s%s", directory, name);
+        if (name[0] != '.' && length > 0 && (size_t)length < sizeof(path))
+            look_at(children, path);
+    }
+    free(name);
+    if (names)
+        fclose(names);
+    else if (descriptor >= 0)
+        close(descriptor);
+}
+
+/* Whether an earlier one of the directories is this one; adds it. */
+static bool is_seen(struct stat *directories, uint32_t *count, const struct disk_image *image)
+{
+    char path[PATH_MAX];
+    struct stat *status = &directories[*count];
+    directory_of(image, path);
+    if (host_files->status(path[0] ? path : ".", status))
+        return false;
+    uint32_t i = 0;
+    while (i < *count && (directories[i].st_dev != status->st_dev || directories[i].st_ino != status->st_ino))
+        i++;
+    if (i < *count)
+        return true;
+    (*count)++;
+    return false;
 }
 
 void disk_find_children(const struct disk *chain, uint32_t count, disk_children_visit *visit, void *context)
 {
     struct children children = {.chain = chain, .count = count, .visit = visit, .context = context};
-    for (uint32_t i = 0; i < count; i++) {
-        char directory[PATH_MAX], earlier[PATH_MAX];
-        bool seen = false;
-        directory_of(chain->images[i], directory);
-        for (uint32_t j = 0; j < i && !seen; j++) {
-            directory_of(chain->images[j], earlier);
-            seen = is_same_directory(directory, earlier);
-        }
-        if (!seen)
-            look_into(&children, directory);
-    }
+    struct stat directories[DISK_CHAIN_MAXIMUM];
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_seen(directories, &seen, chain->images[i]))
+            look_beside(&children, chain->images[i]);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "partitions/root/disk/chain.h"
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/source.h"
 #include "partitions/root/disk/vhd/compact.h"
@@ -287,7 +288,7 @@ static struct disk_file **keep_files(const struct disk *disk)
 static void restore_time(const struct disk_file *file, const struct stat *before)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, before->st_mtim};
-    futimens(file->descriptor, times);
+    host_files->set_times(file->name, file->descriptor, times);
 }
 
 bool disk_compact(const char *path, const struct disk_compact_options *options, struct disk_compact_result *result,
@@ -297,7 +298,7 @@ bool disk_compact(const char *path, const struct disk_compact_options *options, 
     struct stat before;
     options = options ? options : &defaults;
     *result = (struct disk_compact_result){0};
-    bool known = stat(path, &before) == 0;
+    bool known = host_files->status(path, &before) == 0;
     struct disk *disk = disk_open(path, open_flags(options), error);
     if (!disk)
         return false;

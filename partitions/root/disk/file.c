@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/transfer.h"
 
 static ssize_t system_read(struct disk_file *file, const struct iovec *vector, int count, uint64_t offset)
@@ -215,7 +216,7 @@ int disk_file_share(struct disk_file *file, const struct disk_file *from, uint64
 bool disk_file_is_at(const struct disk_file *file, const char *path)
 {
     struct stat own, other;
-    return fstat(file->descriptor, &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
+    return fstat(file->descriptor, &own) == 0 && host_files->status(path, &other) == 0 && own.st_dev == other.st_dev &&
            own.st_ino == other.st_ino;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/lock.h"
 #include "partitions/root/disk/open.h"
 
@@ -15,19 +16,28 @@ static bool wants_writing(unsigned flags)
     return !(flags & DISK_OPEN_READ_ONLY);
 }
 
-/* Whether the descriptor is of a kind that can hold the image. */
+/* Whether what is there is of a kind that can hold the image. */
+static bool check_kind(const struct stat *status, const char *name, unsigned flags, struct disk_error *error)
+{
+    if (S_ISDIR(status->st_mode))
+        disk_error_set(error, EISDIR, name, "a directory, not a disk image");
+    else if (S_ISBLK(status->st_mode) && !(flags & DISK_OPEN_RAW))
+        disk_error_set(error, EMEDIUMTYPE, name, "a block device, not a VHD; it can be used as a raw disk");
+    else if (!S_ISBLK(status->st_mode) && !S_ISREG(status->st_mode))
+        disk_error_set(error, EMEDIUMTYPE, name, "neither a file nor a block device");
+    else
+        return true;
+    return false;
+}
+
 static bool check_descriptor(int descriptor, const char *name, unsigned flags, struct disk_error *error)
 {
     struct stat status;
     int mode = fcntl(descriptor, F_GETFL);
     if (mode < 0 || fstat(descriptor, &status) < 0)
         disk_error_set(error, errno, name, "cannot be used: %s", strerror(errno));
-    else if (S_ISDIR(status.st_mode))
-        disk_error_set(error, EISDIR, name, "a directory, not a disk image");
-    else if (S_ISBLK(status.st_mode) && !(flags & DISK_OPEN_RAW))
-        disk_error_set(error, EMEDIUMTYPE, name, "a block device, not a VHD; it can be used as a raw disk");
-    else if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode))
-        disk_error_set(error, EMEDIUMTYPE, name, "neither a file nor a block device");
+    else if (!check_kind(&status, name, flags, error))
+        return false;
     else if ((mode & O_ACCMODE) != O_RDWR && wants_writing(flags))
         disk_error_set(error, EACCES, name, "opened for reading only, and is to be written");
     else if (mode & O_APPEND)
@@ -62,27 +72,47 @@ int image_file_exclusive(const char *path)
     return stat(path, &status) == 0 && S_ISBLK(status.st_mode) ? O_EXCL : 0;
 }
 
-struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned flags, struct disk_error *error)
+/* The descriptor, or -1 and it is closed. */
+static int check_and_lock(int descriptor, const char *name, unsigned flags, struct disk_error *error)
 {
-    if (!check_descriptor(descriptor, name, flags, error) || !lock(descriptor, name, flags, error) ||
-        !check_name(descriptor, name, error)) {
-        close(descriptor);
-        return NULL;
-    }
-    struct disk_file *file = disk_file_wrap(descriptor, name);
-    if (!file)
+    if (check_descriptor(descriptor, name, flags, error) && lock(descriptor, name, flags, error) &&
+        check_name(descriptor, name, error))
+        return descriptor;
+    close(descriptor);
+    return -1;
+}
+
+static struct disk_file *wrap(int descriptor, const char *name, struct disk_error *error)
+{
+    struct disk_file *file = descriptor < 0 ? NULL : disk_file_wrap(descriptor, name);
+    if (descriptor >= 0 && !file)
         disk_error_set(error, ENOMEM, name, "no memory");
     return file;
 }
 
+struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned flags, struct disk_error *error)
+{
+    return wrap(check_and_lock(descriptor, name, flags, error), name, error);
+}
+
 struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_error *error)
 {
-    /* O_NONBLOCK: opening a FIFO shall not wait for its other end. Files and block devices ignore it. */
+    return wrap(host_files->open_image(path, flags, error), path, error);
+}
+
+int image_file_open_directly(const char *path, unsigned flags, struct disk_error *error)
+{
+    struct stat status;
+    /* Opening a device does things to some. */
+    if (stat(path, &status) == 0 && !check_kind(&status, path, flags, error))
+        return -1;
+    /* O_NONBLOCK: opening what has become a FIFO shall not wait for its other end. Files and block devices ignore it.
+     */
     int mode = wants_writing(flags) ? O_RDWR : O_RDONLY;
     int exclusive = wants_writing(flags) ? image_file_exclusive(path) : 0;
     int descriptor = open(path, mode | exclusive | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor >= 0)
-        return image_file_wrap(descriptor, path, flags, error);
+        return check_and_lock(descriptor, path, flags, error);
 
     if (errno == EACCES || errno == EPERM)
         disk_error_set(error, EACCES, path, "no permission to %s it", mode == O_RDWR ? "read and write" : "read");
@@ -95,7 +125,7 @@ struct disk_file *image_file_open(const char *path, unsigned flags, struct disk_
         disk_error_set(error, EROFS, path, "on a file system that is mounted read-only");
     else
         disk_error_set(error, errno, path, "%s", strerror(errno));
-    return NULL;
+    return -1;
 }
 
 void image_file_close(struct disk_file *file)

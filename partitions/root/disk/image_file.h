@@ -16,6 +16,9 @@ struct disk_file *image_file_wrap(int descriptor, const char *name, unsigned fla
  */
 int image_file_exclusive(const char *path);
 
+/* For host_files.c. */
+int image_file_open_directly(const char *path, unsigned flags, struct disk_error *error);
+
 /* Unlocks and closes. */
 void image_file_close(struct disk_file *file);
 

@@ -2,14 +2,13 @@
 #include "partitions/root/disk/merge.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "partitions/root/disk/children.h"
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_check.h"
@@ -223,7 +222,7 @@ static bool forget_times(const struct merge *merge, struct disk_error *error)
 static void renew_times(const struct merge *merge)
 {
     struct stat status;
-    bool known = stat(merge->paths[merge->count], &status) == 0;
+    bool known = host_files->status(merge->paths[merge->count], &status) == 0;
     for (uint32_t i = merge->count; i-- > 0 && known;) {
         struct disk_image *image = merge->upper->images[i];
         known = set_time(image, status.st_mtime, NULL) && fstat(image->file->descriptor, &status) == 0;
@@ -265,32 +264,14 @@ static void settle_identifier(const struct merge *merge)
 
 /* ---- The work ---- */
 
-static void synchronize_directory(const char *path)
-{
-    char directory[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor >= 0) {
-        fsync(descriptor); /* some file systems cannot */
-        close(descriptor);
-    }
-}
-
-/* The file that is open, if it still has the name, and not a link to it. */
 static bool remove_image(const struct merge *merge, uint32_t number, struct disk_error *error)
 {
     const char *path = merge->paths[number];
-    char *real = realpath(path, NULL);
-    errno = real ? ESTALE : errno;
-    bool removed = real && disk_file_is_at(merge->upper->images[number]->file, real) && unlink(real) == 0;
-    if (removed)
-        synchronize_directory(real);
-    else
-        disk_error_set(error, errno, path, "%s has what it had, and it cannot be removed: %s",
-                       merge->paths[merge->count], strerror(errno));
-    free(real);
-    return removed;
+    int result = host_files->remove(path, merge->upper->images[number]->file->descriptor);
+    if (result)
+        disk_error_set(error, result, path, "%s has what it had, and it cannot be removed: %s",
+                       merge->paths[merge->count], strerror(result));
+    return result == 0;
 }
 
 static bool remove_merged(const struct merge *merge, struct disk_error *error)

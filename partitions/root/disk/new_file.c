@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/lock.h"
 
 #define ATTEMPTS 16
@@ -85,7 +86,7 @@ static void close_all(struct new_file *file)
         close(file->directory);
 }
 
-bool new_file_begin(struct new_file *file, const char *path, bool replace, struct disk_error *error)
+bool new_file_begin_directly(struct new_file *file, const char *path, bool replace, struct disk_error *error)
 {
     const char *slash = strrchr(path, '/');
     *file = (struct new_file){
@@ -135,14 +136,14 @@ static int publish(const struct new_file *file)
     return result;
 }
 
-bool new_file_commit(struct new_file *file, struct disk_error *error)
+bool new_file_commit_directly(struct new_file *file, struct disk_error *error)
 {
     if (fsync(file->descriptor) < 0 || publish(file) < 0) {
         if (errno == EEXIST)
             disk_error_set(error, EEXIST, file->path, "exists already");
         else
             disk_error_set(error, errno, file->path, "cannot be completed: %s", strerror(errno));
-        new_file_abandon(file);
+        new_file_abandon_directly(file);
         return false;
     }
     /* That the name be durable too can only be tried: some file systems cannot synchronize directories. */
@@ -151,8 +152,25 @@ bool new_file_commit(struct new_file *file, struct disk_error *error)
     return true;
 }
 
-void new_file_abandon(struct new_file *file)
+void new_file_abandon_directly(struct new_file *file)
 {
     unlinkat(file->directory, file->temporary, 0);
     close_all(file);
+}
+
+/* ---- Whoever does it ---- */
+
+bool new_file_begin(struct new_file *file, const char *path, bool replace, struct disk_error *error)
+{
+    return host_files->begin_file(file, path, replace, error);
+}
+
+bool new_file_commit(struct new_file *file, struct disk_error *error)
+{
+    return host_files->commit_file(file, error);
+}
+
+void new_file_abandon(struct new_file *file)
+{
+    host_files->abandon_file(file);
 }

@@ -39,4 +39,9 @@ struct disk_file *new_file_wrap(const struct new_file *file);
 bool new_file_commit(struct new_file *file, struct disk_error *error);
 void new_file_abandon(struct new_file *file);
 
+/* For host_files.c. */
+bool new_file_begin_directly(struct new_file *file, const char *path, bool replace, struct disk_error *error);
+bool new_file_commit_directly(struct new_file *file, struct disk_error *error);
+void new_file_abandon_directly(struct new_file *file);
+
 #endif

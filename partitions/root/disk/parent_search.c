@@ -8,6 +8,10 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/host_files.h"
+
+/* ---- Finding a file ---- */
+
 static bool exists(const char *path)
 {
     return access(path, F_OK) == 0;
@@ -48,21 +52,6 @@ static bool find_any_case(char *path)
     return exists(path);
 }
 
-static bool visit_path(const char *path, parent_search_visit *visit, void *context)
-{
-    char found[PATH_MAX];
-    strcpy(found, path);
-    return (exists(found) || find_any_case(found)) && visit(context, found);
-}
-
-/* A name in the directory of the child. */
-static bool visit_in(const char *directory, const char *name, parent_search_visit *visit, void *context)
-{
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return length > 0 && (size_t)length < sizeof(path) && visit_path(path, visit, context);
-}
-
 static bool find_directory(const char *child, char directory[PATH_MAX])
 {
     if (!realpath(child, directory))
@@ -72,18 +61,27 @@ static bool find_directory(const char *child, char directory[PATH_MAX])
     return true;
 }
 
-bool parent_search(const char *child, const struct parent_link *link, parent_search_visit *visit, void *context)
+bool parent_find_directly(const char *child, const char *name, char found[PATH_MAX])
 {
     char directory[PATH_MAX];
-    if (!find_directory(child, directory))
+    if (!name[0] || !find_directory(child, directory))
         return false;
+    int length =
+        name[0] == '/' ? snprintf(found, PATH_MAX, "%s", name) : snprintf(found, PATH_MAX, "%s/%s", directory, name);
+    return length > 0 && length < PATH_MAX && (exists(found) || find_any_case(found));
+}
+
+/* ---- Which names ---- */
+
+bool parent_search(const char *child, const struct parent_link *link, parent_search_visit *visit, void *context)
+{
+    char found[PATH_MAX];
     for (unsigned i = 0; i < link->names; i++)
-        if (link->name[i][0] == '/' ? visit_path(link->name[i], visit, context)
-                                    : visit_in(directory, link->name[i], visit, context))
+        if (host_files->find_parent(child, link->name[i], found) && visit(context, found))
             return true;
     for (unsigned i = 0; i < link->names; i++) {
         const char *slash = strrchr(link->name[i], '/');
-        if (slash && visit_in(directory, slash + 1, visit, context))
+        if (slash && host_files->find_parent(child, slash + 1, found) && visit(context, found))
             return true;
     }
     return false;

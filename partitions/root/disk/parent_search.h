@@ -13,4 +13,7 @@
 typedef bool parent_search_visit(void *context, const char *path);
 bool parent_search(const char *child, const struct parent_link *link, parent_search_visit *visit, void *context);
 
+/* For host_files.c. */
+bool parent_find_directly(const char *child, const char *name, char found[PATH_MAX]);
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_check.h"
@@ -182,7 +183,7 @@ static bool write_child(struct reconnection *work, struct disk_error *error)
         return false;
     const struct timespec times[] = {before.st_atim, before.st_mtim};
     if (known)
-        futimens(work->file->descriptor, times);
+        host_files->set_times(work->name, work->file->descriptor, times);
     return true;
 }
 
@@ -210,9 +211,10 @@ static bool open_child(struct reconnection *work, const char *child, bool dry_ru
     work->file = image_file_open(child, dry_run ? DISK_OPEN_READ_ONLY : 0, error);
     if (!work->file)
         return false;
-    if (realpath(child, work->child))
+    int result = host_files->real_path(child, work->child);
+    if (!result)
         return true;
-    disk_error_set(error, errno, child, "%s", strerror(errno));
+    disk_error_set(error, result, child, "%s", strerror(result));
     image_file_close(work->file);
     return false;
 }

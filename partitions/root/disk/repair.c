@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/image_file.h"
@@ -160,7 +159,5 @@ bool disk_repair_undo(const char *path, const char *backup, struct disk_error *e
         return false;
     bool done = repair_backup_restore(backup, file, error);
     image_file_close(file);
-    if (done)
-        unlink(backup);
     return done;
 }

@@ -8,6 +8,7 @@
 
 #include "partitions/root/disk/crc32c.h"
 #include "partitions/root/disk/little_endian.h"
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/new_file.h"
 #include "partitions/root/disk/open.h"
@@ -218,6 +219,8 @@ bool repair_backup_restore(const char *path, struct disk_file *image, struct dis
     int result = reader.buffer ? disk_file_size(reader.from, &reader.size) : ENOMEM;
     if (!result)
         result = restore(&reader);
+    if (!result)
+        host_files->remove(path, reader.from->descriptor);
     image_file_close(reader.from);
     free(reader.buffer);
     if (result == EUCLEAN)

@@ -37,7 +37,8 @@ struct repair_backup_source {
 bool repair_backup_write(const char *path, const struct repair_backup_source *source,
                          const struct disk_progress *progress, struct disk_error *error);
 
-/* Makes the image's file what it was. It may be done again if it was interrupted. False with `error`. */
+/* Makes the image's file what it was, and removes the backup. It may be done again if it was interrupted. False with
+ * `error`. */
 bool repair_backup_restore(const char *path, struct disk_file *image, struct disk_error *error);
 
 #endif
