@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- The user ---- */
@@ -63,13 +65,42 @@ bool confinement_become(const struct confinement_user *user, char error[CONFINEM
     return true;
 }
 
+bool confinement_drop_capabilities(char error[CONFINEMENT_ERROR_SIZE])
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 && syscall(SYS_capset, &header, none) == 0)
+        return true;
+    snprintf(error, CONFINEMENT_ERROR_SIZE, "cannot drop capabilities: %s", strerror(errno));
+    return false;
+}
+
 /* ---- System calls ---- */
+
+static const int disk_calls[] = {
+    SCMP_SYS(preadv),    SCMP_SYS(pwritev), SCMP_SYS(fdatasync),  SCMP_SYS(fallocate),
+    SCMP_SYS(ftruncate), SCMP_SYS(fstat),   SCMP_SYS(newfstatat), SCMP_SYS(lseek),
+    SCMP_SYS(flock),     SCMP_SYS(close),   SCMP_SYS(fcntl),      SCMP_SYS(getrandom),
+};
+static const int memory_calls[] = {SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk)};
+
+static int allow(scmp_filter_ctx filter, const int *calls, size_t count)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < count && !result; i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+    return result;
+}
 
 /* Memory, but none that can be executed. */
 static int allow_memory(scmp_filter_ctx filter)
 {
-    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    int result = allow(filter, memory_calls, sizeof memory_calls / sizeof memory_calls[0]);
 
+    if (!result)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     if (!result)
         result =
             seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -81,8 +112,10 @@ static int load_filter(const struct confinement_calls *calls)
     scmp_filter_ctx filter = seccomp_init(calls->others);
     int result = filter ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) : -ENOMEM;
 
-    for (size_t i = 0; i < calls->count && !result; i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls->allowed[i], 0);
+    if (!result)
+        result = allow(filter, calls->allowed, calls->count);
+    if (!result && calls->disks)
+        result = allow(filter, disk_calls, sizeof disk_calls / sizeof disk_calls[0]);
     if (!result)
         result = allow_memory(filter);
     if (!result && calls->add_rules)

@@ -25,11 +25,16 @@ bool confinement_parse_user(const char *text, struct confinement_user *user, cha
 /* Becomes `user`, for good and with no other groups; nothing if none is given. False: `error` is one line. */
 bool confinement_become(const struct confinement_user *user, char error[CONFINEMENT_ERROR_SIZE]);
 
-/* System calls that a process makes. */
+/* Gives up all capabilities, also those that a service manager may have given. False: `error` is one line. */
+bool confinement_drop_capabilities(char error[CONFINEMENT_ERROR_SIZE]);
+
+/* System calls that a process makes, beside those for memory. */
 struct confinement_calls {
     uint32_t others;    /* what happens at any other, SCMP_ACT_... */
     const int *allowed; /* whatever their arguments */
     size_t count;
+    bool disks; /* also what the disk engine does with files that are open; operations under way together need more:
+                   see disk/io.h */
     int (*add_rules)(scmp_filter_ctx filter); /* those whose arguments matter. 0 or a negative errno; NULL: none */
 };
 

@@ -63,11 +63,7 @@ static const int allowed[] = {
     SCMP_SYS(readlink),
     SCMP_SYS(readlinkat),
     SCMP_SYS(uname),
-    /* Memory, and the end */
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(madvise),
-    SCMP_SYS(brk),
+    /* The end */
     SCMP_SYS(getrandom),
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
@@ -134,8 +130,10 @@ static void load_libraries(void)
 
 bool sandbox_enter(const struct confinement_user *user, char error[CONFINEMENT_ERROR_SIZE])
 {
-    static const struct confinement_calls calls = {SCMP_ACT_ERRNO(EPERM), allowed, sizeof(allowed) / sizeof(allowed[0]),
-                                                   add_rules};
+    static const struct confinement_calls calls = {.others = SCMP_ACT_ERRNO(EPERM),
+                                                   .allowed = allowed,
+                                                   .count = sizeof(allowed) / sizeof(allowed[0]),
+                                                   .add_rules = add_rules};
     static const struct rlimit none = {0, 0};
     load_libraries();
     setrlimit(RLIMIT_CORE, &none);

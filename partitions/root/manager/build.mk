@@ -9,7 +9,7 @@ MANAGER_DATA_SOURCES := $(addprefix $(MANAGER)/,definition.c definition_json.c n
 MANAGER_SOURCES := $(MANAGER_DATA_SOURCES) $(addprefix $(MANAGER)/,alarm.c channel.c directories.c dispatch.c \
     file_access.c host.c host_shutdown.c identity.c opener.c process.c request.c server.c settings.c switch_forwards.c \
     switch_requests.c virtual_switch.c vm.c vm_console.c vm_definition_requests.c vm_media.c vm_requests.c vm_screen.c vm_show.c vm_start.c) \
-    partitions/root/net/event_loop.c
+    partitions/root/passing.c partitions/root/net/event_loop.c
 MANAGER_CLIENT_SOURCES := $(MANAGER)/manager_client.c
 
 $(call program,loamd,$(MANAGER)/main.c $(MANAGER_SOURCES) $(MANAGER_CLIENT_SOURCES) $(DISK_SOURCES),-ljansson)

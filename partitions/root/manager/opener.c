@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "partitions/root/passing.h"
+
 /* A file system that does not answer for so long is not waited for any longer. Milliseconds. */
 #define PATIENCE 30000u
 
@@ -47,21 +49,7 @@ struct message {
 
 static void send_message(int channel, const struct message *message, int descriptor)
 {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec part = {.iov_base = (void *)message, .iov_len = sizeof(*message)};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    if (descriptor >= 0) {
-        header.msg_control = &control;
-        header.msg_controllen = sizeof(control);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-        *rights =
-            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-        memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
-    }
-    if (sendmsg(channel, &header, MSG_NOSIGNAL) < 0)
+    if (!passing_send(channel, message, sizeof(*message), descriptor))
         _exit(1); /* the manager takes silence for failure */
 }
 
@@ -176,19 +164,9 @@ static bool add_parent(struct opener_file *file, const char *path, int descripto
 static bool receive(struct opener *opener)
 {
     struct message message;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = {.iov_base = &message, .iov_len = sizeof(message)};
-    struct msghdr header = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    if (recvmsg(opener->channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(message))
+    int descriptor;
+    if (!passing_receive(opener->channel, &message, sizeof(message), MSG_DONTWAIT, &descriptor))
         return false;
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-    int descriptor = -1;
-    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS)
-        memcpy(&descriptor, CMSG_DATA(rights), sizeof(int));
     if (message.failed || message.index >= opener->count || descriptor < 0 ||
         opener->files[message.index].descriptor >= 0) {
         if (descriptor >= 0)

@@ -2,14 +2,10 @@
 #include "partitions/root/net/sandbox.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SOCKET_TYPE_MASK 0xF /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
 
@@ -57,11 +53,7 @@ static const int allowed[] = {
     SCMP_SYS(unlink),
     SCMP_SYS(getdents64),
     SCMP_SYS(readlinkat),
-    /* memory, threads (lwIP's, when it comes as a package), the end */
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(madvise),
-    SCMP_SYS(brk),
+    /* threads (lwIP's, when it comes as a package), the end */
     SCMP_SYS(futex),
     SCMP_SYS(sched_yield),
     SCMP_SYS(getrandom),
@@ -94,22 +86,11 @@ static int allow_sockets(scmp_filter_ctx filter)
     return result;
 }
 
-/* Also those that a service manager may have given. 0 or an errno. */
-static int drop_capabilities(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 || syscall(SYS_capset, &header, none) != 0)
-        return errno;
-    return 0;
-}
-
 bool sandbox_close(char error[CONFINEMENT_ERROR_SIZE])
 {
-    static const struct confinement_calls calls = {SCMP_ACT_ERRNO(EPERM), allowed, sizeof(allowed) / sizeof(allowed[0]),
-                                                   allow_sockets};
-    int result = drop_capabilities();
-    if (result)
-        snprintf(error, CONFINEMENT_ERROR_SIZE, "cannot drop capabilities: %s", strerror(result));
-    return result == 0 && confinement_close(&calls, error);
+    static const struct confinement_calls calls = {.others = SCMP_ACT_ERRNO(EPERM),
+                                                   .allowed = allowed,
+                                                   .count = sizeof(allowed) / sizeof(allowed[0]),
+                                                   .add_rules = allow_sockets};
+    return confinement_drop_capabilities(error) && confinement_close(&calls, error);
 }

@@ -22,7 +22,7 @@ void sandbox_set_limits(void)
     setrlimit(RLIMIT_CORE, &none);
 }
 
-/* What a worker does once it runs: wait, move data, run VPs. No opening of files, no processes, no new code.
+/* What a worker does once it runs, beside its disks: wait, move data, run VPs. No opening of files, no processes, no new code.
  */
 static const int allowed_calls[] = {
     /* Waiting and waking */
@@ -48,19 +48,10 @@ static const int allowed_calls[] = {
     SCMP_SYS(writev),
     SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),
-    SCMP_SYS(preadv),
-    SCMP_SYS(pwritev),
     SCMP_SYS(preadv2),
     SCMP_SYS(pwritev2),
     SCMP_SYS(fsync),
-    SCMP_SYS(fdatasync),
-    SCMP_SYS(fallocate),
     SCMP_SYS(io_uring_enter), /* of rings that were made before, and can do nothing else than these: io_uring.c */
-    SCMP_SYS(ftruncate),
-    SCMP_SYS(fstat),
-    SCMP_SYS(newfstatat),
-    SCMP_SYS(lseek),
-    SCMP_SYS(flock),
     SCMP_SYS(sendto),
     SCMP_SYS(sendmsg),
     SCMP_SYS(sendmmsg),
@@ -73,17 +64,9 @@ static const int allowed_calls[] = {
     SCMP_SYS(getsockopt),
     SCMP_SYS(getpeername),
     SCMP_SYS(shutdown),
-    SCMP_SYS(close),
-    SCMP_SYS(fcntl),
     /* What libvncserver waits with, should it ever */
     SCMP_SYS(select),
     SCMP_SYS(pselect6),
-    /* Memory */
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(madvise),
-    SCMP_SYS(brk),
-    SCMP_SYS(getrandom),
     /* Ending */
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
@@ -118,8 +101,11 @@ static int add_rules(scmp_filter_ctx filter)
 
 bool sandbox_enter(const struct confinement_user *user, char error[CONFINEMENT_ERROR_SIZE])
 {
-    static const struct confinement_calls calls = {SCMP_ACT_KILL_PROCESS, allowed_calls,
-                                                   sizeof allowed_calls / sizeof allowed_calls[0], add_rules};
+    static const struct confinement_calls calls = {.others = SCMP_ACT_KILL_PROCESS,
+                                                   .allowed = allowed_calls,
+                                                   .count = sizeof allowed_calls / sizeof allowed_calls[0],
+                                                   .disks = true,
+                                                   .add_rules = add_rules};
 
     return confinement_become(user, error) && confinement_close(&calls, error);
 }
