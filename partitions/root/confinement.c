@@ -79,9 +79,19 @@ bool confinement_drop_capabilities(char error[CONFINEMENT_ERROR_SIZE])
 /* ---- System calls ---- */
 
 static const int disk_calls[] = {
-    SCMP_SYS(preadv),    SCMP_SYS(pwritev), SCMP_SYS(fdatasync),  SCMP_SYS(fallocate),
-    SCMP_SYS(ftruncate), SCMP_SYS(fstat),   SCMP_SYS(newfstatat), SCMP_SYS(lseek),
-    SCMP_SYS(flock),     SCMP_SYS(close),   SCMP_SYS(fcntl),      SCMP_SYS(getrandom),
+    SCMP_SYS(preadv),
+    SCMP_SYS(pwritev),
+    SCMP_SYS(fdatasync),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(lseek),
+    SCMP_SYS(flock),
+    SCMP_SYS(close),
+    SCMP_SYS(fcntl),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(sysinfo), /* qsort(3) asks how much memory it may take */
 };
 static const int memory_calls[] = {SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk)};
 

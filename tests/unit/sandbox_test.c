@@ -27,6 +27,7 @@
 #include <rfb/rfb.h>
 #include <cmocka.h>
 
+#include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/create.h"
 #include "partitions/root/worker/control.h"
 #include "partitions/root/worker/life_cycle.h"
@@ -35,6 +36,7 @@
 #include "partitions/root/worker/screen.h"
 #include "tests/unit/fake_hypervisor.h"
 #include "tests/unit/rfb_client.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/worker_loop.h"
 
 /* The sanitizer's own system calls at a thread's end are not the worker's. */
@@ -181,6 +183,38 @@ static void test_user_names(void **state)
     assert_false(confinement_parse_user("root:no-such-group", &user, error));
     assert_string_equal(error, "there is no group \"no-such-group\"");
     assert_false(confinement_parse_user("", &user, error));
+}
+
+/* ---- A disk with much metadata ---- */
+
+#define SCATTERED 200u
+/* So much of the disk is in one sector of the block allocation table. */
+#define TABLE_SECTOR (64ull << 20)
+
+static struct disk *scattered;
+
+/* More sectors of the table at once than the C library sorts on its stack. */
+static void write_scattered(void)
+{
+    static uint8_t data[DISK_SECTOR_SIZE] = {1};
+
+    for (uint64_t i = 0; i < SCATTERED; i++)
+        if (disk_transfer(scattered, DISK_WRITE, data, i * (TABLE_SECTOR / DISK_SECTOR_SIZE), 1) != 0)
+            leave(98);
+    leave(disk_transfer(scattered, DISK_FLUSH, NULL, 0, 0));
+}
+
+static void test_much_metadata_is_written_in_it(void **state)
+{
+    const struct disk_create_options options = {.block_size = 1u << 20};
+    struct disk_error error;
+
+    (void)state;
+    assert_true(disk_create("a.vhdx", SCATTERED * TABLE_SECTOR, DISK_FORMAT_DYNAMIC, &options, &error));
+    scattered = disk_open("a.vhdx", 0, &error);
+    assert_non_null(scattered);
+    assert_int_equal(in_sandbox(write_scattered), 0);
+    disk_close(scattered);
 }
 
 /* ---- A day in the life of a worker ---- */
@@ -602,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_what_is_forbidden_ends_the_process),
         cmocka_unit_test(test_user_is_left),
         cmocka_unit_test(test_user_names),
+        scratch_test(test_much_metadata_is_written_in_it),
         cmocka_unit_test(test_a_worker_lives_in_it),
     };
 
