@@ -3,13 +3,15 @@
 # loam: the command.
 
 LOAM_CLI := tools/loam
-LOAM_CLI_SOURCES := $(addprefix $(LOAM_CLI)/,cli.c console.c disk.c disk_change.c disk_create.c disk_info.c disk_repair.c host.c main.c path.c progress.c screen.c size.c \
+LOAM_CLI_SOURCES := $(addprefix $(LOAM_CLI)/,broker.c broker_files.c cli.c confined.c console.c disk.c disk_change.c \
+    disk_create.c disk_info.c disk_repair.c disk_work.c host.c main.c path.c progress.c screen.c size.c \
     switch.c table.c vm.c vm_definition.c vm_media.c vm_screen.c)
 
 # DISK_SOURCES, MANAGER and MANAGER_CLIENT_SOURCES come from the folders that are read before this one.
-LOAM_CLI_PARTS := $(MANAGER_CLIENT_SOURCES) $(addprefix $(MANAGER)/,name.c text.c) $(DISK_SOURCES)
+LOAM_CLI_PARTS := $(MANAGER_CLIENT_SOURCES) $(addprefix $(MANAGER)/,name.c text.c) $(DISK_SOURCES) \
+    $(addprefix partitions/root/,confinement.c passing.c)
 $(call program,loam,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS), \
-    -ljansson -lsmartcols)
+    -ljansson -lsmartcols -lseccomp)
 
 $(BUILD)/program/$(LOAM_CLI)/main.o $(BUILD)/unit/object/$(LOAM_CLI)/main.o: CPPFLAGS_EXTRA = -DLOAM_VERSION='"$(LOAM_VERSION)"'
 
@@ -20,4 +22,4 @@ SANITIZED_LOAM_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,$(LOAM_CLI_SOU
 OBJECTS += $(SANITIZED_LOAM_OBJECTS)
 $(BUILD)/unit/sanitized/loam: $(SANITIZED_LOAM_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_UNIT) -o $@ $^ -ljansson -lsmartcols
+	$(CC) $(CFLAGS_UNIT) -o $@ $^ -ljansson -lsmartcols -lseccomp

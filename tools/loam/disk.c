@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the verbs about disk images share. They do their work in this process, with its user's rights. */
+/* What the verbs about disk images share. */
 #include "tools/loam/disk.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/loam/cli.h"
+#include "tools/loam/confined.h"
 #include "tools/loam/progress.h"
 #include "tools/loam/size.h"
 
@@ -127,19 +128,6 @@ void disk_parse(int argc, char **argv, const struct argp_option *options, const 
 
 /* ---- Errors ---- */
 
-void disk_find_vm(pid_t process, char name[64])
-{
-    json_t *result = process ? cli_ask_quietly("vm-list", NULL) : NULL, *vm;
-    size_t index;
-    name[0] = '\0';
-    json_array_foreach(json_object_get(result, "vms"), index, vm)
-    {
-        if (cli_number(vm, "process") == process)
-            snprintf(name, 64, "%s", cli_text(vm, "name"));
-    }
-    json_decref(result);
-}
-
 static const char *find_remedy(int code)
 {
     switch (code) {
@@ -158,7 +146,7 @@ int disk_fail(const struct disk_error *error)
 {
     char vm[64] = "";
     if (error->code == EBUSY)
-        disk_find_vm(error->holder, vm);
+        confined_find_vm(error->holder, vm);
     if (vm[0])
         cli_complain("%.*sin use by virtual machine %s: stop it first", (int)error->reason, error->text, vm);
     else

@@ -5,7 +5,6 @@
 
 #include <argp.h>
 #include <jansson.h>
-#include <sys/types.h>
 
 #include "partitions/root/disk/container.h"
 #include "partitions/root/disk/error.h"
@@ -58,11 +57,9 @@ void disk_parse(int argc, char **argv, const struct argp_option *options, const 
 /* A size that is an argument, a multiple of no more than `maximum`; ends the program if it is none. */
 uint64_t disk_parse_size(const char *option, const char *text, uint64_t maximum);
 
-/* Prints the error, with the virtual machine that has the image and what to do; returns the exit status. */
+/* In the process that has done the work (disk_work.h): prints the error, with the virtual machine that has the image
+ * and what to do; returns the exit status. */
 int disk_fail(const struct disk_error *error);
-
-/* Which virtual machine's worker this process is; empty: none, as far as loamd can be asked. */
-void disk_find_vm(pid_t process, char name[64]);
 
 /* A UUID. */
 json_t *disk_identifier_json(const uint8_t *identifier);
@@ -70,7 +67,7 @@ json_t *disk_identifier_json(const uint8_t *identifier);
 /* "dynamic VHDX", "raw". */
 void disk_format_text(enum disk_container container, enum disk_format format, char text[DISK_FORMAT_TEXT_SIZE]);
 
-/* With --json prints what the image is now. Returns the exit status. */
+/* Likewise; with --json prints what the image is now. Returns the exit status. */
 int disk_print_info(const char *path, bool raw);
 
 #endif

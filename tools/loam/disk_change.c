@@ -9,6 +9,7 @@
 #include "partitions/root/manager/text.h"
 #include "tools/loam/cli.h"
 #include "tools/loam/disk.h"
+#include "tools/loam/disk_work.h"
 #include "tools/loam/progress.h"
 #include "tools/loam/size.h"
 #include "tools/loam/verbs.h"
@@ -48,27 +49,36 @@ static void print_compaction(const struct disk_arguments *arguments, const struc
                result->moved, tense(arguments, "would be moved", "were moved"));
 }
 
+static int compact(const struct disk_arguments *arguments)
+{
+    struct disk_compact_result result;
+    struct disk_error error;
+    const struct disk_compact_options options = {
+        .raw = arguments->raw,
+        .dry_run = arguments->dry_run,
+        .progress = progress_begin("compacting"),
+    };
+    bool done = disk_compact(arguments->values[0], &options, &result, &error);
+    progress_end();
+    if (!done)
+        return disk_fail(&error);
+    print_compaction(arguments, &result);
+    return CLI_DONE;
+}
+
 int disk_compact_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}};
-    struct disk_compact_result result;
-    struct disk_error error;
     disk_parse(
         argc, argv, compact_options,
         "Gives space back to the host: blocks of a dynamic disk that are zeros, blocks of a differencing one that "
         "are as in its parent, and zeros of a raw image.",
         &arguments);
-    const struct disk_compact_options options = {
-        .raw = arguments.raw,
-        .dry_run = arguments.dry_run,
-        .progress = progress_begin("compacting"),
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], disk_changing(&arguments)}},
+        .parents = BROKER_READ,
     };
-    bool done = disk_compact(arguments.values[0], &options, &result, &error);
-    progress_end();
-    if (!done)
-        return disk_fail(&error);
-    print_compaction(&arguments, &result);
-    return CLI_DONE;
+    return disk_work(compact, &arguments, &grant);
 }
 
 /* ---- Merge ---- */
@@ -104,28 +114,40 @@ static void print_merge(const struct disk_arguments *arguments, const struct dis
                result->ancestor, result->ancestor);
 }
 
+static int merge(const struct disk_arguments *arguments)
+{
+    struct disk_merge_result result;
+    struct disk_error error;
+    const struct disk_merge_options options = {
+        .keep = arguments->keep,
+        .force = arguments->force,
+        .dry_run = arguments->dry_run,
+        .progress = progress_begin("merging"),
+    };
+    bool done = disk_merge(arguments->values[0], arguments->parent, &options, &result, &error);
+    progress_end();
+    if (!done)
+        return disk_fail(&error);
+    print_merge(arguments, &result);
+    return CLI_DONE;
+}
+
 int disk_merge_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}};
-    struct disk_merge_result result;
-    struct disk_error error;
     disk_parse(argc, argv, merge_options,
                "Writes what a differencing disk has over one of its parents into that parent, and removes it and the "
                "images between.\vInterrupted, it can be repeated; the disk reads as before until it is done. Other "
                "disks that are based on the parent are worth nothing from then on, wherever they are.",
                &arguments);
-    const struct disk_merge_options options = {
-        .keep = arguments.keep,
-        .force = arguments.force,
-        .dry_run = arguments.dry_run,
-        .progress = progress_begin("merging"),
+    unsigned rights = disk_changing(&arguments) | (arguments.force ? 0 : BROKER_LIST);
+    if (!arguments.dry_run && !arguments.keep)
+        rights |= BROKER_REMOVE;
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], rights}, {arguments.parent, BROKER_LOOK}},
+        .parents = rights,
     };
-    bool done = disk_merge(arguments.values[0], arguments.parent, &options, &result, &error);
-    progress_end();
-    if (!done)
-        return disk_fail(&error);
-    print_merge(&arguments, &result);
-    return CLI_DONE;
+    return disk_work(merge, &arguments, &grant);
 }
 
 /* ---- Resize ---- */
@@ -154,31 +176,37 @@ static void print_resize(const struct disk_arguments *arguments, uint64_t old_si
                (unsigned long long)size);
 }
 
+static int resize(const struct disk_arguments *arguments)
+{
+    struct disk_resize_result result;
+    struct disk_error error;
+    const struct disk_resize_options options = {
+        .raw = arguments->raw,
+        .sparse = arguments->sparse,
+        .discard_data = arguments->discard_data,
+        .dry_run = arguments->dry_run,
+        .progress = progress_begin("resizing"),
+    };
+    bool done = disk_resize(arguments->values[0], arguments->size, &options, &result, &error);
+    progress_end();
+    if (!done)
+        return disk_fail(&error);
+    print_resize(arguments, result.old_size, arguments->size);
+    return CLI_DONE;
+}
+
 int disk_resize_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {
         .names = {"FILE", "SIZE"}
     };
-    struct disk_resize_result result;
-    struct disk_error error;
     disk_parse(argc, argv, resize_options,
                "Makes a disk larger, with zeros, or smaller. Partitions and file systems are the guest's: they are "
                "shrunk before, and grown afterwards.\vExample: loam disk resize web1.vhd 20G",
                &arguments);
-    uint64_t size = disk_parse_size("SIZE", arguments.values[1], INT64_MAX);
-    const struct disk_resize_options options = {
-        .raw = arguments.raw,
-        .sparse = arguments.sparse,
-        .discard_data = arguments.discard_data,
-        .dry_run = arguments.dry_run,
-        .progress = progress_begin("resizing"),
-    };
-    bool done = disk_resize(arguments.values[0], size, &options, &result, &error);
-    progress_end();
-    if (!done)
-        return disk_fail(&error);
-    print_resize(&arguments, result.old_size, size);
-    return CLI_DONE;
+    arguments.size = disk_parse_size("SIZE", arguments.values[1], INT64_MAX);
+    const struct broker_grant grant = {.files = {{arguments.values[0], disk_changing(&arguments)}}};
+    return disk_work(resize, &arguments, &grant);
 }
 
 /* ---- Reconnect ---- */
@@ -206,20 +234,29 @@ static void print_reconnection(const struct disk_arguments *arguments, const str
                result->changed ? ", whose file was changed meanwhile" : "");
 }
 
+static int reconnect(const struct disk_arguments *arguments)
+{
+    struct disk_reconnect_result result;
+    struct disk_error error;
+    const struct disk_reconnect_options options = {
+        .other_identity = arguments->force,
+        .dry_run = arguments->dry_run,
+    };
+    if (!disk_reconnect(arguments->values[0], arguments->parent, &options, &result, &error))
+        return disk_fail(&error);
+    print_reconnection(arguments, &result);
+    return CLI_DONE;
+}
+
 int disk_reconnect_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}};
-    struct disk_reconnect_result result;
-    struct disk_error error;
     disk_parse(argc, argv, reconnect_options,
                "Connects a differencing disk with its parent again, after one of them was moved, renamed or copied.",
                &arguments);
-    const struct disk_reconnect_options options = {
-        .other_identity = arguments.force,
-        .dry_run = arguments.dry_run,
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], disk_changing(&arguments)}, {arguments.parent, BROKER_READ}},
+        .parents = BROKER_READ,
     };
-    if (!disk_reconnect(arguments.values[0], arguments.parent, &options, &result, &error))
-        return disk_fail(&error);
-    print_reconnection(&arguments, &result);
-    return CLI_DONE;
+    return disk_work(reconnect, &arguments, &grant);
 }

@@ -7,6 +7,7 @@
 #include "partitions/root/disk/create.h"
 #include "tools/loam/cli.h"
 #include "tools/loam/disk.h"
+#include "tools/loam/disk_work.h"
 #include "tools/loam/progress.h"
 #include "tools/loam/verbs.h"
 
@@ -28,6 +29,12 @@ static int finish(bool made, const struct disk_error *error, const char *path, e
     if (!made)
         return disk_fail(error);
     return cli_options.json ? disk_print_info(path, format == DISK_FORMAT_RAW) : CLI_DONE;
+}
+
+/* What may be done with the file that is made; it is read for what --json prints of it. */
+static unsigned making(const struct disk_arguments *arguments)
+{
+    return BROKER_READ | BROKER_CREATE | (arguments->replace ? BROKER_REPLACE : 0);
 }
 
 /* clang-format off */
@@ -56,8 +63,9 @@ static void check_child_options(const struct disk_arguments *arguments)
                                                                                         : "--logical-sector");
 }
 
-static bool create(const struct disk_arguments *arguments, struct disk_error *error)
+static int create(const struct disk_arguments *arguments)
 {
+    struct disk_error error;
     const struct disk_create_options options = {
         .block_size = arguments->block_size,
         .logical_sector = arguments->logical_sector,
@@ -66,16 +74,15 @@ static bool create(const struct disk_arguments *arguments, struct disk_error *er
         .progress = progress_begin("creating"),
     };
     bool created = arguments->parent
-                       ? disk_create_child(arguments->values[0], arguments->parent, &options, error)
-                       : disk_create(arguments->values[0], arguments->size, arguments->format, &options, error);
+                       ? disk_create_child(arguments->values[0], arguments->parent, &options, &error)
+                       : disk_create(arguments->values[0], arguments->size, arguments->format, &options, &error);
     progress_end();
-    return created;
+    return finish(created, &error, arguments->values[0], arguments->format);
 }
 
 int disk_create_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}, .format = DISK_FORMAT_DYNAMIC};
-    struct disk_error error;
     disk_parse(argc, argv, create_options,
                "Makes an empty disk, or a differencing one: a VHDX if FILE ends with .vhdx, a VHD otherwise, unless it "
                "is raw.\v"
@@ -90,7 +97,11 @@ int disk_create_verb(int argc, char **argv)
         return CLI_USAGE;
     }
     check_options(&arguments);
-    return finish(create(&arguments, &error), &error, arguments.values[0], arguments.format);
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], making(&arguments)}, {arguments.parent, BROKER_READ}},
+        .parents = BROKER_READ,
+    };
+    return disk_work(create, &arguments, &grant);
 }
 
 /* clang-format off */
@@ -113,12 +124,25 @@ static bool guess_format(const char *path, enum disk_format *format)
     return contained || (suffix && (strcasecmp(suffix, ".raw") == 0 || strcasecmp(suffix, ".img") == 0));
 }
 
+static int convert(const struct disk_arguments *arguments)
+{
+    struct disk_error error;
+    const struct disk_convert_options options = {
+        .source_raw = arguments->raw,
+        .block_size = arguments->block_size,
+        .replace = arguments->replace,
+        .progress = progress_begin("converting"),
+    };
+    bool converted = disk_convert(arguments->values[0], arguments->values[1], arguments->format, &options, &error);
+    progress_end();
+    return finish(converted, &error, arguments->values[1], arguments->format);
+}
+
 int disk_convert_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {
         .names = {"SOURCE", "DESTINATION"}
     };
-    struct disk_error error;
     disk_parse(argc, argv, convert_options,
                "Copies a disk into a new image: of a differencing disk with what its parents have. Where there are "
                "only zeros it "
@@ -130,13 +154,9 @@ int disk_convert_verb(int argc, char **argv)
         return CLI_USAGE;
     }
     check_options(&arguments);
-    const struct disk_convert_options options = {
-        .source_raw = arguments.raw,
-        .block_size = arguments.block_size,
-        .replace = arguments.replace,
-        .progress = progress_begin("converting"),
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], BROKER_READ}, {arguments.values[1], making(&arguments)}},
+        .parents = BROKER_READ,
     };
-    bool converted = disk_convert(arguments.values[0], arguments.values[1], arguments.format, &options, &error);
-    progress_end();
-    return finish(converted, &error, arguments.values[1], arguments.format);
+    return disk_work(convert, &arguments, &grant);
 }

@@ -10,7 +10,9 @@
 #include "partitions/root/disk/info.h"
 #include "partitions/root/manager/text.h"
 #include "tools/loam/cli.h"
+#include "tools/loam/confined.h"
 #include "tools/loam/disk.h"
+#include "tools/loam/disk_work.h"
 #include "tools/loam/progress.h"
 #include "tools/loam/size.h"
 #include "tools/loam/table.h"
@@ -116,38 +118,49 @@ static void describe_structure(const struct disk_info *info)
 static void describe_user(pid_t holder)
 {
     char vm[64];
-    disk_find_vm(holder, vm);
+    confined_find_vm(holder, vm);
     if (vm[0])
         table_describe("In use", "by virtual machine %s", vm);
     else
         table_describe("In use", "by process %d", (int)holder);
 }
 
+static void print_info(const struct disk_arguments *arguments, const struct disk_info *info)
+{
+    char size[SIZE_TEXT_SIZE], space[SIZE_TEXT_SIZE], format[DISK_FORMAT_TEXT_SIZE];
+    size_format(info->size, size);
+    size_format(info->file_space, space);
+    table_describe("File", "%s", arguments->values[0]);
+    disk_format_text(info->container, info->format, format);
+    table_describe("Format", "%s", format);
+    table_describe("Size", "%s (%llu bytes), takes %s", size, (unsigned long long)info->size, space);
+    table_describe("Geometry", "%u cylinders, %u heads, %u sectors a track", info->geometry.cylinders,
+                   info->geometry.heads, info->geometry.sectors_per_track);
+    if (info->format != DISK_FORMAT_RAW)
+        describe_structure(info);
+    if (info->in_use)
+        describe_user(info->holder);
+}
+
+static int show_info(const struct disk_arguments *arguments)
+{
+    struct disk_info info;
+    struct disk_error error;
+    if (cli_options.json)
+        return disk_print_info(arguments->values[0], arguments->raw);
+    if (!disk_info(arguments->values[0], arguments->raw ? DISK_OPEN_RAW : 0, &info, &error))
+        return disk_fail(&error);
+    print_info(arguments, &info);
+    return CLI_DONE;
+}
+
 int disk_info_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}};
-    struct disk_info info;
-    struct disk_error error;
-    char size[SIZE_TEXT_SIZE], space[SIZE_TEXT_SIZE], format[DISK_FORMAT_TEXT_SIZE];
     disk_parse(argc, argv, info_options, "Shows what a disk image is, and of a differencing one where its parent is.",
                &arguments);
-    if (cli_options.json)
-        return disk_print_info(arguments.values[0], arguments.raw);
-    if (!disk_info(arguments.values[0], arguments.raw ? DISK_OPEN_RAW : 0, &info, &error))
-        return disk_fail(&error);
-    size_format(info.size, size);
-    size_format(info.file_space, space);
-    table_describe("File", "%s", arguments.values[0]);
-    disk_format_text(info.container, info.format, format);
-    table_describe("Format", "%s", format);
-    table_describe("Size", "%s (%llu bytes), takes %s", size, (unsigned long long)info.size, space);
-    table_describe("Geometry", "%u cylinders, %u heads, %u sectors a track", info.geometry.cylinders,
-                   info.geometry.heads, info.geometry.sectors_per_track);
-    if (info.format != DISK_FORMAT_RAW)
-        describe_structure(&info);
-    if (info.in_use)
-        describe_user(info.holder);
-    return CLI_DONE;
+    const struct broker_grant grant = {.files = {{arguments.values[0], BROKER_READ}}, .parents = BROKER_READ};
+    return disk_work(show_info, &arguments, &grant);
 }
 
 /* ---- Chain ---- */
@@ -182,7 +195,7 @@ static void add_line(struct libscols_table *table, const struct disk_chain_membe
     if (localtime_r(&modified, &parts))
         strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &parts);
     if (member->in_use)
-        disk_find_vm(member->holder, vm);
+        confined_find_vm(member->holder, vm);
     table_set(line, 0, "%s", member->path);
     table_set(line, 1, "%s", disk_format_name(member->format));
     table_set(line, 2, "%s", size);
@@ -213,7 +226,7 @@ static void print_problems(const json_t *images)
     }
 }
 
-int disk_chain_verb(int argc, char **argv)
+static int show_chain(const struct disk_arguments *arguments)
 {
     static const struct table_column columns[] = {
         {"FILE",     false},
@@ -223,16 +236,11 @@ int disk_chain_verb(int argc, char **argv)
         {"MODIFIED", false},
         {"IN USE",   false},
     };
-    struct disk_arguments arguments = {.names = {"FILE"}};
     struct disk_error error;
-    disk_parse(argc, argv, NULL,
-               "Lists the images of a differencing disk, from itself to the last parent, as far as they are "
-               "found.\vExit status: 0 the chain is whole, 1 it is not, or cannot be shown.",
-               &arguments);
     struct chain_output output = {.images = json_array()};
     if (!cli_options.json)
         output.table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
-    bool shown = disk_chain_list(arguments.values[0], 0, show_member, &output, &error);
+    bool shown = disk_chain_list(arguments->values[0], 0, show_member, &output, &error);
     if (output.table)
         table_print(output.table);
     if (shown && cli_options.json)
@@ -241,6 +249,17 @@ int disk_chain_verb(int argc, char **argv)
         print_problems(output.images);
     json_decref(output.images);
     return !shown ? disk_fail(&error) : output.problems ? CLI_REFUSED : CLI_DONE;
+}
+
+int disk_chain_verb(int argc, char **argv)
+{
+    struct disk_arguments arguments = {.names = {"FILE"}};
+    disk_parse(argc, argv, NULL,
+               "Lists the images of a differencing disk, from itself to the last parent, as far as they are "
+               "found.\vExit status: 0 the chain is whole, 1 it is not, or cannot be shown.",
+               &arguments);
+    const struct broker_grant grant = {.files = {{arguments.values[0], BROKER_READ}}, .parents = BROKER_READ};
+    return disk_work(show_chain, &arguments, &grant);
 }
 
 /* ---- Check ---- */
@@ -268,29 +287,35 @@ static void print_verdict(const char *path, const struct disk_check_result *resu
         printf("%s: sound\n", path);
 }
 
-int disk_check_verb(int argc, char **argv)
+static int check(const struct disk_arguments *arguments)
 {
-    struct disk_arguments arguments = {.names = {"FILE"}};
     struct disk_check_result result;
     struct disk_error error;
-    disk_parse(argc, argv, NULL,
-               "Looks a VHD or VHDX over: what it says of itself, its block allocation table, and then its parents. "
-               "Nothing is changed.\vExit status: 0 sound, 1 damaged or not to be checked.",
-               &arguments);
     json_t *findings = json_array();
-    if (!disk_check(arguments.values[0], report, findings, &result, &error)) {
+    if (!disk_check(arguments->values[0], report, findings, &result, &error)) {
         json_decref(findings);
         return disk_fail(&error);
     }
     const bool sound = result.count[DISK_CHECK_ERROR] == 0;
     if (cli_options.json)
-        cli_print_json(
-            json_pack("{s:o, s:b, s:o}", "path", text_json(arguments.values[0]), "sound", sound, "findings", findings));
+        cli_print_json(json_pack("{s:o, s:b, s:o}", "path", text_json(arguments->values[0]), "sound", sound, "findings",
+                                 findings));
     else
         json_decref(findings);
     if (!cli_options.json)
-        print_verdict(arguments.values[0], &result);
+        print_verdict(arguments->values[0], &result);
     return sound ? CLI_DONE : CLI_REFUSED;
+}
+
+int disk_check_verb(int argc, char **argv)
+{
+    struct disk_arguments arguments = {.names = {"FILE"}};
+    disk_parse(argc, argv, NULL,
+               "Looks a VHD or VHDX over: what it says of itself, its block allocation table, and then its parents. "
+               "Nothing is changed.\vExit status: 0 sound, 1 damaged or not to be checked.",
+               &arguments);
+    const struct broker_grant grant = {.files = {{arguments.values[0], BROKER_READ}}, .parents = BROKER_READ};
+    return disk_work(check, &arguments, &grant);
 }
 
 /* ---- Compare ---- */
@@ -313,23 +338,16 @@ static json_t *comparison_json(const struct disk_compare_result *result)
                      (json_int_t)result->size[0], (json_int_t)result->size[1]);
 }
 
-int disk_compare_verb(int argc, char **argv)
+static int compare(const struct disk_arguments *arguments)
 {
-    struct disk_arguments arguments = {
-        .names = {"FIRST", "SECOND"}
-    };
     struct disk_compare_result result;
     struct disk_error error;
-    disk_parse(argc, argv, compare_options,
-               "Compares the contents of two disks, whatever their formats.\vExit status: 0 equal, 1 different or not "
-               "to be compared.",
-               &arguments);
     const struct disk_compare_options options = {
-        .raw = {arguments.raw, arguments.second_raw},
-        .strict = arguments.strict,
+        .raw = {arguments->raw, arguments->second_raw},
+        .strict = arguments->strict,
         .progress = progress_begin("comparing"),
     };
-    bool compared = disk_compare(arguments.values, &options, &result, &error);
+    bool compared = disk_compare(arguments->values, &options, &result, &error);
     progress_end();
     if (!compared)
         return disk_fail(&error);
@@ -342,4 +360,20 @@ int disk_compare_verb(int argc, char **argv)
     else
         printf("equal\n");
     return result.different_sectors ? CLI_REFUSED : CLI_DONE;
+}
+
+int disk_compare_verb(int argc, char **argv)
+{
+    struct disk_arguments arguments = {
+        .names = {"FIRST", "SECOND"}
+    };
+    disk_parse(argc, argv, compare_options,
+               "Compares the contents of two disks, whatever their formats.\vExit status: 0 equal, 1 different or not "
+               "to be compared.",
+               &arguments);
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], BROKER_READ}, {arguments.values[1], BROKER_READ}},
+        .parents = BROKER_READ,
+    };
+    return disk_work(compare, &arguments, &grant);
 }

@@ -6,6 +6,7 @@
 #include "partitions/root/manager/text.h"
 #include "tools/loam/cli.h"
 #include "tools/loam/disk.h"
+#include "tools/loam/disk_work.h"
 #include "tools/loam/progress.h"
 #include "tools/loam/verbs.h"
 
@@ -94,18 +95,27 @@ static int repair(const struct disk_arguments *arguments)
     return is_sound(arguments, &result) ? CLI_DONE : CLI_REFUSED;
 }
 
+static int undo(const struct disk_arguments *arguments)
+{
+    struct disk_error error;
+    return disk_repair_undo(arguments->values[0], arguments->undo, &error) ? CLI_DONE : disk_fail(&error);
+}
+
 int disk_repair_verb(int argc, char **argv)
 {
     struct disk_arguments arguments = {.names = {"FILE"}};
-    struct disk_error error;
     disk_parse(argc, argv, options,
                "Mends a damaged VHD or VHDX, and saves before what it changes.\vExit status: 0 the disk is sound, or "
                "would be, 1 "
                "it is not.",
                &arguments);
+    const struct broker_grant grant = {
+        .files = {{arguments.values[0], disk_changing(&arguments) | (arguments.no_backup ? 0 : BROKER_BACKUP)},
+                  {arguments.undo, BROKER_READ | BROKER_REMOVE}},
+    };
     if (!arguments.undo)
-        return repair(&arguments);
+        return disk_work(repair, &arguments, &grant);
     if (arguments.dry_run || arguments.drop_damaged || arguments.no_backup)
         cli_refuse("--undo: has no other options");
-    return disk_repair_undo(arguments.values[0], arguments.undo, &error) ? CLI_DONE : disk_fail(&error);
+    return disk_work(undo, &arguments, &grant);
 }

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "tools/loam/cli.h"
+#include "tools/loam/confined.h"
 
-#define WIDTH 40
+#define WIDTH           40
+#define PROGRESS_AT_END 101u
 
 static volatile sig_atomic_t cancelled;
 static int shown = -1; /* per cent */
@@ -18,19 +20,14 @@ static void on_signal(int number)
     cancelled = number;
 }
 
-static void draw(void *context, uint64_t done, uint64_t total)
+/* ---- In the confined process ---- */
+
+static void report(void *context, uint64_t done, uint64_t total)
 {
-    const char *what = context;
     int percent = total ? (int)((double)done * 100 / (double)total) : 100;
-    char bar[WIDTH + 1];
-    if (percent == shown)
-        return;
+    if (percent != shown)
+        confined_show_progress(context, (unsigned)percent);
     shown = percent;
-    memset(bar, '-', WIDTH);
-    memset(bar, '#', (size_t)(percent * WIDTH / 100));
-    bar[WIDTH] = '\0';
-    fprintf(stderr, "\r%s [%s] %3d %%", what, bar, percent);
-    fflush(stderr);
 }
 
 struct disk_progress progress_begin(const char *what)
@@ -41,10 +38,7 @@ struct disk_progress progress_begin(const char *what)
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup(1) */
             sigaction(signals[i], &action, NULL);
-    struct disk_progress progress = {.context = (void *)what, .cancel = &cancelled};
-    if (isatty(STDERR_FILENO) && !cli_options.json)
-        progress.report = draw;
-    return progress;
+    return (struct disk_progress){.report = report, .context = (void *)what, .cancel = &cancelled};
 }
 
 int progress_signal(void)
@@ -53,6 +47,28 @@ int progress_signal(void)
 }
 
 void progress_end(void)
+{
+    if (shown >= 0)
+        confined_show_progress("", PROGRESS_AT_END);
+    shown = -1;
+}
+
+/* ---- In its broker ---- */
+
+void progress_draw(const char *what, unsigned percent)
+{
+    char bar[WIDTH + 1];
+    if (!isatty(STDERR_FILENO) || cli_options.json)
+        return;
+    shown = (int)percent;
+    memset(bar, '-', WIDTH);
+    memset(bar, '#', (size_t)(percent * WIDTH / 100));
+    bar[WIDTH] = '\0';
+    fprintf(stderr, "\r%.32s [%s] %3u %%", what, bar, percent);
+    fflush(stderr);
+}
+
+void progress_erase(void)
 {
     if (shown >= 0)
         fprintf(stderr, "\r\033[K");

@@ -5,11 +5,16 @@
 
 #include "partitions/root/disk/progress.h"
 
-/* Begins work that is called `what`. From now on Ctrl-C, SIGTERM and SIGHUP raise the cancel flag. */
+/* Begins work that is called `what`, in a confined process. From now on Ctrl-C, SIGTERM and SIGHUP raise the cancel
+ * flag. */
 struct disk_progress progress_begin(const char *what);
 /* The signal that has raised it; 0: none. */
 int progress_signal(void);
 /* Takes the bar off the screen. */
 void progress_end(void);
+
+/* What its broker does for it; nothing without a terminal. */
+void progress_draw(const char *what, unsigned percent);
+void progress_erase(void);
 
 #endif

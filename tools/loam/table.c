@@ -6,10 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "tools/loam/cli.h"
 
 #define NAME_WIDTH 15
+
+/* Of the terminal that tables go to; 0: to none. */
+static unsigned terminal_width;
 
 static void require(bool done)
 {
@@ -19,10 +24,21 @@ static void require(bool done)
     exit(CLI_REFUSED);
 }
 
+void table_look_at_terminal(void)
+{
+    struct winsize size;
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        terminal_width = size.ws_col;
+}
+
 struct libscols_table *table_create(const struct table_column *columns, size_t count)
 {
     struct libscols_table *table = scols_new_table();
     require(table);
+    if (terminal_width) {
+        scols_table_set_termforce(table, SCOLS_TERMFORCE_ALWAYS);
+        scols_table_set_termwidth(table, terminal_width);
+    }
     for (size_t i = 0; i < count; i++)
         require(scols_table_new_column(table, columns[i].name, 0, columns[i].right ? SCOLS_FL_RIGHT : 0));
     return table;

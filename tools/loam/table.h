@@ -14,6 +14,9 @@ struct table_column {
     bool right; /* numbers */
 };
 
+/* Remembers how wide standard output is, for a process that has it no more when it prints a table. */
+void table_look_at_terminal(void);
+
 /* Ends the program if there is no memory. */
 struct libscols_table *table_create(const struct table_column *columns, size_t count);
 struct libscols_line *table_add_line(struct libscols_table *table);

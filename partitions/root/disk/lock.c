@@ -7,7 +7,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
+
+/* How long a lock of nobody whom we see is waited for, and how often it is tried. Milliseconds. */
+#define PATIENCE 3000u
+#define STEP     20u
 
 /*
  * Looks the file up in /proc/locks (proc(5)), whose lines read
@@ -68,14 +73,33 @@ bool disk_lock_confined(int descriptor, const char *name, bool exclusive, struct
     return false;
 }
 
+/*
+ * The same, and who has it in *holder, 0 if that is nobody whom we see. A process that has passed the file on and was
+ * killed is seen no more, while the other one, which ends with it, may have to finish a write first.
+ */
+static bool lock_when_left(int descriptor, const char *name, bool exclusive, pid_t *holder, struct disk_error *error)
+{
+    const struct timespec step = {.tv_nsec = STEP * 1000000l};
+    bool locked = disk_lock_confined(descriptor, name, exclusive, error);
+    *holder = 0;
+    for (unsigned waited = 0; !locked && error->code == EBUSY && waited < PATIENCE; waited += STEP) {
+        *holder = find_holder(descriptor, !exclusive);
+        if (*holder)
+            break;
+        nanosleep(&step, NULL);
+        locked = disk_lock_confined(descriptor, name, exclusive, error);
+    }
+    return locked;
+}
+
 bool disk_lock(int descriptor, const char *name, bool exclusive, struct disk_error *error)
 {
     struct disk_error reason;
-    if (disk_lock_confined(descriptor, name, exclusive, &reason))
+    pid_t holder;
+    if (lock_when_left(descriptor, name, exclusive, &holder, &reason))
         return true;
     if (error)
         *error = reason;
-    pid_t holder = reason.code == EBUSY ? find_holder(descriptor, !exclusive) : 0;
     if (holder == 0)
         return false;
     char process_name[64];

@@ -9,8 +9,9 @@
 #include "partitions/root/disk/error.h"
 
 /*
- * Locks the file without waiting. False, with EBUSY, the holder and its name, if someone else's lock is in
- * the way. The lock lasts until disk_unlock or until every copy of the descriptor is closed.
+ * Locks the file without waiting, except for the end of a process that was killed. False, with EBUSY, the holder and
+ * its name, if someone else's lock is in the way. The lock lasts until disk_unlock or until every copy of the
+ * descriptor is closed.
  */
 bool disk_lock(int descriptor, const char *name, bool exclusive, struct disk_error *error);
 /* The same for a process that may open nothing: the holder stays unknown. */
