@@ -18,7 +18,8 @@ $(BUILD)/program/$(LOAM_CLI)/main.o $(BUILD)/unit/object/$(LOAM_CLI)/main.o: CPP
 $(call unit_test,size_test,tests/unit/size_test.c $(LOAM_CLI)/size.c)
 
 # Beside the sanitized loamd (partitions/root/manager/build.mk).
-SANITIZED_LOAM_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS))
+SANITIZED_LOAM_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS) \
+    tests/unit/sanitized_loam.c)
 OBJECTS += $(SANITIZED_LOAM_OBJECTS)
 $(BUILD)/unit/sanitized/loam: $(SANITIZED_LOAM_OBJECTS)
 	@mkdir -p $(@D)

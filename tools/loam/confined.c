@@ -261,6 +261,9 @@ static int add_rules(scmp_filter_ctx filter)
         SCMP_SYS(getpid),
         SCMP_SYS(gettid),
         SCMP_SYS(exit_group),
+#ifdef __SANITIZE_ADDRESS__
+        SCMP_SYS(sigaltstack),
+#endif
     };
     /* Space that files share; whether a stream is a terminal, and how wide: it is none. */
     static const unsigned long ioctls[] = {FICLONERANGE, TCGETS, TIOCGWINSZ};
