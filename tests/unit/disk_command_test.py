@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -649,6 +650,152 @@ def interrupted_reconnections_of_vhdx():
     content = Content("interrupted reconnections of VHDX")
     vhdx_chain(content)
     interrupt_reconnections(content, "b.vhdx", "c.vhdx", "elsewhere.vhdx")
+
+
+# The process that does the work ---------------------------------------------------------------------------------------
+
+class Stuck:
+    """A command whose standard error is a terminal that is stopped: it goes no further than to the first thing that it
+    says or shows, and its worker waits for that."""
+
+    def __init__(self, *words):
+        self.leader, self.follower = pty.openpty()
+        termios.tcflow(self.follower, termios.TCOOFF)
+        self.broker = subprocess.Popen([LOAM, "disk", *map(str, words)], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=self.follower)
+        self.worker = until(self.find_worker, "a confined process")
+
+    def find_worker(self):
+        with open(f"/proc/{self.broker.pid}/task/{self.broker.pid}/children") as file:
+            children = file.read().split()
+        return int(children[0]) if children and status_of(children[0]).get("Seccomp") == "2" else None
+
+    def end(self):
+        """Lets it go on; the exit status and what was said."""
+        said = b""
+        termios.tcflow(self.follower, termios.TCOON)
+        os.close(self.follower)
+        try:
+            while piece := os.read(self.leader, 4096):
+                said += piece
+        except OSError:  # the terminal is closed
+            pass
+        os.close(self.leader)
+        return self.broker.wait(LIMIT), said.decode(errors="replace")
+
+
+def until(condition, what):
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.01)
+    raise Failure(f"waited in vain for {what}")
+
+
+def status_of(process):
+    try:
+        with open(f"/proc/{process}/status") as file:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+
+
+def is_gone(process):
+    return status_of(process).get("State", "Z")[0] in "ZX"
+
+
+def begun():
+    return [name for name in os.listdir(".") if name.startswith(".loam-")]
+
+
+def stuck_conversion(*words):
+    """When the new file is there under its first name."""
+    with open("source.raw", "wb") as file:
+        file.write(b"x" * (4 * MIB))
+    stuck = Stuck("convert", "source.raw", "new.vhd", *words)
+    until(begun, "a new file")
+    return stuck
+
+
+@case
+def confined():
+    stuck = stuck_conversion()
+    status = status_of(stuck.worker)
+    equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        equal(int(status[name], 16), 0, name)
+    if os.getuid() == 0:
+        equal((status["Uid"], status["Gid"], status["Groups"].strip()), ("\t".join(["65534"] * 4),) * 2 + ("",))
+        links = {os.readlink(f"/proc/{stuck.worker}/fd/{name}") for name in os.listdir(f"/proc/{stuck.worker}/fd")}
+        others = {link for link in links if not link.startswith("socket:")} - {"/dev/null"}
+        equal((len(links), others), (4, {os.path.realpath("source.raw"), os.path.realpath(begun()[0])}), "what is open")
+    code, said = stuck.end()
+    equal(code, 0, said)
+    do("compare", "source.raw", "new.vhd")
+
+
+@case
+def killed_worker():
+    for replaced in (False, True):
+        if replaced:
+            do("create", "new.vhd", "--size", "1M")
+        stuck = stuck_conversion(*["--replace"] * replaced)
+        os.kill(stuck.worker, signal.SIGKILL)
+        code, said = stuck.end()
+        equal(code, 1, said)
+        check(re.search(r"loam: the process that worked on source.raw was killed by signal 9 \(a damaged or malicious "
+                        r"image\?\)", said), said)
+        equal(sorted(os.listdir(".")), ["new.vhd"] * replaced + ["source.raw"])
+        with open("source.raw", "rb") as file:
+            check(file.read() == b"x" * (4 * MIB), "the source has changed")
+    equal(ask("info", "new.vhd")["size"], MIB, "what was not replaced")
+
+
+@case
+def killed_broker():
+    do("create", "new.vhd", "--size", "1M")
+    stuck = stuck_conversion("--replace")
+    stuck.broker.kill()
+    equal(stuck.end()[0], -signal.SIGKILL)
+    until(lambda: is_gone(stuck.worker), "the end of the process without a broker")
+    equal(ask("info", "new.vhd")["size"], MIB, "what was not replaced")
+    do("compare", "source.raw", "source.raw")
+
+
+@case
+def cancelled():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        stuck = stuck_conversion()
+        stuck.broker.send_signal(number)
+        code, said = stuck.end()
+        equal(code, 128 + number, said)
+        check("new.vhd: cancelled" in said, said)
+        equal(os.listdir("."), ["source.raw"])
+
+    stuck = stuck_conversion()  # one that does not listen
+
+    def insist():
+        stuck.broker.send_signal(signal.SIGINT)
+        return is_gone(stuck.worker)
+
+    until(insist, "the end of a process that does not listen")
+    equal(stuck.end()[0], 128 + signal.SIGINT)
+    equal(os.listdir("."), ["source.raw"])
+
+    stuck = Stuck("check", "none")  # has nothing to clean up
+    stuck.broker.send_signal(signal.SIGINT)
+    equal(stuck.end()[0], -signal.SIGINT)
+
+
+@case
+def terminal():
+    """Nothing but text reaches it; a pipe gets what there is."""
+    name = "a\x1b[2J\x7fb\x9b.vhd"
+    refuse(re.escape(name) + ": No such file", "info", name)
+    code, said = Stuck("info", name).end()
+    equal(code, 1, said)
+    check("loam: a?[2J?b" in said and "\x1b" not in said and "\x9b" not in said, repr(said))
 
 
 # Running them ---------------------------------------------------------------------------------------------------------
