@@ -200,14 +200,14 @@ static ssize_t print(void *cookie, const char *bytes, size_t size)
     return (ssize_t)size;
 }
 
-/* Standard output and error, a line of which is a message. */
+/* Standard output and error, a line of which is a message. 0 or an errno. */
 static int replace_streams(void)
 {
     const cookie_io_functions_t functions = {.write = print};
     FILE *to_output = fopencookie((void *)&output, "w", functions);
     FILE *to_errors = fopencookie((void *)&errors, "w", functions);
     if (!to_output || !to_errors || setvbuf(to_errors, NULL, _IOLBF, PATH_MAX) != 0)
-        return -ENOMEM;
+        return ENOMEM;
     stdout = to_output;
     stderr = to_errors;
     return 0;
@@ -215,63 +215,61 @@ static int replace_streams(void)
 
 /* ---- Entering ---- */
 
-/* Nothing stays open but the channel. */
+/* Nothing stays open but the channel. 0 or an errno. */
 static int keep_channel(int channel)
 {
     int null = open("/dev/null", O_RDWR);
     for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
         if (null < 0 || dup2(null, i) < 0)
-            return -errno;
+            return errno;
     if (dup2(channel, CHANNEL) < 0 || close_range(CHANNEL + 1, ~0u, 0) != 0)
-        return -errno;
+        return errno;
     return 0;
 }
 
 /* What is open keeps its rights; the process has none any more. */
-static int drop_rights(pid_t broker)
+static bool drop_rights(char error[CONFINEMENT_ERROR_SIZE])
+{
+    const struct confinement_user nobody = {.given = geteuid() == 0, .uid = NOBODY, .gid = NOBODY};
+    return confinement_become(&nobody, error) && confinement_drop_capabilities(error);
+}
+
+/* When the rights are dropped, as another user is not followed into death. */
+static int end_with(pid_t broker)
 {
     const struct rlimit none = {0, 0};
-    int result = geteuid() == 0 ? confinement_become(NOBODY, NOBODY) : 0;
-    if (!result)
-        result = confinement_drop_privileges();
-    if (result)
-        return result;
-    /* After that, as another user is not followed into death. */
     if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-        return -errno;
-    return getppid() == broker ? 0 : -ESRCH;
+        return errno;
+    return getppid() == broker ? 0 : ESRCH;
 }
+
+static const int allowed[] = {
+    /* the channel, which is the only socket, and what was listed */
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(read),
+    /* signals that cancel the work */
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(restart_syscall),
+    /* the C library: a last word, and time without vDSO */
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(exit_group),
+#ifdef __SANITIZE_ADDRESS__
+    SCMP_SYS(sigaltstack),
+#endif
+};
 
 static int add_rules(scmp_filter_ctx filter)
 {
-    static const int calls[] = {
-        /* the channel, which is the only socket, and what was listed */
-        SCMP_SYS(sendmsg),
-        SCMP_SYS(recvmsg),
-        SCMP_SYS(read),
-        /* signals that cancel the work */
-        SCMP_SYS(rt_sigaction),
-        SCMP_SYS(rt_sigprocmask),
-        SCMP_SYS(rt_sigreturn),
-        SCMP_SYS(restart_syscall),
-        /* the C library: a last word, and time without vDSO */
-        SCMP_SYS(write),
-        SCMP_SYS(writev),
-        SCMP_SYS(clock_gettime),
-        SCMP_SYS(getpid),
-        SCMP_SYS(gettid),
-        SCMP_SYS(exit_group),
-#ifdef __SANITIZE_ADDRESS__
-        SCMP_SYS(sigaltstack),
-#endif
-    };
     /* Space that files share; whether a stream is a terminal, and how wide: it is none. */
     static const unsigned long ioctls[] = {FICLONERANGE, TCGETS, TIOCGWINSZ};
-    int result = confinement_allow(filter, calls, sizeof(calls) / sizeof(calls[0]));
-    if (!result)
-        result = confinement_allow_disks(filter);
-    if (!result)
-        result = confinement_allow_memory(filter);
+    int result = 0;
     for (size_t i = 0; i < sizeof(ioctls) / sizeof(ioctls[0]) && !result; i++)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
     if (!result) /* abort(3) */
@@ -280,27 +278,21 @@ static int add_rules(scmp_filter_ctx filter)
     return result;
 }
 
-/* What is not allowed ends the process. */
-static int install_filter(void)
+bool confined_enter(int channel, pid_t broker, char error[CONFINEMENT_ERROR_SIZE])
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    int result = filter ? add_rules(filter) : -ENOMEM;
-    if (!result)
-        result = seccomp_load(filter);
-    if (filter)
-        seccomp_release(filter);
-    return result;
-}
-
-int confined_enter(int channel, pid_t broker)
-{
+    static const struct confinement_calls calls = {.others = SCMP_ACT_KILL_PROCESS,
+                                                   .allowed = allowed,
+                                                   .count = sizeof(allowed) / sizeof(allowed[0]),
+                                                   .disks = true,
+                                                   .add_rules = add_rules};
     int result = keep_channel(channel);
     if (!result)
-        result = drop_rights(broker);
-    if (!result)
         result = replace_streams();
-    if (!result)
-        result = install_filter();
     host_files = &host_files_brokered;
-    return result;
+    bool dropped = !result && drop_rights(error);
+    if (dropped)
+        result = end_with(broker);
+    if (result)
+        snprintf(error, CONFINEMENT_ERROR_SIZE, "%s", strerror(result));
+    return dropped && !result && confinement_close(&calls, error);
 }

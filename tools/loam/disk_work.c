@@ -70,11 +70,11 @@ static _Noreturn void run(int channel, pid_t broker, int (*work)(const struct di
                           const struct disk_arguments *arguments)
 {
     int status = CLI_REFUSED;
-    int result = confined_enter(channel, broker);
-    if (result)
-        cli_complain("cannot confine the work on images: %s", strerror(-result));
-    else
+    char error[CONFINEMENT_ERROR_SIZE];
+    if (confined_enter(channel, broker, error))
         status = work(arguments);
+    else
+        cli_complain("cannot confine the work on images: %s", error);
     fflush(stdout);
     fflush(stderr);
     _exit(status);
