@@ -216,22 +216,23 @@ static int replace_streams(void)
 /* ---- Entering ---- */
 
 /* Nothing stays open but the channel. 0 or an errno. */
-static int keep_channel(int channel)
+static int close_others(void)
 {
     int null = open("/dev/null", O_RDWR);
     for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
         if (null < 0 || dup2(null, i) < 0)
             return errno;
-    if (dup2(channel, CHANNEL) < 0 || close_range(CHANNEL + 1, ~0u, 0) != 0)
-        return errno;
-    return 0;
+    return close_range(CHANNEL + 1, ~0u, 0) == 0 ? 0 : errno;
 }
 
 /* What is open keeps its rights; the process has none any more. */
 static bool drop_rights(char error[CONFINEMENT_ERROR_SIZE])
 {
     const struct confinement_user nobody = {.given = geteuid() == 0, .uid = NOBODY, .gid = NOBODY};
-    return confinement_become(&nobody, error) && confinement_drop_capabilities(error);
+    /* Root of a user namespace without other users, or without that right, is root by its capabilities alone. */
+    if (!confinement_become(&nobody, error) && errno != EPERM && errno != EINVAL)
+        return false;
+    return confinement_drop_capabilities(error);
 }
 
 /* When the rights are dropped, as another user is not followed into death. */
@@ -285,9 +286,9 @@ bool confined_enter(int channel, pid_t broker, char error[CONFINEMENT_ERROR_SIZE
                                                    .count = sizeof(allowed) / sizeof(allowed[0]),
                                                    .disks = true,
                                                    .add_rules = add_rules};
-    int result = keep_channel(channel);
+    int result = dup2(channel, CHANNEL) == CHANNEL ? replace_streams() : errno;
     if (!result)
-        result = replace_streams();
+        result = close_others();
     host_files = &host_files_brokered;
     bool dropped = !result && drop_rights(error);
     if (dropped)
