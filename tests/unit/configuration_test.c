@@ -211,6 +211,43 @@ static void test_mistakes(void **state)
     }
 }
 
+#define WITH_PARENTS(parents) WITH("\"disks\":[{\"path\":\"x\",\"parents\":[" parents "]}]")
+
+static void test_sources(void **state)
+{
+    static const struct {
+        const char *text, *error; /* behind "test: disks[0].parents" */
+    } mistakes[] = {
+        {WITH_PARENTS("{\"url\":\"http://a/b\"}"),                                "[0]: \"size\" is missing"       },
+        {WITH_PARENTS("{\"url\":\"http://a/b\",\"size\":9}"),                     "[0]: \"fd\" is missing"         },
+        {WITH_PARENTS("{\"url\":\"http://a/b\",\"size\":0,\"fd\":3}"),
+         "[0].size: must be from 1 to 9223372036854775807, not 0"                                                  },
+        {WITH_PARENTS("{\"url\":\"http://a/b\",\"size\":9,\"fd\":3},{\"fd\":4}"), ": only the last can be at a URL"},
+        {WITH_PARENTS("{\"url\":\"file:///b\",\"size\":9,\"fd\":3}"),
+         "[0].url: none of http://, https://, nbd://, nbds:// and nbd+unix://"                                     },
+    };
+    static const char sound[] = WITH_PARENTS(
+        "{\"fd\":4},{\"url\":\"http://a/b\",\"size\":9,\"fd\":3,\"raw\":true,\"validator\":\"\\\"x\\\"\"}");
+    char error[FIELDS_ERROR_SIZE];
+    struct configuration *configuration;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+        assert_null(configuration_parse(mistakes[i].text, "test", error));
+        assert_memory_equal(error, "test: disks[0].parents", 22);
+        assert_string_equal(error + 22, mistakes[i].error);
+    }
+    configuration = configuration_parse(sound, "test", error);
+    assert_non_null(configuration);
+    assert_int_equal(configuration->disks[0].parent_count, 2);
+    assert_null(configuration->disks[0].parents[0].source);
+    assert_int_equal(configuration->disks[0].parents[1].file.descriptor, 3);
+    assert_string_equal(configuration->disks[0].parents[1].source->url, "http://a/b");
+    assert_string_equal(configuration->disks[0].parents[1].source->validator, "\"x\"");
+    assert_true(configuration->disks[0].parents[1].source->raw);
+    configuration_free(configuration);
+}
+
 static void test_read_from_a_pipe(void **state)
 {
     const char text[] = "{\"version\":1,\"name\":\"p\",\"memory\":4194304,\"kernel\":{\"fd\":0}}";
@@ -241,8 +278,9 @@ static void test_read_from_a_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything), cmocka_unit_test(test_firmware_machine), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_read_from_a_pipe),
+        cmocka_unit_test(test_everything), cmocka_unit_test(test_firmware_machine),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_sources),    cmocka_unit_test(test_read_from_a_pipe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

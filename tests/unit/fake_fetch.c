@@ -22,18 +22,19 @@ static bool put(struct fake_fetch *fetch, const void *bytes, size_t length)
 static bool answer(struct fake_fetch *fetch, const struct fetch_message *read)
 {
     const struct fetch_message data = {FETCH_DATA, read->length, read->tag, read->offset};
+    bool metadata = read->offset < fetch->metadata ||
+                    (fetch->window && read->offset % fetch->window == 0 &&
+                     (read->length == fetch->window || read->offset + read->length == fetch->size));
     pthread_mutex_lock(&fetch->lock);
     fetch->asked++;
     pthread_cond_broadcast(&fetch->changed);
-    while (fetch->silent && !fetch->ended)
+    while ((fetch->silent || (fetch->stingy && !metadata)) && !fetch->ended)
         pthread_cond_wait(&fetch->changed, &fetch->lock);
     if (read->offset + read->length > fetch->size || fetch->ended) {
         pthread_mutex_unlock(&fetch->lock);
         return false;
     }
     fetch->fetched += read->length;
-    bool metadata = read->offset < fetch->metadata ||
-                    (fetch->window && read->offset % fetch->window == 0 && read->length <= fetch->window);
     for (uint64_t i = read->offset / SECTOR; !metadata && i < (read->offset + read->length + SECTOR - 1) / SECTOR; i++)
         fetch->times[i]++;
     bool sent = put(fetch, &data, sizeof(data)) && put(fetch, fetch->bytes + read->offset, read->length);
@@ -100,6 +101,7 @@ void fake_fetch_silence(struct fake_fetch *fetch, bool silent)
 {
     pthread_mutex_lock(&fetch->lock);
     fetch->silent = silent;
+    fetch->stingy &= silent;
     pthread_cond_broadcast(&fetch->changed);
     pthread_mutex_unlock(&fetch->lock);
 }

@@ -22,10 +22,11 @@ struct fake_fetch {
     bool ended;       /* the disk's side has closed its end */
     unsigned asked;   /* reads that it was asked for */
     uint64_t fetched; /* bytes that it has sent */
-    /* Reads of metadata, which are not counted in `times`: short ones at a multiple of `window`, if that is not 0, and
+    /* Reads of metadata, which are not counted in `times`: windows at a multiple of `window`, if that is not 0, and
      * those that begin before `metadata`. */
     uint32_t window;
     uint64_t metadata;
+    bool stingy;    /* does not answer but reads of metadata */
     uint8_t *times; /* for each sector of 512 bytes, how often it was sent */
 };
 

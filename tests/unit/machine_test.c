@@ -23,9 +23,12 @@
 #include "hv/loam.h"
 #include "partitions/root/disk/file.h"
 #include "partitions/root/disk/chain.h"
+#include "partitions/root/disk/create.h"
+#include "partitions/root/disk/remote_file.h"
 #include "partitions/root/worker/control.h"
 #include "partitions/root/worker/life_cycle.h"
 #include "partitions/root/worker/machine.h"
+#include "tests/unit/fake_fetch.h"
 #include "tests/unit/fake_hypervisor.h"
 #include "tests/unit/worker_loop.h"
 
@@ -40,6 +43,7 @@
 
 static struct {
     char directory[64];
+    char disk[512]; /* of the configuration, as JSON; empty: a raw image */
     char disk_path[96], image_path[96], control_path[96], log_path[96];
     int kernel;
     struct configuration *configuration;
@@ -87,16 +91,16 @@ static int make_kernel(void)
 
 static struct configuration *make_configuration(bool reboot, unsigned processors)
 {
-    char text[1024], error[FIELDS_ERROR_SIZE];
+    char text[2048], error[FIELDS_ERROR_SIZE];
     struct configuration *configuration;
 
     snprintf(text, sizeof text,
              "{\"version\":1, \"name\":\"web1\", \"memory\":%llu, \"processors\":%u, \"kernel\":{\"fd\":%d},"
-             " \"command_line\":\"quiet\", \"disks\":[{\"path\":\"%s\", \"format\":\"raw\"}],"
+             " \"command_line\":\"quiet\", \"disks\":[{\"path\":\"%s\", %s}],"
              " \"dvds\":[{}], \"floppies\":[{}], \"debug_exit\":%u,"
              " \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s\"}, \"reboot\":%s}",
-             (unsigned long long)MEMORY, processors, dup(test.kernel), test.disk_path, DEBUG_EXIT, test.log_path,
-             reboot ? "true" : "false");
+             (unsigned long long)MEMORY, processors, dup(test.kernel), test.disk_path,
+             test.disk[0] ? test.disk : "\"format\":\"raw\"", DEBUG_EXIT, test.log_path, reboot ? "true" : "false");
     configuration = configuration_parse(text, "test", error);
     if (!configuration)
         fail_msg("%s", error);
@@ -140,9 +144,8 @@ static void destroy(void)
     fake_hypervisor_destroy(&test.fake);
 }
 
-static int set_up(void **state)
+static void set_up_files(void)
 {
-    (void)state;
     memset(&test, 0, sizeof test);
     test.client = -1;
     strcpy(test.directory, "/tmp/machine_test.XXXXXX");
@@ -155,6 +158,12 @@ static int set_up(void **state)
     assert_int_equal(ftruncate(disk, DISK_SECTORS * 512), 0);
     close(disk);
     test.kernel = make_kernel();
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    set_up_files();
     create(true, 1);
     return 0;
 }
@@ -799,6 +808,146 @@ static void test_reset_of_a_machine_without_space(void **state)
     assert_sector(5, 0); /* the write went down with the machine that made it */
 }
 
+/* ---- A parent that is fetched ---- */
+
+static struct fake_fetch fetch;
+static uint8_t remote[DISK_SECTORS * 512 + 512];
+
+/* The disk becomes a child of an image that is at a URL; of its data nothing is to be had yet. */
+static void put_parent_at_url(void)
+{
+    struct disk_error error;
+    uint8_t sector[512];
+    int file;
+
+    assert_true(disk_create(test.image_path, DISK_SECTORS * 512, DISK_FORMAT_FIXED, NULL, &error));
+    file = open(test.image_path, O_RDWR);
+    memset(sector, 0xE1, sizeof sector);
+    assert_int_equal(pwrite(file, sector, sizeof sector, 7 * 512), sizeof sector);
+    close(file);
+    unlink(test.disk_path);
+    assert_true(disk_create_child(test.disk_path, test.image_path, NULL, &error));
+    file = open(test.image_path, O_RDONLY);
+    assert_int_equal(read(file, remote, sizeof remote), sizeof remote);
+    close(file);
+}
+
+static int set_up_source(void **state)
+{
+    set_up_files();
+    put_parent_at_url();
+    int socket = fake_fetch_start(&fetch, remote, sizeof remote);
+    fetch.window = REMOTE_WINDOW;
+    fetch.stingy = true;
+    snprintf(test.disk, sizeof test.disk,
+             "\"parents\":[{\"url\":\"http://example.org/a.vhd\", \"size\":%zu, \"validator\":\"\\\"first\\\"\","
+             " \"fd\":%d}]",
+             sizeof remote, socket);
+    create(true, 1);
+    test.life_cycle.answer_patience = 0;
+    (void)state;
+    return 0;
+}
+
+static int tear_down_source(void **state)
+{
+    int result = tear_down(state);
+
+    fake_fetch_stop(&fetch);
+    return result;
+}
+
+/* READ SECTORS of one sector. */
+static void guest_reads_sector(uint8_t number)
+{
+    const uint8_t task_file[] = {1, number, 0, 0, 0xE0, 0x20};
+
+    for (unsigned i = 0; i < sizeof task_file; i++)
+        port_out((uint16_t)(0x1F2 + i), 1, task_file[i]);
+}
+
+static void assert_sector_is_read(void)
+{
+    while (port_in(0x1F7, 1) & 0x80)
+        continue;
+    assert_int_equal(port_in(0x1F7, 1) & 0x09, 0x08);
+    for (unsigned i = 0; i < 256; i++)
+        assert_int_equal(port_in(0x1F0, 2), 0xE1E1);
+}
+
+static void run_until_paused_for(const char *reason)
+{
+    while (!life_cycle_pause_reason(&test.life_cycle) ||
+           strcmp(life_cycle_pause_reason(&test.life_cycle), reason) != 0) {
+        event_loop_wait(&test.loop, -1);
+        event_loop_dispatch(&test.loop);
+    }
+}
+
+static void test_source_that_does_not_answer(void **state)
+{
+    bool found;
+
+    (void)state;
+    start();
+    fake_fetch_say(&fetch, "Connection refused");
+    guest_reads_sector(7);
+    run_until_paused_for("no-answer");
+    assert_string_equal(test.life_cycle.path, test.disk_path);
+    while (strcmp(test.life_cycle.detail, "http://example.org/a.vhd: Connection refused") != 0) {
+        event_loop_wait(&test.loop, -1);
+        event_loop_dispatch(&test.loop);
+    }
+    assert_int_equal(fake_property(&test.fake, HV_PARTITION_PROPERTY_TIME_FREEZE, &found), 1);
+    assert_int_equal(port_in(0x1F7, 1) & 0x81, 0x80); /* the guest sees a busy disk, not an error */
+    assert_null(life_cycle_resume(&test.life_cycle)); /* which does not help */
+    assert_int_equal(test.life_cycle.state, MACHINE_PAUSED);
+    fake_fetch_silence(&fetch, false);
+    run_until(MACHINE_RUNNING);
+    assert_sector_is_read();
+    assert_string_equal(test.life_cycle.path, "");
+    assert_string_equal(test.life_cycle.detail, "");
+}
+
+static void test_source_and_a_request_to_pause(void **state)
+{
+    (void)state;
+    start();
+    guest_reads_sector(7);
+    run_until_paused_for("no-answer");
+    assert_null(life_cycle_pause(&test.life_cycle));
+    fake_fetch_silence(&fetch, false);
+    run_until_paused_for("requested");
+    assert_null(life_cycle_resume(&test.life_cycle));
+    assert_int_equal(test.life_cycle.state, MACHINE_RUNNING);
+    assert_sector_is_read();
+}
+
+static void test_reset_of_a_machine_whose_source_is_silent(void **state)
+{
+    (void)state;
+    start();
+    guest_reads_sector(7);
+    run_until_paused_for("no-answer");
+    assert_null(life_cycle_reset(&test.life_cycle));
+    run_until(MACHINE_RUNNING);
+    assert_int_equal(port_in(0x1F7, 1), 0x50);
+    fake_fetch_silence(&fetch, false);
+    guest_reads_sector(7);
+    assert_sector_is_read();
+}
+
+/* The process ends, and nobody waits for the source. */
+static void test_end_of_a_machine_whose_source_is_silent(void **state)
+{
+    (void)state;
+    start();
+    guest_reads_sector(7);
+    run_until_paused_for("no-answer");
+    assert_null(life_cycle_turn_off(&test.life_cycle));
+    assert_int_equal(test.life_cycle.state, MACHINE_OFF);
+}
+
 /* ---- The control socket ---- */
 
 static int connect_client(void)
@@ -1104,6 +1253,37 @@ static void test_control_media(void **state)
     close(watcher);
 }
 
+/* Another loam-fetch for one that has ended. */
+static void test_control_source(void **state)
+{
+    json_t *answer;
+    const json_t *source;
+
+    (void)state;
+    start();
+    test.client = connect_client();
+    json_decref(receive(test.client)); /* the greeting */
+    guest_reads_sector(7);
+    run_until_paused_for("no-answer");
+    fake_fetch_hang_up(&fetch);
+    assert_error(test.client, "{\"request\":\"source\",\"disk\":0}\n", "bad-request");
+    assert_error(test.client, "{\"request\":\"source\",\"disk\":7}\n", "bad-request");
+    assert_error(test.client, "{\"request\":\"source\"}\n", "bad-request");
+    fetch.stingy = false;
+    send_with(test.client, "{\"request\":\"source\",\"disk\":0}\n", fake_fetch_restart(&fetch), 1);
+    answer = receive(test.client);
+    assert_non_null(json_object_get(answer, "result"));
+    json_decref(answer);
+    run_until(MACHINE_RUNNING);
+    assert_sector_is_read();
+    answer = ask(test.client, "{\"request\":\"status\"}\n");
+    source = json_array_get(json_object_get(json_object_get(answer, "result"), "sources"), 0);
+    assert_string_equal(text_at(source, NULL, "url"), "http://example.org/a.vhd");
+    assert_string_equal(text_at(source, NULL, "path"), test.disk_path);
+    assert_int_equal(json_integer_value(json_object_get(source, "size")), DISK_SECTORS * 512);
+    json_decref(answer);
+}
+
 static void test_control_media_mistakes(void **state)
 {
     static const char *const none[] = {
@@ -1298,6 +1478,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_disk_pauses_and_resume_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk_and_a_request_to_pause, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_of_a_machine_without_space, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_source_that_does_not_answer, set_up_source, tear_down_source),
+        cmocka_unit_test_setup_teardown(test_source_and_a_request_to_pause, set_up_source, tear_down_source),
+        cmocka_unit_test_setup_teardown(test_reset_of_a_machine_whose_source_is_silent, set_up_source,
+                                        tear_down_source),
+        cmocka_unit_test_setup_teardown(test_end_of_a_machine_whose_source_is_silent, set_up_source, tear_down_source),
+        cmocka_unit_test_setup_teardown(test_control_source, set_up_source, tear_down_source),
         cmocka_unit_test_setup_teardown(test_control_status, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_mistakes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_changes_state, set_up, tear_down),

@@ -50,7 +50,7 @@ $(call unit_test,io_port_test,tests/unit/io_port_test.c \
 $(call unit_test,linux_boot_test,tests/unit/linux_boot_test.c $(WORKER)/linux_boot.c $(WORKER)/guest_memory.c \
     arch/x86_64/boot/linux_image.c)
 $(call unit_test,configuration_test,tests/unit/configuration_test.c $(WORKER)/configuration.c \
-    $(WORKER)/configuration_names.c partitions/root/fields.c,-ljansson)
+    $(WORKER)/configuration_names.c partitions/root/fields.c partitions/root/disk/remote_source.c,-ljansson)
 $(call unit_test,firmware_test,tests/unit/firmware_test.c tests/unit/device_fixture.c $(WORKER_FIRMWARE_SOURCES) \
     $(addprefix $(WORKER)/,bus.c guest_memory.c timer.c) $(BUILD)/generated/dsdt.c \
     $(addprefix $(WORKER_DEVICES)/,acpi_tables.c fw_cfg.c mc146818.c smbios_tables.c))
@@ -70,7 +70,8 @@ $(call unit_test,screen_test,tests/unit/screen_test.c tests/unit/rfb_client.c $(
 $(call unit_test,storage_test,tests/unit/storage_test.c tests/unit/scratch.c $(WORKER_MACHINE_SOURCES) $(DISK_SOURCES), \
     $(WORKER_LIBRARIES))
 $(call unit_test,mshv_test,tests/unit/mshv_test.c $(WORKER)/mshv.c)
-$(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_hypervisor.c $(WORKER_MACHINE_SOURCES) \
+$(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_fetch.c tests/unit/fake_hypervisor.c \
+    $(WORKER_MACHINE_SOURCES) \
     $(DISK_SOURCES),$(WORKER_LIBRARIES))
 $(call unit_test,graphics_test,tests/unit/graphics_test.c tests/unit/device_fixture.c tests/unit/fake_hypervisor.c \
     $(WORKER_MACHINE_SOURCES) $(DISK_SOURCES),$(WORKER_LIBRARIES))

@@ -123,10 +123,54 @@ static bool read_format(struct fields *fields, const json_t *value, void *target
     return fields_read_choice(fields, value, names, 2, target);
 }
 
+static bool read_url(struct fields *fields, const json_t *value, void *target)
+{
+    const char *url = fields_text(fields, value, FETCH_URL_SIZE - 1);
+    const char *problem = url ? remote_source_check_url(url) : NULL;
+
+    if (!url || problem)
+        return url && fields_complain(fields, "%s", problem);
+    strcpy(target, url);
+    return true;
+}
+
+static bool read_size(struct fields *fields, const json_t *value, void *target)
+{
+    return fields_read_integer(fields, value, 1, INT64_MAX, target);
+}
+
+static bool read_validator(struct fields *fields, const json_t *value, void *target)
+{
+    const char *validator = fields_text(fields, value, FETCH_TEXT_SIZE - 1);
+
+    if (!validator || !remote_source_check_validator(validator))
+        return validator && fields_complain(fields, "must be printable ASCII");
+    strcpy(target, validator);
+    return true;
+}
+
+static bool read_source(struct fields *fields, const json_t *value, struct configuration_parent *parent)
+{
+    struct remote_source *source = parent->source = calloc(1, sizeof *source);
+    const struct field keys[] = {
+        {"url",       read_url,            source->url,              true },
+        {"raw",       fields_read_boolean, &source->raw,             false},
+        {"size",      read_size,           &source->size,            true },
+        {"validator", read_validator,      source->validator,        false},
+        {"fd",        read_descriptor,     &parent->file.descriptor, true },
+    };
+
+    if (!source)
+        return fields_complain(fields, "no memory");
+    return fields_read(fields, value, keys, sizeof keys / sizeof keys[0]);
+}
+
 static bool read_parent(struct fields *fields, const json_t *value, void *target)
 {
-    ((struct configuration_file *)target)->descriptor = -1;
-    return read_file(fields, value, target);
+    struct configuration_parent *parent = target;
+
+    parent->file.descriptor = -1;
+    return json_object_get(value, "url") ? read_source(fields, value, parent) : read_file(fields, value, &parent->file);
 }
 
 static bool read_parents(struct fields *fields, const json_t *value, void *target)
@@ -136,8 +180,13 @@ static bool read_parents(struct fields *fields, const json_t *value, void *targe
     disk->parents = calloc(CONFIGURATION_PARENTS, sizeof *disk->parents);
     if (!disk->parents)
         return fields_complain(fields, "no memory");
-    return fields_read_list(fields, value, disk->parents, sizeof *disk->parents, CONFIGURATION_PARENTS, read_parent,
-                            &disk->parent_count);
+    if (!fields_read_list(fields, value, disk->parents, sizeof *disk->parents, CONFIGURATION_PARENTS, read_parent,
+                          &disk->parent_count))
+        return false;
+    for (unsigned i = 0; i + 1 < disk->parent_count; i++)
+        if (disk->parents[i].source)
+            return fields_complain(fields, "only the last can be at a URL");
+    return true;
 }
 
 static bool read_disk(struct fields *fields, const json_t *value, void *target)
@@ -470,8 +519,10 @@ struct configuration *configuration_read(int descriptor, const char *name, char 
 
 static void free_disk(struct configuration_disk *disk)
 {
-    for (unsigned i = 0; i < disk->parent_count; i++)
-        free(disk->parents[i].path);
+    for (unsigned i = 0; i < disk->parent_count; i++) {
+        free(disk->parents[i].file.path);
+        free(disk->parents[i].source);
+    }
     free(disk->parents);
     free(disk->file.path);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "partitions/root/disk/remote_source.h"
 #include "partitions/root/fields.h"
 
 #define CONFIGURATION_VERSION  1
@@ -31,11 +32,17 @@ struct configuration_file {
     int descriptor; /* -1: not given */
 };
 
+/* An image beneath a disk: a file, or what is at a URL. */
+struct configuration_parent {
+    struct configuration_file file; /* of a source: the socket of its loam-fetch */
+    struct remote_source *source;   /* NULL: a file */
+};
+
 enum configuration_disk_format { CONFIGURATION_DISK_VHD, CONFIGURATION_DISK_RAW };
 
 struct configuration_disk {
     struct configuration_file file;
-    struct configuration_file *parents; /* of a differencing disk, its own first; none: they are looked for */
+    struct configuration_parent *parents; /* of a differencing disk, its own first; none: they are looked for */
     unsigned parent_count;
     enum configuration_disk_format format;
     bool read_only;

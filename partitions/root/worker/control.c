@@ -173,12 +173,13 @@ static void answer_status(struct control_connection *connection, const json_t *r
         return;
     json_object_update_new(
         answer->result,
-        json_pack("{s:s, s:i, s:I, s:I, s:i, s:I, s:o, s:o, s:s}", "name", configuration->name, "pid",
+        json_pack("{s:s, s:i, s:I, s:I, s:i, s:I, s:o, s:o, s:s, s:o}", "name", configuration->name, "pid",
                   (int)getpid(), "partition_id", (json_int_t)id, "memory", (json_int_t)configuration->memory,
                   "processors", (int)configuration->processors, "uptime_ns",
                   (json_int_t)uptime(control->machine), "console", holder_value(&control->machine->console),
                   "log", text_or_null(configuration->log.path), "disk_io",
-                  storage_io_name(&control->machine->storage)));
+                  storage_io_name(&control->machine->storage), "sources",
+                  control_sources(&control->machine->storage)));
 }
 
 static json_t *bus_value(const struct bus_counters *counters)
@@ -331,6 +332,7 @@ static const struct {
     {"media",       control_answer_media      },
     {"insert",      control_answer_insert     },
     {"eject",       control_answer_eject      },
+    {"source",      control_answer_source     },
 };
 
 static void send_answer(struct control_connection *connection, json_t *id, struct answer *answer)

@@ -30,4 +30,8 @@ void control_answer_insert(struct control_connection *connection, const json_t *
 void control_answer_eject(struct control_connection *connection, const json_t *request, struct answer *answer);
 json_t *control_media_event(const struct storage_drive *drive);
 
+/* Disks whose parent is fetched (control_source.c) */
+void control_answer_source(struct control_connection *connection, const json_t *request, struct answer *answer);
+json_t *control_sources(const struct storage *storage);
+
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "partitions/root/worker/disk_queue.h"
 
+#include "partitions/root/disk/remote_file.h"
+#include "partitions/root/disk/streaming.h"
+
 /* As disk_set_queue wants it; under the device lock. */
 static void submit(void *context, struct disk_request *request)
 {
@@ -16,14 +19,44 @@ static void submit(void *context, struct disk_request *request)
     pthread_mutex_unlock(&queue->lock);
 }
 
+/* Something has come that was fetched; on another thread. */
+static void arrived(void *context)
+{
+    struct disk_queue *queue = context;
+
+    pthread_mutex_lock(&queue->lock);
+    queue->ahead = true;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* With the lock, which it lets go of meanwhile. */
+static void fetch_ahead(struct disk_queue *queue)
+{
+    enum streaming_progress progress;
+
+    queue->busy = true;
+    queue->ahead = false;
+    pthread_mutex_unlock(&queue->lock);
+    progress = streaming_prefetch(queue->disk);
+    pthread_mutex_lock(&queue->lock);
+    queue->ahead |= progress == STREAMING_MORE;
+    queue->busy = false;
+    pthread_cond_broadcast(&queue->changed);
+}
+
 /* The next request; NULL: the thread is to end. */
 static struct disk_request *take(struct disk_queue *queue)
 {
     struct disk_request *request;
 
     pthread_mutex_lock(&queue->lock);
-    while (!queue->first && !queue->ending)
-        pthread_cond_wait(&queue->changed, &queue->lock);
+    while (!queue->first && !queue->ending) {
+        if (queue->disk && queue->ahead)
+            fetch_ahead(queue);
+        else
+            pthread_cond_wait(&queue->changed, &queue->lock);
+    }
     request = queue->first;
     if (request)
         queue->first = request->next;
@@ -36,6 +69,7 @@ static void finish(struct disk_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
     queue->busy = false;
+    queue->ahead = true; /* there may be space again for what has come */
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
 }
@@ -74,8 +108,17 @@ int disk_queue_start(struct disk_queue *queue, struct disk_io *io, pthread_mutex
     return error;
 }
 
+static void watch(struct disk *disk, struct disk_queue *queue)
+{
+    struct disk_file *source = disk ? streaming_source(disk) : NULL;
+
+    if (source)
+        remote_file_watch(source, queue ? arrived : NULL, queue);
+}
+
 void disk_queue_serve(struct disk_queue *queue, struct disk *disk)
 {
+    watch(queue->disk, NULL);
     pthread_mutex_lock(&queue->lock);
     while (queue->first || queue->busy)
         pthread_cond_wait(&queue->changed, &queue->lock);
@@ -87,6 +130,8 @@ void disk_queue_serve(struct disk_queue *queue, struct disk *disk)
     pthread_mutex_unlock(&queue->lock);
     if (disk)
         disk_set_queue(disk, submit, queue);
+    watch(disk, queue);
+    arrived(queue); /* to begin with */
 }
 
 void disk_queue_end(struct disk_queue *queue)
@@ -96,6 +141,7 @@ void disk_queue_end(struct disk_queue *queue)
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
     pthread_join(queue->thread, NULL);
+    watch(queue->disk, NULL);
     if (queue->disk)
         disk_set_transfers(queue->disk, NULL);
     disk_io_close(queue->io);

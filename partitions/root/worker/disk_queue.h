@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A thread that executes the requests of one disk at a time, so that neither a VP nor the machine waits for the host's
- * storage. A request's `done` is called on it with the device lock held.
+ * storage. A request's `done` is called on it with the device lock held. Between requests it fetches ahead what the disk
+ * has at a URL (disk/streaming.h).
  */
 #ifndef WORKER_DISK_QUEUE_H
 #define WORKER_DISK_QUEUE_H
@@ -21,7 +22,8 @@ struct disk_queue {
     pthread_mutex_t lock; /* taken after the device lock; none is taken under it */
     pthread_cond_t changed;
     struct disk_request *first, *last;
-    bool busy; /* a request is being executed */
+    bool busy;  /* a request is being executed, or something fetched ahead */
+    bool ahead; /* something may be fetched ahead */
     bool ending;
 };
 

@@ -8,9 +8,16 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "partitions/root/disk/streaming.h"
+
 /* Milliseconds between looks at what is waited for. */
 #define QUIET_INTERVAL    5    /* disk requests to come back */
 #define NO_SPACE_INTERVAL 5000 /* the host's disk to have room again */
+#define LOOK_INTERVAL     250  /* the source of a disk to answer */
+
+/* Milliseconds after which a machine is Paused whose disk does not answer, since its source does not: well before the
+ * 30 s after which Linux gives up a request. */
+#define ANSWER_PATIENCE 5000
 
 /* ---- Notes from VPs and devices ---- */
 
@@ -118,11 +125,14 @@ static void enter(struct life_cycle *life_cycle, enum machine_state state)
     life_cycle->changed(life_cycle->context);
 }
 
+static struct timespec as_time(unsigned milliseconds)
+{
+    return (struct timespec){.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+}
+
 static void set_timer(struct life_cycle *life_cycle, unsigned milliseconds)
 {
-    const struct itimerspec setting = {
-        .it_value = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000}
-    };
+    const struct itimerspec setting = {.it_value = as_time(milliseconds)};
 
     timerfd_settime(life_cycle->timer, 0, &setting, NULL);
 }
@@ -162,7 +172,7 @@ static bool freeze(struct life_cycle *life_cycle, bool frozen)
 static void run(struct life_cycle *life_cycle, enum machine_state state)
 {
     life_cycle->paused = 0;
-    life_cycle->path[0] = 0;
+    life_cycle->path[0] = life_cycle->detail[0] = 0;
     if (!freeze(life_cycle, false))
         return;
     enter(life_cycle, state);
@@ -185,6 +195,17 @@ static void pause_machine(struct life_cycle *life_cycle, unsigned reason)
     enter(life_cycle, MACHINE_PAUSED);
 }
 
+/* Takes a reason for being Paused away. */
+static void end_pause(struct life_cycle *life_cycle, unsigned reason)
+{
+    life_cycle->paused &= ~reason;
+    life_cycle->path[0] = life_cycle->detail[0] = 0;
+    if (life_cycle->paused)
+        enter(life_cycle, MACHINE_PAUSED);
+    else
+        run(life_cycle, life_cycle->state_before_pause);
+}
+
 /* The second half of a reset, when no disk writes to memory any more. */
 static void load_again(struct life_cycle *life_cycle)
 {
@@ -195,6 +216,7 @@ static void load_again(struct life_cycle *life_cycle)
         return;
     }
     life_cycle->resetting = false;
+    storage_interrupt(&life_cycle->machine->storage, false);
     life_cycle->state_before_pause = MACHINE_RUNNING;
     if (!machine_load_guest(life_cycle->machine, error))
         end(life_cycle, OFF_FAILED, error);
@@ -211,7 +233,8 @@ static void start_again(struct life_cycle *life_cycle)
     vp_group_hold(&life_cycle->machine->vps);
     vp_group_wait(&life_cycle->machine->vps);
     life_cycle->retrying = false;
-    life_cycle->paused &= ~PAUSED_NO_SPACE; /* the requests that wait for it are dropped */
+    life_cycle->paused &= ~(PAUSED_NO_SPACE | PAUSED_NO_ANSWER); /* the requests that wait for it are dropped */
+    life_cycle->path[0] = life_cycle->detail[0] = 0;
     /* What a device asked for until now was meant for the machine before the reset. */
     pthread_mutex_lock(&life_cycle->lock);
     life_cycle->notes.no_space = life_cycle->notes.reset = life_cycle->notes.triple_fault = false;
@@ -223,6 +246,7 @@ static void start_again(struct life_cycle *life_cycle)
         return;
     }
     life_cycle->resetting = true;
+    storage_interrupt(&life_cycle->machine->storage, true);
     enter(life_cycle, MACHINE_STARTING);
     load_again(life_cycle);
 }
@@ -250,12 +274,7 @@ static void retry(struct life_cycle *life_cycle)
         set_timer(life_cycle, QUIET_INTERVAL);
     } else if (!act_on_notes(life_cycle)) { /* it would have found no space again */
         life_cycle->retrying = false;
-        life_cycle->paused &= ~PAUSED_NO_SPACE;
-        life_cycle->path[0] = 0;
-        if (life_cycle->paused)
-            enter(life_cycle, MACHINE_PAUSED);
-        else
-            run(life_cycle, life_cycle->state_before_pause);
+        end_pause(life_cycle, PAUSED_NO_SPACE);
     }
 }
 
@@ -335,6 +354,52 @@ static void timer_fired(void *owner, uint32_t events)
         retry(life_cycle);
 }
 
+/* ---- Sources of disks ---- */
+
+/* The machine is Paused for it, or says so again if the reason is another one. */
+static void source_does_not_answer(struct life_cycle *life_cycle, const struct storage_drive *drive,
+                                   const struct remote_wait *wait)
+{
+    char detail[LIFE_CYCLE_TEXT];
+    bool known;
+
+    snprintf(detail, sizeof detail, "%.200s: %.280s", streaming_source(drive->disk)->name,
+             wait->status[0] ? wait->status : "no answer");
+    known = life_cycle->paused & PAUSED_NO_ANSWER && strcmp(detail, life_cycle->detail) == 0;
+    if (known)
+        return;
+    snprintf(life_cycle->detail, sizeof life_cycle->detail, "%s", detail);
+    snprintf(life_cycle->path, sizeof life_cycle->path, "%s", drive->name);
+    pause_machine(life_cycle, PAUSED_NO_ANSWER);
+}
+
+static void look_at_sources(void *owner, uint32_t events)
+{
+    struct life_cycle *life_cycle = owner;
+    const struct storage_drive *drive;
+    struct remote_wait wait;
+    uint64_t count;
+
+    (void)events;
+    if (read(life_cycle->look_timer, &count, sizeof count) < 0 || life_cycle->state == MACHINE_OFF ||
+        life_cycle->resetting)
+        return;
+    drive = storage_longest_wait(&life_cycle->machine->storage, &wait);
+    if (drive && wait.milliseconds > life_cycle->answer_patience)
+        source_does_not_answer(life_cycle, drive, &wait);
+    else if (life_cycle->paused & PAUSED_NO_ANSWER)
+        end_pause(life_cycle, PAUSED_NO_ANSWER);
+}
+
+static void begin_to_look(const struct life_cycle *life_cycle)
+{
+    const struct itimerspec setting = {.it_value = as_time(LOOK_INTERVAL), .it_interval = as_time(LOOK_INTERVAL)};
+    struct remote_wait wait;
+
+    if (storage_longest_wait(&life_cycle->machine->storage, &wait))
+        timerfd_settime(life_cycle->look_timer, 0, &setting, NULL);
+}
+
 int life_cycle_initialize(struct life_cycle *life_cycle, struct event_loop *loop, bool reboot,
                           void (*changed)(void *context), void *context)
 {
@@ -345,15 +410,20 @@ int life_cycle_initialize(struct life_cycle *life_cycle, struct event_loop *loop
         .reboot = reboot,
         .changed = changed,
         .context = context,
+        .answer_patience = ANSWER_PATIENCE,
         .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+        .look_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
     };
     pthread_mutex_init(&life_cycle->lock, NULL);
-    if (life_cycle->wake < 0 || life_cycle->timer < 0)
+    if (life_cycle->wake < 0 || life_cycle->timer < 0 || life_cycle->look_timer < 0)
         return errno;
     error = event_loop_add(loop, &life_cycle->wake_source, life_cycle->wake, EPOLLIN, woken, life_cycle);
     if (!error)
         error = event_loop_add(loop, &life_cycle->timer_source, life_cycle->timer, EPOLLIN, timer_fired, life_cycle);
+    if (!error)
+        error = event_loop_add(loop, &life_cycle->look_source, life_cycle->look_timer, EPOLLIN, look_at_sources,
+                               life_cycle);
     return error;
 }
 
@@ -361,8 +431,10 @@ void life_cycle_close(struct life_cycle *life_cycle)
 {
     event_loop_remove(life_cycle->loop, &life_cycle->wake_source);
     event_loop_remove(life_cycle->loop, &life_cycle->timer_source);
+    event_loop_remove(life_cycle->loop, &life_cycle->look_source);
     close(life_cycle->wake);
     close(life_cycle->timer);
+    close(life_cycle->look_timer);
     pthread_mutex_destroy(&life_cycle->lock);
 }
 
@@ -375,6 +447,7 @@ bool life_cycle_start(struct life_cycle *life_cycle, struct machine *machine)
         end(life_cycle, OFF_START_FAILED, error);
         return false;
     }
+    begin_to_look(life_cycle);
     run(life_cycle, MACHINE_RUNNING);
     return life_cycle->state == MACHINE_RUNNING;
 }
@@ -429,7 +502,7 @@ const char *life_cycle_resume(struct life_cycle *life_cycle)
     life_cycle->paused &= ~PAUSED_ON_REQUEST;
     if (!life_cycle->paused)
         run(life_cycle, life_cycle->state_before_pause);
-    else if (!life_cycle->retrying)
+    else if (life_cycle->paused & PAUSED_NO_SPACE && !life_cycle->retrying)
         retry(life_cycle); /* at once instead of when its time has come */
     return NULL;
 }
@@ -459,5 +532,7 @@ const char *life_cycle_pause_reason(const struct life_cycle *life_cycle)
 {
     if (life_cycle->state != MACHINE_PAUSED)
         return NULL;
-    return life_cycle->paused & PAUSED_NO_SPACE ? "no-space" : "requested";
+    if (life_cycle->paused & PAUSED_NO_SPACE)
+        return "no-space";
+    return life_cycle->paused & PAUSED_NO_ANSWER ? "no-answer" : "requested";
 }

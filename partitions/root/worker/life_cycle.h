@@ -32,6 +32,7 @@ enum off_reason {
 /* Reasons of Paused, together. */
 #define PAUSED_ON_REQUEST 0x1u
 #define PAUSED_NO_SPACE   0x2u /* on the host for a disk; `path` says which */
+#define PAUSED_NO_ANSWER  0x4u /* from the source of the disk `path`; `detail` says which source, and why */
 
 #define LIFE_CYCLE_TEXT 512
 
@@ -56,6 +57,9 @@ struct life_cycle {
     int wake; /* eventfd */
     struct event_source timer_source;
     int timer; /* timerfd */
+    struct event_source look_source;
+    unsigned answer_patience; /* milliseconds for which a request may wait for its source */
+    int look_timer;           /* timerfd: looks at the sources of disks, if there are any */
 
     pthread_mutex_t lock; /* of the notes; taken after the device lock, none is taken under it */
     struct {
@@ -92,7 +96,7 @@ const char *life_cycle_resume(struct life_cycle *life_cycle);
 const char *life_cycle_state_name(enum machine_state state);
 /* For programs: "power-off", "start-failed", "turned-off", "reset", "triple-fault", "failed", "debug-exit". */
 const char *life_cycle_off_reason_name(enum off_reason reason);
-/* Why it is Paused: "requested", "no-space", or NULL if it is not. */
+/* Why it is Paused: "requested", "no-space", "no-answer", or NULL if it is not. */
 const char *life_cycle_pause_reason(const struct life_cycle *life_cycle);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "partitions/root/disk/floppy_image.h"
 #include "partitions/root/disk/open.h"
+#include "partitions/root/disk/streaming.h"
 
 #define DRIVES_PER_CHANNEL 2u
 #define FLOPPY_IRQ         6
@@ -59,9 +60,10 @@ static struct disk *open_chain(const struct configuration_disk *configuration, u
         return NULL;
     }
     for (unsigned i = 0; i < count; i++) {
-        const struct configuration_file *file = i ? &configuration->parents[i - 1] : &configuration->file;
+        const struct configuration_file *file = i ? &configuration->parents[i - 1].file : &configuration->file;
 
         links[i].name = file->path ? file->path : "image";
+        links[i].remote = i ? configuration->parents[i - 1].source : NULL;
         links[i].descriptor = file->descriptor;
         if (file->descriptor < 0)
             links[i].descriptor =
@@ -363,6 +365,40 @@ const char *storage_disk_name(const struct storage *storage, const struct disk *
     return "unknown disk";
 }
 
+/* ---- Sources ---- */
+
+struct disk_file *storage_source(const struct storage *storage, unsigned place)
+{
+    return place < STORAGE_DRIVES && storage->drives[place].disk ? streaming_source(storage->drives[place].disk) : NULL;
+}
+
+const struct storage_drive *storage_longest_wait(const struct storage *storage, struct remote_wait *wait)
+{
+    const struct storage_drive *longest = NULL;
+
+    *wait = (struct remote_wait){0};
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++) {
+        struct disk_file *source = storage_source(storage, i);
+        struct remote_wait other;
+
+        if (!source)
+            continue;
+        remote_file_look(source, &other);
+        if (longest && other.milliseconds <= wait->milliseconds)
+            continue;
+        longest = &storage->drives[i];
+        *wait = other;
+    }
+    return longest;
+}
+
+void storage_interrupt(struct storage *storage, bool interrupted)
+{
+    for (unsigned i = 0; i < STORAGE_DRIVES; i++)
+        if (storage_source(storage, i))
+            remote_file_interrupt(storage_source(storage, i), interrupted);
+}
+
 /* ---- Media that come and go ---- */
 
 void storage_watch(struct storage *storage, storage_media_fn *changed, void *context)
@@ -512,6 +548,7 @@ bool storage_close(struct storage *storage, char error[STORAGE_ERROR_SIZE])
 {
     bool ok = true;
 
+    storage_interrupt(storage, true); /* nobody wants any more what has not come */
     for (unsigned i = 0; i < STORAGE_DRIVES; i++) {
         struct storage_drive *drive = &storage->drives[i];
 

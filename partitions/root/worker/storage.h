@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include "partitions/root/disk/remote_file.h"
 #include "partitions/root/worker/configuration.h"
 #include "partitions/root/worker/disk_queue.h"
 #include "partitions/root/worker/devices/floppy.h"
@@ -91,6 +92,16 @@ const char *storage_io_name(const struct storage *storage);
 
 /* What a disk is called, for messages. */
 const char *storage_disk_name(const struct storage *storage, const struct disk *disk);
+
+/* What the disk at a place has at a URL; NULL: nothing. On the main thread, as what follows. */
+struct disk_file *storage_source(const struct storage *storage, unsigned place);
+
+/* The drive whose request has waited longest for its source, and for how long, 0 for not at all; NULL: none has a
+ * source. */
+const struct storage_drive *storage_longest_wait(const struct storage *storage, struct remote_wait *wait);
+
+/* While `interrupted`, no request waits for a source: it fails. */
+void storage_interrupt(struct storage *storage, bool interrupted);
 
 /* From now on `changed` is told of every medium that comes or goes, until the storage is closed. */
 void storage_watch(struct storage *storage, storage_media_fn *changed, void *context);

@@ -33,9 +33,11 @@ static void received(struct ide_channel *channel)
     channel->transfer.protocol->received(channel, busy_drive(channel));
 }
 
+/* Also reads do: of a disk whose parent is fetched, which keeps what it reads. */
 static bool needs_space(const struct ide_transfer *transfer)
 {
     return transfer->kind == IDE_TRANSFER_PIO_OUT || transfer->kind == IDE_TRANSFER_DMA_OUT ||
+           transfer->kind == IDE_TRANSFER_PIO_IN || transfer->kind == IDE_TRANSFER_DMA_IN ||
            transfer->kind == IDE_TRANSFER_FLUSH;
 }
 
