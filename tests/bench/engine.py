@@ -125,12 +125,40 @@ class Engine:
         os.unlink(source)
         os.unlink(to)
 
+    def merging(self):
+        """QEMU has no children of VHDs, so its own is a qcow2 over the same VHD, with the same data."""
+        base, parent = self.path("base"), self.path("parent.vhd")
+        ours("create", base, GIB, "dynamic")
+        ours("write", base, "vhd", MIB, MIB, 1024)
+
+        def merge(child, make, *command):
+            for path in (parent, child):
+                if os.path.exists(path):
+                    os.unlink(path)
+            shutil.copyfile(base, parent)
+            make(child)
+            return timed(*command, child)
+
+        def our_child(path):
+            ours("child", path, parent)
+            ours("write", path, "vhd", MIB, 2 * MIB, 500)
+
+        def their_child(path):
+            run("qemu-img", "create", "-q", "-f", "qcow2", "-b", parent, "-F", "vpc", path)
+            run("qemu-img", "bench", "-q", "-f", "qcow2", "-w", "-d", "1", "-c", "500", "-s", str(MIB), "-S", str(2 * MIB), path)
+        self.ratio("merge 500 MiB into the parent", *best(
+            lambda: merge(self.path("child.vhd"), our_child, f"{BUILD}/bin/loam", "disk", "merge"),
+            lambda: merge(self.path("child.qcow2"), their_child, "qemu-img", "commit", "-q")))
+        os.unlink(base)
+        os.unlink(parent)
+
 
 def engine(bench):
     directory = tempfile.mkdtemp(prefix="loam-engine-", dir="/dev/shm")
     try:
         measured = Engine(bench, directory)
-        for part in (measured.requests, measured.allocation, measured.opening, measured.converting, measured.chain):
+        for part in (measured.requests, measured.allocation, measured.opening, measured.converting, measured.merging,
+                     measured.chain):
             part()
     finally:
         shutil.rmtree(directory)
