@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any changes of sound VHDX files: opening, checking, reading, replaying and writing neither crash nor hang, and what
- * the engine agrees to write stays an image that it agrees with, and that holds what was written.
+ * the engine agrees to write stays an image that it agrees with, and that holds what was written. So do compacting,
+ * resizing, changing the parent's identifiers, and repairing, of which the last leaves no damage.
  *
  * A file has megabytes, most of them zeros. So the input is not the file: its first byte chooses one of those that the
  * harness makes, the next three the requests, and the rest are changes of numbers in places that mean something, after
@@ -13,10 +14,14 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/crc32c.h"
 #include "partitions/root/disk/vhdx/check.h"
+#include "partitions/root/disk/vhdx/compact.h"
 #include "partitions/root/disk/vhdx/create.h"
 #include "partitions/root/disk/vhdx/image.h"
 #include "partitions/root/disk/vhdx/item.h"
 #include "partitions/root/disk/vhdx/log_entry.h"
+#include "partitions/root/disk/vhdx/parent.h"
+#include "partitions/root/disk/vhdx/repair.h"
+#include "partitions/root/disk/vhdx/resize.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/unit/memory_file.h"
 
@@ -33,7 +38,7 @@
 #define CONTROL_BYTES   4u
 #define MOST_CHANGES    64u
 
-enum { SHORT_TRANSFERS = 0x40, UNSEALED = 0x80 };
+enum { WORK_FIRST = 0x10, SHORT_TRANSFERS = 0x40, UNSEALED = 0x80 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -205,18 +210,24 @@ static uint32_t choose_length(const struct disk_image *image, uint32_t wish)
     return sectors > image->sectors ? (uint32_t)image->sectors : sectors;
 }
 
-static void read_all_over(struct disk_image *image, const uint8_t *control)
+/* A hash of what was read; what cannot be read counts as nothing. */
+static uint64_t read_all_over(struct disk_image *image, const uint8_t *control)
 {
+    uint64_t hash = 0;
     static uint8_t bytes[2 * REQUEST_SECTORS * DISK_SECTOR_SIZE];
     static struct parent_link link;
     for (unsigned i = 0; i < REQUESTS; i++) {
         uint32_t sectors = choose_length(image, control[1] + i * 7);
-        read_stretch(image, bytes, choose_sector(image, control, i, sectors), sectors);
+        if (read_stretch(image, bytes, choose_sector(image, control, i, sectors), sectors) != 0)
+            continue;
+        for (uint32_t j = 0; j < sectors * DISK_SECTOR_SIZE; j++)
+            hash = (hash ^ bytes[j]) * 0x100000001b3u;
     }
     uint64_t present = image->operations->next_present(image, control[1] % image->sectors);
     require(present <= image->sectors);
     if (image->differencing)
         vhdx_read_parent(image, &link, NULL);
+    return hash;
 }
 
 /* Every request that succeeds is read back, if no two blocks of the image are one. */
@@ -253,8 +264,123 @@ static uint64_t count_errors(struct memory_file *memory)
     return vhdx_check(&memory->file, count_finding, &findings, NULL) ? findings.errors : UINT64_MAX;
 }
 
+/* ---- Work on the image ---- */
+
+struct summary {
+    bool opened, differencing;
+    uint64_t sectors, hash;
+    uint32_t unit; /* bytes of a logical sector */
+};
+
+static struct summary summarize(struct memory_file *memory, const uint8_t *control)
+{
+    struct disk_image *image = vhdx_open(&memory->file, DISK_OPEN_READ_ONLY, cache, NULL);
+    struct summary summary = {.opened = image};
+    if (!image)
+        return summary;
+    summary.differencing = image->differencing;
+    summary.sectors = image->sectors;
+    summary.unit = image->write_unit * DISK_SECTOR_SIZE;
+    summary.hash = read_all_over(image, control);
+    image->operations->close(image);
+    return summary;
+}
+
+/* A child is compacted alone: its blocks move, and those that its parent has, too, are not looked for. */
+static void compact(struct memory_file *memory, const uint8_t *control)
+{
+    static const struct disk_compact_options options;
+    struct disk_compact_result result;
+    struct disk_error error;
+    struct disk_file *files[] = {&memory->file};
+    struct summary before = summarize(memory, control);
+    uint64_t errors = count_errors(memory);
+    if (!before.opened)
+        return;
+    struct disk_compact_blocks none = {.unneeded = calloc(before.sectors / SECTORS_PER_MIB / 8 + 1, 1)};
+    bool done = before.differencing ? vhdx_compact(&memory->file, &none, before.sectors, &options, &result, &error)
+                                    : disk_compact_files(files, 1, &options, &result, &error);
+    free(none.unneeded);
+    require(!done || errors == 0);
+    require(errors || (count_errors(memory) == 0 && summarize(memory, control).hash == before.hash));
+}
+
+static void resize(struct memory_file *memory, const uint8_t *control)
+{
+    static const struct disk_progress progress;
+    struct disk_error error;
+    struct summary before = summarize(memory, control);
+    if (!before.opened || before.differencing || count_errors(memory))
+        return;
+    uint64_t sectors = 1 + control[1] + ((uint64_t)control[2] << 8);
+    const struct vhdx_resize resize = {.size = sectors * before.unit << (control[1] % 3 * 8), .progress = &progress};
+    bool done = vhdx_resize(&memory->file, &resize, &error);
+    require(count_errors(memory) == 0);
+    require(summarize(memory, control).sectors == (done ? resize.size / DISK_SECTOR_SIZE : before.sectors));
+}
+
+static void change_parent(struct memory_file *memory, const uint8_t *control)
+{
+    static struct parent_link link;
+    static const uint8_t identifier[VHDX_GUID_SIZE] = {1}, alternative[VHDX_GUID_SIZE] = {2};
+    struct summary before = summarize(memory, control);
+    if (!before.opened || !before.differencing || count_errors(memory))
+        return;
+    struct disk_image *image = vhdx_open(&memory->file, 0, cache, NULL);
+    bool done = image && vhdx_set_parent_identifiers((struct vhdx_image *)image, identifier, alternative) == 0;
+    if (image && image->operations->close(image))
+        done = false;
+    require(count_errors(memory) == 0 && summarize(memory, control).hash == before.hash);
+    image = vhdx_open(&memory->file, DISK_OPEN_READ_ONLY, cache, NULL);
+    require(image && vhdx_read_parent(image, &link, NULL));
+    require(!done || (vhdx_same_guid(link.identifier, identifier) && vhdx_same_guid(link.alternative, alternative)));
+    image->operations->close(image);
+}
+
+static void look_at_finding(void *context, enum disk_repair_kind kind, const char *text)
+{
+    (void)context;
+    require(kind < DISK_REPAIR_KINDS && strlen(text) < 1024);
+}
+
+static int look_at_part(void *context, uint64_t offset, uint64_t length)
+{
+    const struct memory_file *memory = context;
+    require(length && offset < memory->size && length <= memory->size - offset);
+    return 0;
+}
+
+static void repair(struct memory_file *memory, const uint8_t *control)
+{
+    struct disk_error error;
+    struct disk_repair_findings findings = {.report = look_at_finding};
+    struct vhdx_repair *work = malloc(sizeof(*work));
+    (void)control;
+    require(work != NULL);
+    bool looked = vhdx_repair_look(work, &memory->file, &findings, &error);
+    if (looked && vhdx_repair_is_needed(work)) {
+        vhdx_repair_overwritten(work, look_at_part, memory);
+        if (vhdx_repair_mend(work, &error))
+            require(count_errors(memory) == 0);
+    }
+    vhdx_repair_free(work);
+    free(work);
+}
+
+static void work_on(struct memory_file *memory, const uint8_t *control)
+{
+    static void (*const works[])(struct memory_file * memory, const uint8_t *control) = {compact, resize, change_parent,
+                                                                                         repair};
+    works[control[3] % 4](memory, control);
+}
+
+/* ---- All of it ---- */
+
 static void use(struct memory_file *memory, const uint8_t *control)
 {
+    if (control[3] & WORK_FIRST)
+        work_on(memory, control);
+    memory->changes = 0;
     uint64_t errors = count_errors(memory);
     struct disk_image *image = vhdx_open(&memory->file, DISK_OPEN_READ_ONLY, cache, NULL);
     require(image || errors);
@@ -270,6 +396,8 @@ static void use(struct memory_file *memory, const uint8_t *control)
     image->operations->close(image);
     if (errors == 0)
         require(count_errors(memory) == 0);
+    if (!(control[3] & WORK_FIRST))
+        work_on(memory, control);
 }
 
 /* Makes the file that of the template again, of which little has changed. */

@@ -58,14 +58,19 @@ static void resize_image(void *context, struct disk_file *file)
         fail_msg("%s", error.text);
 }
 
-/* What others may have left in the place of a block where the disk is not, and in entries that it does not have. */
-static void spoil(struct memory_file *memory, uint32_t sectors)
+/*
+ * What others may have left in the place of a block where the disk is not, and in entries that it does not have; or,
+ * with `cut`, that the file ends where the disk does.
+ */
+static void spoil(struct memory_file *memory, uint32_t sectors, bool cut)
 {
     uint32_t used = sectors % SECTORS_PER_MIB, blocks = (sectors - 1) / SECTORS_PER_MIB + 1;
     uint64_t entry;
     memcpy(&entry, memory->bytes + VHDX_FIXTURE_BAT + (blocks - 1) * VHDX_ENTRY_SIZE, sizeof(entry));
     uint8_t *block = memory->bytes + (entry >> 20 << 20);
-    if (entry && used)
+    if (cut && entry && used && block + MIB == memory->bytes + memory->size)
+        memory_file_resize(memory, memory->size - MIB + (size_t)used * DISK_SECTOR_SIZE);
+    else if (entry && used)
         memset(block + (size_t)used * DISK_SECTOR_SIZE, 0xa5, MIB - (size_t)used * DISK_SECTOR_SIZE);
     memset(memory->bytes + VHDX_FIXTURE_BAT + blocks * VHDX_ENTRY_SIZE, 0x5a, 5 * VHDX_ENTRY_SIZE);
 }
@@ -97,7 +102,7 @@ static void old_or_new(void **state)
             uint64_t size = (uint64_t)cases[i].sizes[j] * DISK_SECTOR_SIZE;
             uint32_t written = sectors < 16 ? sectors : 16;
             write_sectors(&memory, sectors - written, written);
-            spoil(&memory, sectors);
+            spoil(&memory, sectors, j % 2);
             memory_file_reset(&memory);
             memory.file.dirty = false;
             const struct disk_change change = {

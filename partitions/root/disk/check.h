@@ -26,8 +26,8 @@ struct disk_check_result {
 
 /*
  * Checks a VHD or VHDX: what it says of itself, its block allocation table, and that everything lies within the file;
- * of a differencing one then its parents too. False with `error` if it could not be done: no such file, no VHD, in use by a writer,
- * unreadable. Findings are no failure: see `result`. disk_check_file looks at one image alone.
+ * of a differencing one then its parents too. False with `error` if it could not be done: no such file, no VHD, in use
+ * by a writer, unreadable. Findings are no failure: see `result`. disk_check_file looks at one image alone.
  */
 bool disk_check(const char *path, disk_check_report *report, void *context, struct disk_check_result *result,
                 struct disk_error *error);

@@ -44,6 +44,16 @@ static int make_view(struct vhdx_repair *repair, struct vhdx_replay *replay)
     return error;
 }
 
+/* A length that no file has is made up, and so is the log. */
+static bool is_plausible(const struct vhdx_replay *replay, const struct disk_file *file, struct disk_error *reason)
+{
+    if (replay->flushed_end <= VHDX_END_OF_FILES)
+        return true;
+    disk_error_set(reason, EUCLEAN, file->name, "its log says (FlushedFileOffset) that the file had %llu bytes",
+                   (unsigned long long)replay->flushed_end);
+    return false;
+}
+
 static void tell_log(struct vhdx_repair *repair, const struct vhdx_replay *replay)
 {
     repair->has_log = true;
@@ -63,7 +73,7 @@ static bool look_at_log(struct vhdx_repair *repair, struct disk_error *reason)
     struct vhdx_replay replay;
     if (vhdx_same_guid(repair->headers.header.log_guid, vhdx_zero_guid))
         return true;
-    bool loaded = load_log(repair, &replay, reason);
+    bool loaded = load_log(repair, &replay, reason) && is_plausible(&replay, repair->file, reason);
     bool done = loaded;
     if (loaded) {
         tell_log(repair, &replay);

@@ -55,8 +55,8 @@ static int clear(const struct resizing *work, uint64_t begin, uint64_t end)
 static int reach(const struct resizing *work, uint64_t end)
 {
     struct vhdx_image *image = work->image;
-    uint64_t place;
-    return end > image->used_end ? vhdx_take_room(image, end - image->used_end, &place) : 0;
+    uint64_t place, more = end > image->used_end ? end - image->used_end : 0;
+    return end > image->file_end ? vhdx_take_room(image, more, &place) : 0;
 }
 
 /* Makes zeros of what the last block has behind the old disk's end, where nobody has looked at it. */

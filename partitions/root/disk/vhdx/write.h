@@ -6,8 +6,8 @@
 #include "partitions/root/disk/vhdx/block.h"
 
 /*
- * Takes room for `length` bytes, a multiple of 1 MiB, behind everything else, which reads as zeros and will do so after
- * a crash. After vhdx_begin_writing. 0 or an errno.
+ * Takes room for `length` bytes, a multiple of 1 MiB that may be 0, behind everything else, which reads as zeros and
+ * will do so after a crash. After vhdx_begin_writing. 0 or an errno.
  */
 int vhdx_take_room(struct vhdx_image *image, uint64_t length, uint64_t *place);
 
