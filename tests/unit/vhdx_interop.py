@@ -236,6 +236,37 @@ def killed(tool):
             disk.expect_loam(tool, "b.vhdx")
 
 
+def interrupted(tool, verb, size, new_size, arguments):
+    """Work that a kill ends after each change of the file: QEMU replays the log, and has the old or the new disk."""
+    disk = Disk(size, verb)
+    tool("create", "a.vhdx", size, "dynamic", MIB, SECTOR)
+    for sector, content in disk.stretches(4, 16 * MIB):
+        tool("write", "a.vhdx", sector, "end", data=content)
+    for sector in range(5 * MIB // SECTOR, 9 * MIB // SECTOR, MIB // SECTOR):
+        disk.writes.append((sector, bytes(MIB)))
+        tool("write", "a.vhdx", sector, "end", data=bytes(MIB))
+    sizes, changes = set(), 0
+    while True:
+        shutil.copy("a.vhdx", "b.vhdx")
+        done = tool(verb, "b.vhdx", *arguments, changes)
+        shutil.copy("b.vhdx", "c.vhdx")
+        run("qemu-img", "check", "-q", "-f", "vhdx", "-r", "all", "b.vhdx")
+        sizes.add(qemu_size("b.vhdx"))
+        for sector, content in disk.writes[:4]:
+            expect("what QEMU reads at %d after %d changes" % (sector, changes),
+                   qemu_read("b.vhdx", sector * SECTOR, len(content)),
+                   disk.expected(sector, len(content) // SECTOR))
+        for copy in "b.vhdx", "c.vhdx": # with and without QEMU's replay
+            disk.size = int(tool.info(copy)["size"])
+            expect("the size", disk.size in (size, new_size), True)
+            disk.expect_loam(tool, copy)
+        if done:
+            break
+        changes += 1 if changes < 40 else 7
+    expect("the sizes", sizes, {size, new_size})
+    tool("check", "b.vhdx")
+
+
 def crc32c(data):
     remainder = 0xffffffff
     for byte in data:
@@ -362,6 +393,9 @@ def cases():
             yield "both write %s made by %s" % (kind, creator), written_in_turn, (kind, creator)
     yield "a killed writer's image", killed, ()
     yield "a killed QEMU's image", qemu_killed, ()
+    yield "resizing, interrupted", interrupted, ("resize", 64 * MIB, 96 * MIB, [96 * MIB])
+    yield "resizing, interrupted while the BAT moves", interrupted, ("resize", 128 * GIB, 200 * GIB, [200 * GIB])
+    yield "compacting, interrupted", interrupted, ("compact", 64 * MIB, 64 * MIB, [])
     yield "a chain of differencing images", differencing, (SECTOR, 0)
     yield "a chain of differencing images, blocks of 1 MiB", differencing, (SECTOR, MIB)
     yield "a chain of differencing images, 4 KiB sectors", differencing, (4096, MIB)

@@ -2,11 +2,14 @@
 /*
  * VHDX images for the interoperability test, vhdx_interop.py:
  *   vhdx_tool create PATH SIZE FORMAT BLOCK_SIZE SECTOR_SIZE [PARENT]   0: the default; FORMAT fixed, dynamic,
- * differencing vhdx_tool check PATH                   a line for each finding; fails if there is an error or a warning
+ * differencing
+ *   vhdx_tool check PATH                   a line for each finding; fails if there is an error or a warning
  *   vhdx_tool info PATH                    lines "name value"
  *   vhdx_tool write PATH SECTOR end [PARENT...]     sectors of 512 bytes from standard input
  *   vhdx_tool write PATH SECTOR die [PARENT...]     the same, and ends without closing the disk
  *   vhdx_tool read PATH SECTOR SECTORS [PARENT...]  sectors to standard output
+ *   vhdx_tool resize PATH SIZE CHANGES     ends without another change of the file, as if it were killed, after so many
+ *   vhdx_tool compact PATH CHANGES         the same; both print "done" if it did not come to that
  * Messages go to standard error; the exit status is 0 or 1.
  */
 #include <fcntl.h>
@@ -16,10 +19,12 @@
 #include <unistd.h>
 
 #include "partitions/root/disk/chain.h"
+#include "partitions/root/disk/compact.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/vhdx/check.h"
 #include "partitions/root/disk/vhdx/create.h"
 #include "partitions/root/disk/vhdx/image.h"
+#include "partitions/root/disk/vhdx/resize.h"
 
 #define BUFFER_SECTORS 65536u
 
@@ -167,6 +172,79 @@ static bool read_sectors(int count, char **arguments)
     return fail_with(arguments[0], result);
 }
 
+/* ---- Work that is interrupted ---- */
+
+/* The file's own operations, and how many changes of it are left. */
+static const struct disk_file_operations *own;
+static unsigned long changes_left;
+
+static void count_change(void)
+{
+    if (changes_left-- == 0)
+        _exit(0);
+}
+
+static ssize_t write_and_count(struct disk_file *file, const struct iovec *vector, int count, uint64_t offset)
+{
+    count_change();
+    return own->write(file, vector, count, offset);
+}
+
+static int truncate_and_count(struct disk_file *file, uint64_t size)
+{
+    count_change();
+    return own->truncate(file, size);
+}
+
+static int punch_and_count(struct disk_file *file, uint64_t offset, uint64_t length)
+{
+    count_change();
+    return own->punch(file, offset, length);
+}
+
+/* NULL with `error`. */
+static struct disk_file *open_counting(const char *path, const char *changes)
+{
+    static struct disk_file_operations counting;
+    struct disk_file *file = image_file_open(path, 0, &error);
+    if (!file)
+        return NULL;
+    own = file->operations;
+    counting = *own;
+    counting.write = write_and_count;
+    counting.truncate = truncate_and_count;
+    counting.punch = punch_and_count;
+    changes_left = strtoul(changes, NULL, 10);
+    file->operations = &counting;
+    return file;
+}
+
+static bool close_counting(struct disk_file *file, bool done)
+{
+    image_file_close(file);
+    if (done)
+        puts("done");
+    return done;
+}
+
+static bool resize(int count, char **arguments)
+{
+    static const struct disk_progress progress;
+    const struct vhdx_resize work = {.size = strtoull(arguments[1], NULL, 10), .progress = &progress};
+    struct disk_file *file = open_counting(arguments[0], arguments[2]);
+    (void)count;
+    return file && close_counting(file, vhdx_resize(file, &work, &error));
+}
+
+static bool compact(int count, char **arguments)
+{
+    static const struct disk_compact_options options;
+    struct disk_compact_result result;
+    struct disk_file *file = open_counting(arguments[0], arguments[1]);
+    (void)count;
+    return file && close_counting(file, disk_compact_files(&file, 1, &options, &result, &error));
+}
+
 int main(int count, char **arguments)
 {
     static const struct {
@@ -174,11 +252,13 @@ int main(int count, char **arguments)
         int least;
         bool (*run)(int count, char **arguments);
     } commands[] = {
-        {"create", 5, create       },
-        {"check",  1, check        },
-        {"info",   1, info         },
-        {"write",  3, write_sectors},
-        {"read",   3, read_sectors },
+        {"create",  5, create       },
+        {"check",   1, check        },
+        {"info",    1, info         },
+        {"write",   3, write_sectors},
+        {"read",    3, read_sectors },
+        {"resize",  3, resize       },
+        {"compact", 2, compact      },
     };
     for (size_t i = 0; count > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(arguments[1], commands[i].name) != 0 || count - 2 < commands[i].least)

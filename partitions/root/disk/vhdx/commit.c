@@ -283,12 +283,23 @@ int vhdx_change_bits(struct vhdx_image *image, struct vhdx_bits bits, bool value
 
 /* ---- The end ---- */
 
-/* A log in use has to know of a shorter file before it is one (2.3.1.1, "FlushedFileOffset"). */
+/*
+ * A log in use has to know of a shorter file before it is one (2.3.1.1, "FlushedFileOffset"). QEMU looks at entries
+ * that are left behind, too, and refuses a file that is shorter than any of them says; so the log begins anew. All that
+ * it has is in its place.
+ */
 static int give_room_back(struct vhdx_image *image)
 {
+    struct vhdx_header header = image->headers.header;
     int error = vhdx_make_log_room(image, 0);
     if (!error)
-        error = write_empty_entry(image, image->used_end);
+        error = vhdx_make_guid(header.log_guid);
+    if (error)
+        return error;
+    vhdx_log_renew(&image->log, header.log_guid);
+    error = write_empty_entry(image, image->used_end);
+    if (!error)
+        error = vhdx_headers_write(image->disk.file, &image->headers, &header);
     if (!error)
         error = disk_file_truncate(image->disk.file, image->used_end);
     if (!error)

@@ -15,6 +15,12 @@ void vhdx_log_begin(struct vhdx_log *log, struct disk_file *file, uint64_t offse
     memcpy(log->guid, guid, VHDX_GUID_SIZE);
 }
 
+void vhdx_log_renew(struct vhdx_log *log, const uint8_t *guid)
+{
+    memcpy(log->guid, guid, VHDX_GUID_SIZE);
+    log->tail = log->placed = log->head;
+}
+
 bool vhdx_log_entry_begin(struct vhdx_log_entry *entry, uint32_t updates)
 {
     entry->updates = 0;

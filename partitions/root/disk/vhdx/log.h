@@ -41,6 +41,9 @@ struct vhdx_log_entry {
 void vhdx_log_begin(struct vhdx_log *log, struct disk_file *file, uint64_t offset, uint32_t length,
                     const uint8_t *guid);
 
+/* The next entry is the first of a new log, behind those of the old one, which counts until a header names the new. */
+void vhdx_log_renew(struct vhdx_log *log, const uint8_t *guid);
+
 /* An entry for at most `updates` sectors; freed by vhdx_log_write or vhdx_log_entry_free. False without memory. */
 bool vhdx_log_entry_begin(struct vhdx_log_entry *entry, uint32_t updates);
 void vhdx_log_entry_free(struct vhdx_log_entry *entry);
