@@ -16,6 +16,7 @@
 #include "partitions/root/disk/check.h"
 #include "partitions/root/disk/little_endian.h"
 #include "partitions/root/disk/repair.h"
+#include "partitions/root/disk/vhdx/item.h"
 #include "partitions/root/disk/vhdx/repair.h"
 #include "tests/unit/disk_change.h"
 #include "tests/unit/power_failure.h"
@@ -182,6 +183,26 @@ static void cut_off_with_log(struct memory_file *memory)
     memory_file_resize(memory, VHDX_FIXTURE_BLOCKS + 3 * MIB + MIB / 2);
 }
 
+/* Of the table, of two items' entries, and of the file parameters, which are the first item. */
+static void reserved_fields(struct memory_file *memory)
+{
+    uint8_t *region = memory->bytes + VHDX_FIXTURE_METADATA, *entries = region + VHDX_METADATA_HEADER;
+    region[20] = 1;
+    entries[28] = 1;
+    entries[VHDX_METADATA_ENTRY + 25] = 1;
+    region[VHDX_METADATA_TABLE_SIZE + VHDX_FILE_PARAMETERS_FLAGS + 1] = 1;
+}
+
+/* The locator is the last item. */
+static void reserved_in_locator(struct memory_file *memory)
+{
+    struct vhdx_item item;
+    uint8_t *region = memory->bytes + VHDX_FIXTURE_METADATA;
+    vhdx_item_decode(region + VHDX_METADATA_HEADER + 5 * VHDX_METADATA_ENTRY, &item);
+    assert_int_equal(vhdx_item_kind(&item), VHDX_ITEM_PARENT_LOCATOR);
+    region[item.offset + VHDX_LOCATOR_RESERVED] = 1;
+}
+
 static void no_bitmap(struct memory_file *memory)
 {
     memset(entry_at(memory, BITMAP_ENTRY), 0, VHDX_ENTRY_SIZE);
@@ -200,29 +221,31 @@ static const struct damage {
     unsigned mended, lost, left;
     const char *text; /* of a finding */
 } damages[] = {
-    {DYNAMIC,      nothing,          "abcd", 0, 0, 0, NULL                                            },
-    {DYNAMIC,      header_0,         "abcd", 1, 0, 0, "the header at byte 65536 has a wrong checksum" },
-    {DYNAMIC,      header_1,         "abcd", 1, 0, 0, "the header at byte 131072 is missing"          },
-    {DYNAMIC,      both_headers,     NULL,   0, 0, 1, "it has no valid header"                        },
-    {DYNAMIC,      regions_0,        "abcd", 1, 0, 0, "the region table at byte 196608 has a wrong"   },
-    {DYNAMIC,      regions_1,        "abcd", 1, 0, 0, "the region table at byte 262144 is missing"    },
-    {DYNAMIC,      both_regions,     NULL,   0, 0, 1, "it has no valid region table"                  },
-    {DYNAMIC,      other_regions,    "abcd", 1, 0, 0, "differs from that at byte 196608, which counts"},
-    {DYNAMIC,      no_metadata,      NULL,   0, 0, 1, "Signature at byte 2097152 is not \"metadata\"" },
-    {DYNAMIC,      reserved_bits,    "abcd", 1, 0, 0, "something in a reserved field"                 },
-    {DYNAMIC,      undefined_state,  "a0cd", 0, 1, 0, "a state that is not defined"                   },
-    {DYNAMIC,      far_beyond,       "a0cd", 0, 1, 0, "beyond the file's end"                         },
-    {DYNAMIC,      over_metadata,    "a0cd", 0, 1, 0, "over something else"                           },
-    {DYNAMIC,      over_another,     "a0cd", 0, 1, 0, "over something else"                           },
-    {DYNAMIC,      cut_off,          "abc/", 0, 1, 0, "beyond the file's end"                         },
-    {DYNAMIC,      cut_off_more,     "ab/0", 0, 2, 0, "beyond the file's end"                         },
-    {LEFT_OPEN,    nothing,          "abcd", 1, 0, 0, "its log has 5 entries to be replayed"          },
-    {LEFT_OPEN,    lost_log,         "abcd", 0, 1, 0, "the log has no valid sequence of entries"      },
-    {LEFT_OPEN,    cut_off_with_log, "abc/", 0, 1, 0, "its log says that it had"                      },
-    {DIFFERENCING, nothing,          "abcd", 0, 0, 0, NULL                                            },
-    {DIFFERENCING, undefined_state,  "apcd", 0, 1, 0, "a state that is not defined"                   },
-    {DIFFERENCING, no_bitmap,        "pppp", 0, 1, 0, "has no sector bitmap"                          },
-    {DIFFERENCING, bitmap_beyond,    "pppp", 0, 1, 0, "beyond the file's end"                         },
+    {DYNAMIC,      nothing,             "abcd", 0, 0, 0, NULL                                            },
+    {DYNAMIC,      header_0,            "abcd", 1, 0, 0, "the header at byte 65536 has a wrong checksum" },
+    {DYNAMIC,      header_1,            "abcd", 1, 0, 0, "the header at byte 131072 is missing"          },
+    {DYNAMIC,      both_headers,        NULL,   0, 0, 1, "it has no valid header"                        },
+    {DYNAMIC,      regions_0,           "abcd", 1, 0, 0, "the region table at byte 196608 has a wrong"   },
+    {DYNAMIC,      regions_1,           "abcd", 1, 0, 0, "the region table at byte 262144 is missing"    },
+    {DYNAMIC,      both_regions,        NULL,   0, 0, 1, "it has no valid region table"                  },
+    {DYNAMIC,      other_regions,       "abcd", 1, 0, 0, "differs from that at byte 196608, which counts"},
+    {DYNAMIC,      no_metadata,         NULL,   0, 0, 1, "Signature at byte 2097152 is not \"metadata\"" },
+    {DYNAMIC,      reserved_fields,     "abcd", 1, 0, 0, "4 reserved fields of the metadata are not zero"},
+    {DIFFERENCING, reserved_in_locator, "abcd", 1, 0, 0, "1 reserved field of the metadata is not zero"  },
+    {DYNAMIC,      reserved_bits,       "abcd", 1, 0, 0, "something in a reserved field"                 },
+    {DYNAMIC,      undefined_state,     "a0cd", 0, 1, 0, "a state that is not defined"                   },
+    {DYNAMIC,      far_beyond,          "a0cd", 0, 1, 0, "beyond the file's end"                         },
+    {DYNAMIC,      over_metadata,       "a0cd", 0, 1, 0, "over something else"                           },
+    {DYNAMIC,      over_another,        "a0cd", 0, 1, 0, "over something else"                           },
+    {DYNAMIC,      cut_off,             "abc/", 0, 1, 0, "beyond the file's end"                         },
+    {DYNAMIC,      cut_off_more,        "ab/0", 0, 2, 0, "beyond the file's end"                         },
+    {LEFT_OPEN,    nothing,             "abcd", 1, 0, 0, "its log has 5 entries to be replayed"          },
+    {LEFT_OPEN,    lost_log,            "abcd", 0, 1, 0, "the log has no valid sequence of entries"      },
+    {LEFT_OPEN,    cut_off_with_log,    "abc/", 0, 1, 0, "its log says that it had"                      },
+    {DIFFERENCING, nothing,             "abcd", 0, 0, 0, NULL                                            },
+    {DIFFERENCING, undefined_state,     "apcd", 0, 1, 0, "a state that is not defined"                   },
+    {DIFFERENCING, no_bitmap,           "pppp", 0, 1, 0, "has no sector bitmap"                          },
+    {DIFFERENCING, bitmap_beyond,       "pppp", 0, 1, 0, "beyond the file's end"                         },
 };
 #define DAMAGES (sizeof(damages) / sizeof(damages[0]))
 

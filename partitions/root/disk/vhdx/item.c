@@ -86,6 +86,24 @@ void vhdx_metadata_header_encode(uint16_t count, uint8_t *bytes)
     little_endian_store16(bytes + TABLE_COUNT, count);
 }
 
+bool vhdx_metadata_header_clear(uint8_t *bytes)
+{
+    bool clear = little_endian_load16(bytes + TABLE_RESERVED) == 0 &&
+                 all_zeros(bytes + TABLE_RESERVED2, VHDX_METADATA_HEADER - TABLE_RESERVED2);
+    little_endian_store16(bytes + TABLE_RESERVED, 0);
+    memset(bytes + TABLE_RESERVED2, 0, VHDX_METADATA_HEADER - TABLE_RESERVED2);
+    return !clear;
+}
+
+bool vhdx_item_clear(uint8_t *bytes)
+{
+    uint32_t flags = little_endian_load32(bytes + ITEM_FLAGS);
+    bool clear = !(flags & ~(uint32_t)VHDX_ITEM_FLAGS) && little_endian_load32(bytes + ITEM_RESERVED2) == 0;
+    little_endian_store32(bytes + ITEM_FLAGS, flags & VHDX_ITEM_FLAGS);
+    little_endian_store32(bytes + ITEM_RESERVED2, 0);
+    return !clear;
+}
+
 void vhdx_item_decode(const uint8_t *bytes, struct vhdx_item *item)
 {
     memcpy(item->id, bytes, VHDX_GUID_SIZE);

@@ -25,7 +25,7 @@ enum vhdx_item_kind {
     VHDX_ITEM_KINDS, /* any other */
 };
 
-enum { VHDX_ITEM_USER = 1, VHDX_ITEM_VIRTUAL_DISK = 2, VHDX_ITEM_REQUIRED = 4 };
+enum { VHDX_ITEM_USER = 1, VHDX_ITEM_VIRTUAL_DISK = 2, VHDX_ITEM_REQUIRED = 4, VHDX_ITEM_FLAGS = 7 };
 
 struct vhdx_item {
     uint8_t id[VHDX_GUID_SIZE];
@@ -45,6 +45,15 @@ void vhdx_item_decode(const uint8_t *bytes, struct vhdx_item *item);
 /* A known item's entry. */
 void vhdx_item_encode(enum vhdx_item_kind kind, uint32_t offset, uint32_t length, uint8_t *bytes);
 
-enum { VHDX_LEAVE_BLOCKS_ALLOCATED = 1, VHDX_HAS_PARENT = 2 };
+/* Makes zeros of the reserved fields of the table's header, and of an entry. Whether they were none. */
+bool vhdx_metadata_header_clear(uint8_t *bytes);
+bool vhdx_item_clear(uint8_t *bytes);
+
+/* Where a reserved field stands: 2.6.2.1, "File Parameters", of which the flags have others, and 2.6.2.6.1, "Parent
+ * Locator Header". */
+#define VHDX_FILE_PARAMETERS_FLAGS 4u
+#define VHDX_LOCATOR_RESERVED      16u
+
+enum { VHDX_LEAVE_BLOCKS_ALLOCATED = 1, VHDX_HAS_PARENT = 2, VHDX_FILE_FLAGS = 3 };
 
 #endif

@@ -13,7 +13,7 @@
 #include "partitions/root/disk/vhdx/item.h"
 
 /* 2.6.2.6.1, "Parent Locator Header", and 2.6.2.6.2, "Parent Locator Entry": offsets of the fields. */
-enum { LOCATOR_TYPE = 0, LOCATOR_RESERVED = 16, LOCATOR_COUNT = 18 };
+enum { LOCATOR_TYPE = 0, LOCATOR_COUNT = 18 };
 enum { ENTRY_KEY_OFFSET = 0, ENTRY_VALUE_OFFSET = 4, ENTRY_KEY_LENGTH = 8, ENTRY_VALUE_LENGTH = 10 };
 
 #define EXTENDED_PREFIX "//?/"
@@ -70,9 +70,9 @@ static bool read_header(struct reading *reading)
                        VHDX_GUID_TEXT, text, (unsigned long long)reading->at);
         return false;
     }
-    if (little_endian_load16(bytes + LOCATOR_RESERVED) != 0)
-        return vhdx_damaged(reading->error, reading->file, "Reserved", reading->at + LOCATOR_RESERVED, "%u, not 0",
-                            little_endian_load16(bytes + LOCATOR_RESERVED));
+    if (little_endian_load16(bytes + VHDX_LOCATOR_RESERVED) != 0)
+        return vhdx_damaged(reading->error, reading->file, "Reserved", reading->at + VHDX_LOCATOR_RESERVED, "%u, not 0",
+                            little_endian_load16(bytes + VHDX_LOCATOR_RESERVED));
     reading->count = little_endian_load16(bytes + LOCATOR_COUNT);
     if (entry_offset(reading->count) > reading->length)
         return vhdx_damaged(reading->error, reading->file, "KeyValueCount", reading->at + LOCATOR_COUNT,

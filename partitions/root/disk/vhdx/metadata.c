@@ -13,8 +13,7 @@
 enum { AT_RESERVED = 8, AT_COUNT = 10 };
 enum { AT_ID = 0, AT_OFFSET = 16, AT_LENGTH = 20, AT_FLAGS = 24, AT_RESERVED2 = 28 };
 
-#define KNOWN_FLAGS (VHDX_ITEM_USER | VHDX_ITEM_VIRTUAL_DISK | VHDX_ITEM_REQUIRED)
-#define NO_ITEM     UINT32_MAX
+#define NO_ITEM UINT32_MAX
 
 /* The lengths of the items that have always the same. */
 static const uint32_t item_length[VHDX_ITEM_KINDS] = {
@@ -61,7 +60,7 @@ static bool check_numbers(const struct reading *reading, uint32_t index)
 {
     const struct vhdx_item *item = &reading->item[index];
     struct disk_file *file = reading->file;
-    if (item->flags & ~(uint32_t)KNOWN_FLAGS)
+    if (item->flags & ~(uint32_t)VHDX_ITEM_FLAGS)
         return vhdx_damaged(reading->error, file, "Reserved", place_of(reading, index, AT_FLAGS), "not zero (0x%x)",
                             item->flags);
     if (item->reserved)
@@ -152,22 +151,21 @@ static bool read_item(const struct reading *reading, enum vhdx_item_kind kind, u
 
 static bool read_parameters(const struct reading *reading)
 {
-    enum { AT_PARAMETER_FLAGS = 4 };
     struct vhdx_metadata *metadata = reading->metadata;
     uint8_t bytes[LONGEST_KNOWN];
     uint64_t at;
     if (!read_item(reading, VHDX_ITEM_FILE_PARAMETERS, bytes, &at))
         return false;
-    uint32_t flags = little_endian_load32(bytes + AT_PARAMETER_FLAGS);
+    uint32_t flags = little_endian_load32(bytes + VHDX_FILE_PARAMETERS_FLAGS);
     metadata->layout.block_size = little_endian_load32(bytes);
     metadata->layout.differencing = flags & VHDX_HAS_PARENT;
     metadata->leave_allocated = !metadata->layout.differencing && (flags & VHDX_LEAVE_BLOCKS_ALLOCATED);
     if (!vhdx_block_size_valid(metadata->layout.block_size))
         return vhdx_damaged(reading->error, reading->file, "BlockSize", at,
                             "%u, not a power of two from 1 MiB to 256 MiB", metadata->layout.block_size);
-    if (flags & ~(uint32_t)(VHDX_HAS_PARENT | VHDX_LEAVE_BLOCKS_ALLOCATED))
-        return vhdx_damaged(reading->error, reading->file, "Reserved", at + AT_PARAMETER_FLAGS, "not zero (0x%x)",
-                            flags);
+    if (flags & ~(uint32_t)VHDX_FILE_FLAGS)
+        return vhdx_damaged(reading->error, reading->file, "Reserved", at + VHDX_FILE_PARAMETERS_FLAGS,
+                            "not zero (0x%x)", flags);
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include "partitions/root/disk/vhdx/locator.h"
 #include "partitions/root/disk/vhdx/overlay.h"
 #include "partitions/root/disk/vhdx/recover.h"
+#include "partitions/root/disk/vhdx/reserved.h"
 #include "partitions/root/disk/vhdx/update.h"
 
 /* ---- The log ---- */
@@ -207,11 +208,31 @@ static bool look_at_bat(struct vhdx_repair *repair, struct disk_error *reason)
 
 /* ---- Looking it over ---- */
 
-static bool look_at_locator(struct vhdx_repair *repair, struct disk_error *reason)
+static bool read_metadata(struct vhdx_repair *repair, struct disk_file *file, struct disk_error *reason)
 {
-    const struct vhdx_metadata *metadata = &repair->metadata;
-    return !metadata->layout.differencing ||
-           vhdx_locator_check(repair->view, metadata->locator_offset, metadata->locator_length, reason);
+    struct vhdx_metadata *metadata = &repair->metadata;
+    return vhdx_metadata_read(file, &repair->regions, metadata, reason) &&
+           (!metadata->layout.differencing ||
+            vhdx_locator_check(file, metadata->locator_offset, metadata->locator_length, reason));
+}
+
+/* With reserved fields as they should be, if that is all that is wrong. A log would bring them back. */
+static bool look_at_metadata(struct vhdx_repair *repair, struct disk_error *reason)
+{
+    unsigned count;
+    if (read_metadata(repair, repair->view, reason))
+        return true;
+    if (reason->code != EUCLEAN || repair->has_log)
+        return false;
+    overlay_file_initialize(&repair->mended, repair->file);
+    int result = vhdx_clear_reserved(&repair->mended, &repair->regions.region[repair->regions.metadata], &count);
+    if (result || !count)
+        return false;
+    if (!read_metadata(repair, &repair->mended.file, reason))
+        return false;
+    disk_repair_find(repair->findings, DISK_REPAIR_MENDED, "%u reserved field%s of the metadata %s not zero", count,
+                     count == 1 ? "" : "s", count == 1 ? "is" : "are");
+    return true;
 }
 
 static bool look_at_all(struct vhdx_repair *repair, struct disk_error *reason)
@@ -220,8 +241,7 @@ static bool look_at_all(struct vhdx_repair *repair, struct disk_error *reason)
         return false;
     repair->file_size = repair->headers.file_size;
     if (!look_at_log(repair, reason) || !vhdx_regions_read(repair->view, &repair->headers, &repair->regions, reason) ||
-        !vhdx_metadata_read(repair->view, &repair->regions, &repair->metadata, reason) ||
-        !look_at_locator(repair, reason))
+        !look_at_metadata(repair, reason))
         return false;
     look_at_copies(repair);
     return look_at_bat(repair, reason);
@@ -251,8 +271,9 @@ void vhdx_repair_free(struct vhdx_repair *repair)
 
 bool vhdx_repair_is_needed(const struct vhdx_repair *repair)
 {
-    return !repair->hopeless && (repair->has_log || repair->drops_log || repair->renews_headers ||
-                                 repair->renews_regions || repair->needed_size || repair->change_count);
+    return !repair->hopeless &&
+           (repair->has_log || repair->drops_log || repair->renews_headers || repair->renews_regions ||
+            repair->needed_size || repair->mended.count || repair->change_count);
 }
 
 /* ---- What is overwritten ---- */
@@ -295,6 +316,8 @@ int vhdx_repair_overwritten(const void *context, repair_backup_visit *visit, voi
         if (!error && repair->renews_regions)
             error = visit_part(&visiting, VHDX_REGIONS_OFFSET(copy), VHDX_REGIONS_SIZE, NULL);
     }
+    for (unsigned i = 0; i < repair->mended.count && !error; i++)
+        error = visit_part(&visiting, repair->mended.patches[i].offset, repair->mended.patches[i].length, NULL);
     for (size_t i = 0; i < repair->change_count && !error; i++)
         error = visit_part(&visiting, entry_place(repair, repair->changes[i].index), VHDX_ENTRY_SIZE, NULL);
     return error || !repair->has_log ? error : visit_replay(&visiting);
@@ -305,6 +328,17 @@ int vhdx_repair_overwritten(const void *context, repair_backup_visit *visit, voi
 static int make_longer(const struct vhdx_repair *repair)
 {
     int error = repair->needed_size ? disk_file_truncate(repair->file, repair->needed_size) : 0;
+    return error ? error : disk_file_synchronize(repair->file);
+}
+
+/* In place: the image cannot be opened with them. */
+static int write_reserved(const struct vhdx_repair *repair)
+{
+    int error = 0;
+    for (unsigned i = 0; i < repair->mended.count && !error; i++) {
+        const struct overlay_patch *patch = &repair->mended.patches[i];
+        error = disk_file_write_buffer(repair->file, patch->bytes, patch->length, patch->offset);
+    }
     return error ? error : disk_file_synchronize(repair->file);
 }
 
@@ -367,6 +401,8 @@ bool vhdx_repair_mend(struct vhdx_repair *repair, struct disk_error *error)
     int result = make_longer(repair);
     if (!result && repair->drops_log)
         result = drop_log(repair);
+    if (!result)
+        result = write_reserved(repair);
     if (!result) {
         if (!vhdx_edit_begin(&edit, repair->file, 0, error))
             return false;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Mending a damaged VHDX: a header or a region table from the other copy, a log that was left or is damaged, entries of
- * the BAT, a file that was cut off. Nothing is done about metadata: there is no second copy of them.
+ * the BAT, a file that was cut off. Of metadata, of which there is no second copy, reserved fields become zeros.
  *
- * First a file that is too short is made longer, and a log that cannot be replayed is taken out of use. Then the image
- * is opened as ever, which replays a sound log, and all entries of the BAT and the region table go through the log.
+ * First a file that is too short is made longer, a log that cannot be replayed is taken out of use, and reserved fields
+ * become zeros, each of which is harmless by itself. Then the image is opened as ever, which replays a sound log, and
+ * all entries of the BAT and the region table go through the log.
  */
 #ifndef DISK_VHDX_REPAIR_H
 #define DISK_VHDX_REPAIR_H
 
+#include "partitions/root/disk/overlay_file.h"
 #include "partitions/root/disk/repair_backup.h"
 #include "partitions/root/disk/repair_finding.h"
 #include "partitions/root/disk/vhdx/commit.h"
@@ -26,6 +28,7 @@ struct vhdx_repair {
     bool loses;                  /* the disk holds something else afterwards */
     uint64_t needed_size;        /* of the file; 0: it is long enough */
     uint64_t used_end;           /* nothing that is in use lies behind this byte */
+    struct overlay_file mended;  /* the file with the metadata's reserved fields zeros; no patches: they are */
     struct vhdx_headers headers; /* file_size is that of `view` */
     struct vhdx_regions regions;
     struct vhdx_metadata metadata;
