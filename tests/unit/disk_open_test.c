@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -395,6 +396,29 @@ static void places_run_out(void **state)
     assert_int_equal(disk_close(disk), 0);
 }
 
+/* A process locks the file, passes it on and is gone, while the one that has it then is about to end. */
+static void lock_of_one_who_is_gone(void **state)
+{
+    int status;
+    (void)state;
+    must_create("a.vhd", MIB, DISK_FORMAT_FIXED);
+    pid_t first = fork();
+    if (first == 0) {
+        int descriptor = open("a.vhd", O_RDWR | O_CLOEXEC);
+        if (descriptor < 0 || flock(descriptor, LOCK_EX | LOCK_NB) < 0)
+            _exit(1);
+        if (fork() == 0)
+            usleep(200000);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(first, &status, 0), first);
+    assert_int_equal(status, 0);
+    struct disk *disk = disk_open("a.vhd", 0, &error);
+    if (!disk)
+        fail_msg("%s", error.text);
+    disk_close(disk);
+}
+
 /* --- Describing --- */
 
 static void info_of_formats(void **state)
@@ -455,6 +479,7 @@ int main(void)
         scratch_test(descriptors),
         scratch_test(places_run_out),
         scratch_test(one_writer_or_many_readers),
+        scratch_test(lock_of_one_who_is_gone),
         scratch_test(info_of_formats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a lock of nobody whom we see is waited for, and how often it is tried. Milliseconds. */
+/* How long a lock of one who is gone is waited for, and how often it is tried. Milliseconds. */
 #define PATIENCE 3000u
 #define STEP     20u
 
@@ -58,6 +58,20 @@ static void read_process_name(pid_t process, char *name, int size)
     name[strcspn(name, "\n")] = '\0';
 }
 
+/* Whether it still does something: a process that has been killed may not have been waited for. */
+static bool is_running(pid_t process)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)process);
+    FILE *file = fopen(path, "re");
+    if (file && !fgets(line, sizeof(line), file))
+        line[0] = '\0';
+    if (file)
+        fclose(file);
+    const char *name_end = strrchr(line, ')'); /* and the state behind it: proc(5) */
+    return name_end && strncmp(name_end, ") Z", 3) != 0 && strncmp(name_end, ") X", 3) != 0;
+}
+
 bool disk_lock_confined(int descriptor, const char *name, bool exclusive, struct disk_error *error)
 {
     int result;
@@ -75,7 +89,7 @@ bool disk_lock_confined(int descriptor, const char *name, bool exclusive, struct
 
 /*
  * The same, and who has it in *holder, 0 if that is nobody whom we see. A process that has passed the file on and was
- * killed is seen no more, while the other one, which ends with it, may have to finish a write first.
+ * killed has it until the other one, which ends with it, has finished its last write.
  */
 static bool lock_when_left(int descriptor, const char *name, bool exclusive, pid_t *holder, struct disk_error *error)
 {
@@ -84,7 +98,7 @@ static bool lock_when_left(int descriptor, const char *name, bool exclusive, pid
     *holder = 0;
     for (unsigned waited = 0; !locked && error->code == EBUSY && waited < PATIENCE; waited += STEP) {
         *holder = find_holder(descriptor, !exclusive);
-        if (*holder)
+        if (is_running(*holder))
             break;
         nanosleep(&step, NULL);
         locked = disk_lock_confined(descriptor, name, exclusive, error);
