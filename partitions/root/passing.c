@@ -46,8 +46,10 @@ bool passing_receive(int channel, void *message, size_t size, int flags, int *de
     do
         received = recvmsg(channel, &header, flags | MSG_CMSG_CLOEXEC);
     while (received < 0 && errno == EINTR);
-    if (received <= 0)
+    if (received <= 0) {
+        errno = received ? errno : 0;
         return false;
+    }
     struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
     if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS)
         memcpy(&passed, CMSG_DATA(rights), sizeof(int));
@@ -56,5 +58,7 @@ bool passing_receive(int channel, void *message, size_t size, int flags, int *de
         *descriptor = passed;
     else if (passed >= 0)
         close(passed);
+    if (!whole)
+        errno = EBADMSG;
     return whole;
 }

@@ -11,7 +11,8 @@ bool passing_send(int channel, const void *message, size_t size, int descriptor)
 
 /*
  * Takes one message. `flags`: 0 or MSG_DONTWAIT. The descriptor that came with it, or -1, is the caller's; NULL: none
- * may come with it. False: there is none, or it is of another size, or with more than it may bring.
+ * may come with it. False with errno: EBADMSG if it is of another size, or brings what it may not; 0 if nobody is there
+ * any more.
  */
 bool passing_receive(int channel, void *message, size_t size, int flags, int *descriptor);
 

@@ -798,6 +798,21 @@ def terminal():
     check("loam: a?[2J?b" in said and "\x1b" not in said and "\x9b" not in said, repr(said))
 
 
+@case
+def closed_streams():
+    """No image takes the place of one, and is printed into."""
+    do("create", "a.vhd", "--size", "10M")
+    with open("a.vhd", "rb") as file:
+        before = file.read()
+    for streams, statuses in (("<&-", (0, 0, 1)), (">&-", (1, 1, 1)), ("2>&-", (0, 0, 1)), ("<&- >&- 2>&-", (1, 1, 1))):
+        for words, status in zip(("info a.vhd", "compact a.vhd", "info none"), statuses):
+            done = subprocess.run(["sh", "-c", f'exec "$0" disk {words} {streams}', LOAM], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
+            equal(done.returncode, status, f"{words} {streams}")
+            with open("a.vhd", "rb") as file:
+                check(file.read() == before, f"{words} {streams} has changed the image")
+
+
 # Running them ---------------------------------------------------------------------------------------------------------
 
 def run(function, verbose):

@@ -15,8 +15,11 @@ $(call program,loam,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS), \
 
 $(BUILD)/program/$(LOAM_CLI)/main.o $(BUILD)/unit/object/$(LOAM_CLI)/main.o: CPPFLAGS_EXTRA = -DLOAM_VERSION='"$(LOAM_VERSION)"'
 
-$(call unit_test,broker_test,tests/unit/broker_test.c tests/unit/scratch.c \
-    $(addprefix $(LOAM_CLI)/,broker.c broker_files.c cli.c confined.c progress.c) $(LOAM_CLI_PARTS),-ljansson -lseccomp)
+LOAM_BROKER_SOURCES := $(addprefix $(LOAM_CLI)/,broker.c broker_files.c cli.c confined.c progress.c)
+$(call unit_test,broker_test,tests/unit/broker_test.c tests/unit/scratch.c $(LOAM_BROKER_SOURCES) $(LOAM_CLI_PARTS), \
+    -ljansson -lseccomp)
+$(call unit_test,disk_work_test,tests/unit/disk_work_test.c tests/unit/scratch.c $(LOAM_CLI)/disk_work.c \
+    $(LOAM_CLI)/table.c $(LOAM_BROKER_SOURCES) $(LOAM_CLI_PARTS),-ljansson -lsmartcols -lseccomp)
 $(call unit_test,size_test,tests/unit/size_test.c $(LOAM_CLI)/size.c)
 
 # Beside the sanitized loamd (partitions/root/manager/build.mk).

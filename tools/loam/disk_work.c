@@ -2,6 +2,7 @@
 #include "tools/loam/disk_work.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,17 @@ static void set_handlers(void (*handler)(int number))
 
 /* ---- The process ---- */
 
+/* So that no file that is opened gets the number of a standard stream that is closed, to which something may be
+ * printed. */
+static void fill_standard_descriptors(void)
+{
+    int descriptor;
+    while ((descriptor = open("/dev/null", O_PATH | O_CLOEXEC)) >= 0 && descriptor <= STDERR_FILENO)
+        ;
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
 /* What libraries would open files for. */
 static void prepare_libraries(void)
 {
@@ -96,7 +108,7 @@ static bool serve(struct broker *broker, int channel)
         if (descriptor >= 0)
             close(descriptor);
     }
-    return true;
+    return !more || errno != EBADMSG;
 }
 
 /* The exit status of the process. It has closed the channel, so that it is ending, if it means well. */
@@ -119,9 +131,7 @@ static int explain_end(int status, bool served, const char *path)
         return WEXITSTATUS(status);
     progress_erase();
     if (!served) {
-        cli_complain("%s: the process that worked on it asked for what it may not, and was ended (a damaged or "
-                     "malicious image?)",
-                     path);
+        cli_complain("the process that worked on %s asked for what it may not (a damaged or malicious image?)", path);
         return CLI_REFUSED;
     }
     int number = WTERMSIG(status);
@@ -142,6 +152,7 @@ int disk_work(int (*work)(const struct disk_arguments *arguments), const struct 
     struct broker broker;
     sigset_t before;
     const pid_t self = getpid();
+    fill_standard_descriptors();
     if (!broker_begin(&broker, grant) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         cli_refuse("%s: no process for the work on it: %s", grant->files[0].path, strerror(errno));
     prepare_libraries();
