@@ -235,7 +235,7 @@ static bool drop_rights(char error[CONFINEMENT_ERROR_SIZE])
     return confinement_drop_capabilities(error);
 }
 
-/* When the rights are dropped, as another user is not followed into death. */
+/* When the rights are dropped, as the kernel forgets the last of these with a change of user. */
 static int end_with(pid_t broker)
 {
     const struct rlimit none = {0, 0};
