@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,19 +80,9 @@ bool confinement_drop_capabilities(char error[CONFINEMENT_ERROR_SIZE])
 /* ---- System calls ---- */
 
 static const int disk_calls[] = {
-    SCMP_SYS(preadv),
-    SCMP_SYS(pwritev),
-    SCMP_SYS(fdatasync),
-    SCMP_SYS(fallocate),
-    SCMP_SYS(ftruncate),
-    SCMP_SYS(fstat),
-    SCMP_SYS(newfstatat),
-    SCMP_SYS(lseek),
-    SCMP_SYS(flock),
-    SCMP_SYS(close),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(getrandom),
-    SCMP_SYS(sysinfo), /* qsort(3) asks how much memory it may take */
+    SCMP_SYS(preadv), SCMP_SYS(pwritev),    SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(ftruncate),
+    SCMP_SYS(fstat),  SCMP_SYS(newfstatat), SCMP_SYS(lseek),     SCMP_SYS(flock),     SCMP_SYS(close),
+    SCMP_SYS(fcntl),  SCMP_SYS(getrandom),  SCMP_SYS(sysinfo), /* qsort(3) asks how much memory it may take */
 };
 static const int memory_calls[] = {SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk)};
 
@@ -117,6 +108,18 @@ static int allow_memory(scmp_filter_ctx filter)
     return result;
 }
 
+/* The arguments of clone3 lie in memory, where a filter cannot see them: the C library takes clone then. */
+static int allow_threads(scmp_filter_ctx filter)
+{
+    static const int calls[] = {SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(exit)};
+    int result = allow(filter, calls, sizeof calls / sizeof calls[0]);
+
+    if (!result)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                  SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    return result ? result : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
+
 static int load_filter(const struct confinement_calls *calls)
 {
     scmp_filter_ctx filter = seccomp_init(calls->others);
@@ -128,6 +131,8 @@ static int load_filter(const struct confinement_calls *calls)
         result = allow(filter, disk_calls, sizeof disk_calls / sizeof disk_calls[0]);
     if (!result)
         result = allow_memory(filter);
+    if (!result && calls->threads)
+        result = allow_threads(filter);
     if (!result && calls->add_rules)
         result = calls->add_rules(filter);
     if (!result)

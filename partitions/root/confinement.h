@@ -33,8 +33,9 @@ struct confinement_calls {
     uint32_t others;    /* what happens at any other, SCMP_ACT_... */
     const int *allowed; /* whatever their arguments */
     size_t count;
-    bool disks; /* also what the disk engine does with files that are open; operations under way together need more:
-                   see disk/io.h */
+    bool threads; /* also to make threads */
+    bool disks;   /* also what the disk engine does with files that are open; operations under way together need more:
+                     see disk/io.h */
     int (*add_rules)(scmp_filter_ctx filter); /* those whose arguments matter. 0 or a negative errno; NULL: none */
 };
 

@@ -11,6 +11,7 @@
 #include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/open.h"
 #include "tools/loam/cli.h"
+#include "tools/loam/disk_fetch.h"
 #include "tools/loam/progress.h"
 
 /* Each name in a listing may be asked about: whether it is an image, and of which parent. */
@@ -24,6 +25,15 @@ static void refuse(const struct broker_request *request, struct broker_answer *a
 }
 
 /* ---- Opening ---- */
+
+/* What an image may call its parent, or a server a version. */
+static bool is_name(const char *text)
+{
+    for (const char *byte = text; *byte; byte++)
+        if ((unsigned char)*byte < ' ' || *byte == '\x7F')
+            return false;
+    return *text;
+}
 
 /* An image that the user has not named: a parent, or what lies beside an image. `file` is NULL for the latter. */
 static int open_found(const struct broker_file *file, const struct broker_request *request,
@@ -62,6 +72,23 @@ static void open_image(struct broker *broker, const struct broker_request *reque
         refuse(request, answer);
     if (*descriptor >= 0 && file)
         broker_file_note(file, *descriptor);
+    answer->result = *descriptor < 0 ? answer->error.code : 0;
+}
+
+/* Any URL that an image may name, since what it names is unknown here. */
+static void open_source(struct broker *broker, const struct broker_request *request, struct broker_answer *answer,
+                        int *descriptor)
+{
+    struct remote_source source = {.raw = request->number, .size = request->size};
+    if (broker->sources_left == 0 || remote_source_check_url(request->path) ||
+        strlen(request->text) >= sizeof(source.validator) || (request->text[0] && !is_name(request->text))) {
+        refuse(request, answer);
+        return;
+    }
+    broker->sources_left--;
+    strcpy(source.url, request->path);
+    strcpy(source.validator, request->text);
+    *descriptor = disk_fetch_open(&source, &answer->error);
     answer->result = *descriptor < 0 ? answer->error.code : 0;
 }
 
@@ -123,15 +150,6 @@ static void abandon_file(struct broker *broker, const struct broker_request *req
 }
 
 /* ---- Finding ---- */
-
-/* What an image may call its parent. */
-static bool is_name(const char *text)
-{
-    for (const char *byte = text; *byte; byte++)
-        if ((unsigned char)*byte < ' ' || *byte == '\x7F')
-            return false;
-    return *text;
-}
 
 static void find_parent(struct broker *broker, const struct broker_request *request, struct broker_answer *answer,
                         int *descriptor)
@@ -295,12 +313,13 @@ static void (*const handlers[])(struct broker *broker, const struct broker_reque
     [ASK_ABANDON_FILE] = abandon_file, [ASK_FIND_PARENT] = find_parent, [ASK_REAL_PATH] = real_path,
     [ASK_STATUS] = get_status,         [ASK_LIST_BESIDE] = list_beside, [ASK_REMOVE] = remove_image,
     [ASK_SET_TIMES] = set_times,       [ASK_FIND_VM] = find_vm,         [ASK_PRINT] = print_text,
-    [ASK_PROGRESS] = show_progress,
+    [ASK_PROGRESS] = show_progress,    [ASK_OPEN_SOURCE] = open_source,
 };
 
 bool broker_begin(struct broker *broker, const struct broker_grant *grant)
 {
-    *broker = (struct broker){.parents = grant->parents, .requests_left = BROKER_MOST_REQUESTS};
+    *broker = (struct broker){
+        .parents = grant->parents, .sources_left = grant->sources, .requests_left = BROKER_MOST_REQUESTS};
     for (size_t i = 0; i < sizeof(grant->files) / sizeof(grant->files[0]); i++) {
         struct broker_file *file = grant->files[i].path ? broker_files_add(&broker->files, grant->files[i].path) : NULL;
         if (grant->files[i].path && !file)

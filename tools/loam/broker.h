@@ -25,10 +25,11 @@ struct broker_grant {
         unsigned rights;
     } files[2];
     unsigned parents; /* rights, of what images name as their parents */
+    unsigned sources; /* so many URLs may be fetched, whoever names them */
 };
 
 struct broker {
-    unsigned parents;
+    unsigned parents, sources_left;
     struct broker_file *files;
     uint64_t requests_left;
     char *begun_path; /* of the new file that is begun; NULL: none */

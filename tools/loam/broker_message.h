@@ -16,6 +16,7 @@
 /* What `path`, `text` and `number` are for each; the first ones as in host_files.h. */
 enum broker_request_kind {
     ASK_OPEN_IMAGE,   /* number: flags. The answer comes with the descriptor */
+    ASK_OPEN_SOURCE,  /* path: the URL, text: the validator, number: whether it is raw, size. Likewise */
     ASK_BEGIN_FILE,   /* number: whether to replace. Likewise; one file at a time is begun */
     ASK_COMMIT_FILE,  /* the file that is begun */
     ASK_ABANDON_FILE, /* likewise */
@@ -33,6 +34,7 @@ enum broker_request_kind {
 struct broker_request {
     uint32_t kind;
     uint32_t number;
+    uint64_t size;
     struct timespec times[2];
     char path[PATH_MAX]; /* these two end with a NUL */
     char text[PATH_MAX];

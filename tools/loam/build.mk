@@ -4,7 +4,7 @@
 
 LOAM_CLI := tools/loam
 LOAM_CLI_SOURCES := $(addprefix $(LOAM_CLI)/,broker.c broker_files.c cli.c confined.c console.c disk.c disk_change.c \
-    disk_create.c disk_info.c disk_repair.c disk_work.c host.c main.c path.c progress.c screen.c size.c \
+    disk_create.c disk_fetch.c disk_info.c disk_repair.c disk_work.c host.c main.c path.c progress.c screen.c size.c \
     switch.c table.c vm.c vm_definition.c vm_media.c vm_screen.c)
 
 # DISK_SOURCES, MANAGER and MANAGER_CLIENT_SOURCES come from the folders that are read before this one.
@@ -15,7 +15,7 @@ $(call program,loam,$(LOAM_CLI_SOURCES) $(LOAM_CLI_PARTS), \
 
 $(BUILD)/program/$(LOAM_CLI)/main.o $(BUILD)/unit/object/$(LOAM_CLI)/main.o: CPPFLAGS_EXTRA = -DLOAM_VERSION='"$(LOAM_VERSION)"'
 
-LOAM_BROKER_SOURCES := $(addprefix $(LOAM_CLI)/,broker.c broker_files.c cli.c confined.c progress.c)
+LOAM_BROKER_SOURCES := $(addprefix $(LOAM_CLI)/,broker.c broker_files.c cli.c confined.c disk_fetch.c progress.c)
 $(call unit_test,broker_test,tests/unit/broker_test.c tests/unit/scratch.c $(LOAM_BROKER_SOURCES) $(LOAM_CLI_PARTS), \
     -ljansson -lseccomp)
 $(call unit_test,disk_work_test,tests/unit/disk_work_test.c tests/unit/scratch.c $(LOAM_CLI)/disk_work.c \

@@ -45,16 +45,15 @@ const struct argp_child cli_common[] = {
     {0         }
 };
 
-void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser,
-               const char *arguments, const char *doc, void *input)
+void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser, const char *arguments,
+               const char *doc, void *input)
 {
     const struct argp argp = {
         .options = options, .parser = parser, .args_doc = arguments, .doc = doc, .children = cli_common};
     argp_parse(&argp, argc, argv, 0, NULL, input);
 }
 
-error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target,
-                          const char *what)
+error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target, const char *what)
 {
     switch (key) {
     case ARGP_KEY_ARG:
@@ -136,9 +135,7 @@ static json_t *call(const char *request, json_t *arguments, bool quietly, int *s
         result = manager_client_call(&client, request, arguments);
     else
         json_decref(arguments);
-    *status = result                                                 ? CLI_DONE
-              : strcmp(client.code, MANAGER_CLIENT_UNREACHABLE) == 0 ? CLI_UNREACHABLE
-                                                                     : CLI_REFUSED;
+    *status = result ? CLI_DONE : strcmp(client.code, MANAGER_CLIENT_UNREACHABLE) == 0 ? CLI_UNREACHABLE : CLI_REFUSED;
     if (!result && !quietly)
         cli_complain("%s", client.error);
     return result;

@@ -27,13 +27,12 @@ extern struct cli_options cli_options;
 extern const struct argp_child cli_common[];
 
 /* Parses a verb's arguments; `doc` as in struct argp. Ends the program with CLI_USAGE if they are wrong. */
-void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser,
-               const char *arguments, const char *doc, void *input);
+void cli_parse(int argc, char **argv, const struct argp_option *options, argp_parser_t parser, const char *arguments,
+               const char *doc, void *input);
 
 /* For parsers: takes the only argument, or complains about one too many and a missing one. `what` is "NAME".
  */
-error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target,
-                          const char *what);
+error_t cli_take_argument(int key, char *text, struct argp_state *state, const char **target, const char *what);
 /* For verbs whose only argument is the name of a virtual machine or a switch. */
 const char *cli_parse_name(int argc, char **argv, const char *doc);
 

@@ -17,7 +17,7 @@ _loam_options()
     "vm eject") echo "--force" ;;
     "vm wait") echo "--state --timeout" ;;
     "vm list" | "switch list") echo "--names" ;;
-    "disk create") echo "--size --format --block-size --logical-sector --parent --sparse --replace" ;;
+    "disk create") echo "--size --format --block-size --logical-sector --parent --parent-raw --sparse --replace" ;;
     "disk convert") echo "--format --block-size --source-raw --replace" ;;
     "disk info") echo "--raw" ;;
     "disk compare") echo "--strict --first-raw --second-raw" ;;

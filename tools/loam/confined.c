@@ -15,6 +15,7 @@
 #include "partitions/root/confinement.h"
 #include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/new_file.h"
+#include "partitions/root/disk/remote_source.h"
 #include "partitions/root/passing.h"
 #include "tools/loam/broker_message.h"
 #include "tools/loam/cli.h"
@@ -72,6 +73,14 @@ static int open_image(const char *path, unsigned flags, struct disk_error *error
     if (!fits(path, error))
         return -1;
     prepare(ASK_OPEN_IMAGE, path, flags);
+    return ask_for_descriptor(error);
+}
+
+static int open_source(const struct remote_source *source, struct disk_error *error)
+{
+    prepare(ASK_OPEN_SOURCE, source->url, source->raw);
+    strcpy(request.text, source->validator);
+    request.size = source->size;
     return ask_for_descriptor(error);
 }
 
@@ -158,6 +167,7 @@ static void set_times(const char *path, int descriptor, const struct timespec ti
 
 static const struct host_files host_files_brokered = {
     .open_image = open_image,
+    .open_source = open_source,
     .begin_file = begin_file,
     .commit_file = commit_file,
     .abandon_file = abandon_file,
@@ -245,9 +255,12 @@ static int end_with(pid_t broker)
 }
 
 static const int allowed[] = {
-    /* the channel, which is the only socket, and what was listed */
+    /* the channel and those of what is fetched, which are the only sockets, and what was listed */
     SCMP_SYS(sendmsg),
     SCMP_SYS(recvmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(shutdown),
     SCMP_SYS(read),
     /* signals that cancel the work */
     SCMP_SYS(rt_sigaction),
@@ -284,6 +297,7 @@ bool confined_enter(int channel, pid_t broker, char error[CONFINEMENT_ERROR_SIZE
     static const struct confinement_calls calls = {.others = SCMP_ACT_KILL_PROCESS,
                                                    .allowed = allowed,
                                                    .count = sizeof(allowed) / sizeof(allowed[0]),
+                                                   .threads = true, /* of files that are fetched */
                                                    .disks = true,
                                                    .add_rules = add_rules};
     int result = dup2(channel, CHANNEL) == CHANNEL ? replace_streams() : errno;

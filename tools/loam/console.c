@@ -117,8 +117,7 @@ static enum ending take_input(struct console *console)
 
 static enum ending pass_input(struct console *console)
 {
-    ssize_t count =
-        send(console->descriptor, console->input, console->input_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t count = send(console->descriptor, console->input, console->input_length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? ENDING_NOT_YET : ENDING_CLOSED;
     console->input_length -= (size_t)count;
@@ -166,9 +165,8 @@ int console_run(const char *name)
     enum ending ending = ENDING_NOT_YET;
     json_t *value = json_string(name);
     int status;
-    json_t *result =
-        cli_call_for_descriptor("vm-console", json_pack("{s:o}", "name", value ? value : json_string("?")),
-                                &console.descriptor, &status);
+    json_t *result = cli_call_for_descriptor("vm-console", json_pack("{s:o}", "name", value ? value : json_string("?")),
+                                             &console.descriptor, &status);
     if (!result)
         return status;
     json_decref(result);

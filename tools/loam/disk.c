@@ -57,6 +57,7 @@ static bool *find_switch(struct disk_arguments *arguments, int key)
         {DISK_OPTION_SOURCE_RAW,   &arguments->raw         },
         {DISK_OPTION_FIRST_RAW,    &arguments->raw         },
         {DISK_OPTION_SECOND_RAW,   &arguments->second_raw  },
+        {DISK_OPTION_PARENT_RAW,   &arguments->raw         },
         {DISK_OPTION_KEEP,         &arguments->keep        },
         {DISK_OPTION_FORCE,        &arguments->force       },
         {DISK_OPTION_STRICT,       &arguments->strict      },

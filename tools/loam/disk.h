@@ -21,6 +21,7 @@ enum {
     DISK_OPTION_FIRST_RAW,
     DISK_OPTION_SECOND_RAW,
     DISK_OPTION_PARENT,
+    DISK_OPTION_PARENT_RAW,
     DISK_OPTION_INTO,
     DISK_OPTION_KEEP,
     DISK_OPTION_FORCE,
@@ -50,7 +51,8 @@ struct disk_arguments {
     bool sparse, replace, raw, second_raw, keep, force, strict, discard_data, drop_damaged, no_backup, dry_run;
 };
 
-/* Parses a verb's arguments; ends the program if they are wrong. `options` and `doc` as in cli_parse. */
+/* Parses a verb's arguments, and gives it a way to parents at URLs; ends the program if they are wrong. `options` and
+ * `doc` as in cli_parse. */
 void disk_parse(int argc, char **argv, const struct argp_option *options, const char *doc,
                 struct disk_arguments *arguments);
 

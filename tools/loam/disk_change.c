@@ -77,6 +77,7 @@ int disk_compact_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], disk_changing(&arguments)}},
         .parents = BROKER_READ,
+        .sources = 1,
     };
     return disk_work(compact, &arguments, &grant);
 }
@@ -146,6 +147,7 @@ int disk_merge_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], rights}, {arguments.parent, BROKER_LOOK}},
         .parents = rights,
+        .sources = 1,
     };
     return disk_work(merge, &arguments, &grant);
 }
@@ -214,7 +216,7 @@ int disk_resize_verb(int argc, char **argv)
 /* clang-format off */
 static const struct argp_option reconnect_options[] = {
     {"parent", DISK_OPTION_PARENT, "PARENT", 0,
-     "Where the parent is (default: where the disk has it, or a file of that name beside it)", 0},
+     "Where the parent is, a file or a URL (default: where the disk has it, or a file of that name beside it)", 0},
     {"force", DISK_OPTION_FORCE, NULL, 0,
      "Even if PARENT is not the disk that FILE was made from; unless it is a copy, the contents are those of neither", 0},
     {"dry-run", DISK_OPTION_DRY_RUN, NULL, 0, DISK_DRY_RUN_DOC, 0},
@@ -257,6 +259,7 @@ int disk_reconnect_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], disk_changing(&arguments)}, {arguments.parent, BROKER_READ}},
         .parents = BROKER_READ,
+        .sources = 1,
     };
     return disk_work(reconnect, &arguments, &grant);
 }

@@ -5,6 +5,7 @@
 
 #include "partitions/root/disk/convert.h"
 #include "partitions/root/disk/create.h"
+#include "partitions/root/disk/remote_source.h"
 #include "tools/loam/cli.h"
 #include "tools/loam/disk.h"
 #include "tools/loam/disk_work.h"
@@ -43,7 +44,9 @@ static const struct argp_option create_options[] = {
     {"format", 'f', "FORMAT", 0, FORMAT_DOC " (default dynamic)", 0},
     {"block-size", DISK_OPTION_BLOCK_SIZE, "SIZE", 0, BLOCK_SIZE_DOC " (default 2M, of a VHDX 32M)", 0},
     {"parent", DISK_OPTION_PARENT, "PARENT", 0,
-     "Make a differencing disk: it has what is in PARENT, to which nothing may be written any more", 0},
+     "Make a differencing disk: it has what is in PARENT, to which nothing may be written any more; a file, or the URL "
+     "of one, http://, https:// or nbd://, from where it is fetched as it is needed", 0},
+    {"parent-raw", DISK_OPTION_PARENT_RAW, NULL, 0, "What is at the URL of PARENT is a raw image (default: a VHD or VHDX)", 0},
     {"logical-sector", DISK_OPTION_LOGICAL_SECTOR, "BYTES", 0, "Sectors of a VHDX, 512 or 4096 (default 512)", 0},
     {"sparse", DISK_OPTION_SPARSE, NULL, 0, "A fixed or raw disk takes its space as it is written (default: at once)", 0},
     {"replace", DISK_OPTION_REPLACE, NULL, 0, REPLACE_DOC, 0},
@@ -54,6 +57,8 @@ static const struct argp_option create_options[] = {
 /* A differencing disk has its parent's size. */
 static void check_child_options(const struct disk_arguments *arguments)
 {
+    if (arguments->raw && !remote_source_is_url(arguments->parent))
+        cli_refuse("--parent-raw: only a parent at a URL can be raw: convert it first, with loam disk convert");
     if (arguments->has_size)
         cli_refuse("--size: a differencing disk has its parent's size");
     if (arguments->has_format || arguments->sparse || arguments->logical_sector)
@@ -71,6 +76,7 @@ static int create(const struct disk_arguments *arguments)
         .logical_sector = arguments->logical_sector,
         .sparse = arguments->sparse,
         .replace = arguments->replace,
+        .parent_raw = arguments->raw,
         .progress = progress_begin("creating"),
     };
     bool created = arguments->parent
@@ -87,10 +93,13 @@ int disk_create_verb(int argc, char **argv)
                "Makes an empty disk, or a differencing one: a VHDX if FILE ends with .vhdx, a VHD otherwise, unless it "
                "is raw.\v"
                "Examples: loam disk create web1.vhd --size 10G\n"
-               "          loam disk create trial.vhd --parent web1.vhd",
+               "          loam disk create trial.vhd --parent web1.vhd\n"
+               "          loam disk create web2.vhd --parent https://images.example.org/web.vhd",
                &arguments);
     if (arguments.parent) {
         check_child_options(&arguments);
+    } else if (arguments.raw) {
+        cli_refuse("--parent-raw: is for a differencing disk, which is made by --parent");
     } else if (!arguments.has_size) {
         cli_complain("give the size of the disk with --size, as in: loam disk create %s --size 10G",
                      arguments.values[0]);
@@ -100,6 +109,7 @@ int disk_create_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], making(&arguments)}, {arguments.parent, BROKER_READ}},
         .parents = BROKER_READ,
+        .sources = 1,
     };
     return disk_work(create, &arguments, &grant);
 }
@@ -157,6 +167,7 @@ int disk_convert_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], BROKER_READ}, {arguments.values[1], making(&arguments)}},
         .parents = BROKER_READ,
+        .sources = 1,
     };
     return disk_work(convert, &arguments, &grant);
 }

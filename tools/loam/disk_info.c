@@ -26,6 +26,16 @@ static json_t *optional_json(const char *text)
     return text[0] ? text_json(text) : json_null();
 }
 
+/* Of a parent that is fetched; null: it is a file. */
+static json_t *remote_json(const struct disk_info *info)
+{
+    const struct remote_source *source = &info->parent_remote;
+    if (!source->url[0])
+        return json_null();
+    return json_pack("{s:s, s:b, s:I, s:s, s:I}", "url", source->url, "raw", source->raw, "size",
+                     (json_int_t)source->size, "validator", source->validator, "local", (json_int_t)info->local);
+}
+
 static json_t *info_json(const char *path, const struct disk_info *info)
 {
     json_t *value = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:[i,i,i], s:b}", "path", text_json(path), "container",
@@ -50,10 +60,11 @@ static json_t *info_json(const char *path, const struct disk_info *info)
                                      (json_int_t)info->blocks, "allocated_blocks", (json_int_t)info->allocated_blocks,
                                      "damaged_blocks", (json_int_t)info->damaged_blocks));
     if (info->format == DISK_FORMAT_DIFFERENCING)
-        json_object_update_new(
-            value, json_pack("{s:o, s:o, s:o, s:o}", "parent_identifier", disk_identifier_json(info->parent_identifier),
-                             "parent_name", optional_json(info->parent_name), "parent",
-                             optional_json(info->parent_path), "parent_problem", optional_json(info->parent_problem)));
+        json_object_update_new(value,
+                               json_pack("{s:o, s:o, s:o, s:o, s:o}", "remote", remote_json(info), "parent_identifier",
+                                         disk_identifier_json(info->parent_identifier), "parent_name",
+                                         optional_json(info->parent_name), "parent", optional_json(info->parent_path),
+                                         "parent_problem", optional_json(info->parent_problem)));
     return value;
 }
 
@@ -74,11 +85,27 @@ static const struct argp_option info_options[] = {
 };
 /* clang-format on */
 
+static void describe_remote(const struct disk_info *info)
+{
+    const struct remote_source *source = &info->parent_remote;
+    char local[SIZE_TEXT_SIZE], size[SIZE_TEXT_SIZE];
+    size_format(info->local, local);
+    size_format(source->size, size);
+    table_describe("Parent", "%s, fetched as needed; %s of %s", source->url, source->raw ? "raw" : "an image", size);
+    table_describe("Local", "%s (%llu bytes), %u %% of the disk", local, (unsigned long long)info->local,
+                   (unsigned)((double)info->local * 100 / (double)info->size));
+    if (source->validator[0])
+        table_describe("Version", "%s", source->validator);
+}
+
 static void describe_parent(const struct disk_info *info)
 {
     json_t *identifier = disk_identifier_json(info->parent_identifier);
-    table_describe("Parent", "%s, %s%s", info->parent_name[0] ? info->parent_name : "(without a name)",
-                   info->parent_path[0] ? "which is " : "not found", info->parent_path);
+    if (info->parent_remote.url[0])
+        describe_remote(info);
+    else
+        table_describe("Parent", "%s, %s%s", info->parent_name[0] ? info->parent_name : "(without a name)",
+                       info->parent_path[0] ? "which is " : "not found", info->parent_path);
     table_describe("Parent's UUID", "%s", json_string_value(identifier));
     if (info->parent_problem[0])
         table_describe("Problem", "%s", info->parent_problem);
@@ -175,11 +202,13 @@ struct chain_output {
 static json_t *member_json(const struct disk_chain_member *member)
 {
     const char *name = member->link && member->link->names ? member->link->name[0] : "";
-    return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:o, s:b, s:o, s:o, s:o}", "path", text_json(member->path),
-                     "format", disk_format_name(member->format), "size", (json_int_t)member->size, "present",
-                     (json_int_t)disk_chain_present(member), "file_space", (json_int_t)member->file_space, "modified",
-                     (json_int_t)member->modified, "identifier", disk_identifier_json(member->identifier), "in_use",
-                     member->in_use, "parent_name", optional_json(name), "parent_identifier",
+    const char *url = member->link ? member->link->remote.url : "";
+    return json_pack("{s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:o, s:b, s:o, s:o, s:o}", "parent_url", optional_json(url),
+                     "path", text_json(member->path), "format", disk_format_name(member->format), "size",
+                     (json_int_t)member->size, "present", (json_int_t)disk_chain_present(member), "file_space",
+                     (json_int_t)member->file_space, "modified", (json_int_t)member->modified, "identifier",
+                     disk_identifier_json(member->identifier), "in_use", member->in_use, "parent_name",
+                     optional_json(name), "parent_identifier",
                      member->link ? disk_identifier_json(member->link->identifier) : json_null(), "problem",
                      optional_json(member->problem ? member->problem : ""));
 }
@@ -204,6 +233,17 @@ static void add_line(struct libscols_table *table, const struct disk_chain_membe
     table_set(line, 5, "%s", !member->in_use ? "" : vm[0] ? vm : "another process");
 }
 
+/* What is known of it without asking. */
+static void add_remote_line(struct libscols_table *table, const struct remote_source *source)
+{
+    char size[SIZE_TEXT_SIZE];
+    struct libscols_line *line = table_add_line(table);
+    size_format(source->size, size);
+    table_set(line, 0, "%s", source->url);
+    table_set(line, 1, "%s", source->raw ? "raw" : "image");
+    table_set(line, 2, "%s", size);
+}
+
 static bool show_member(void *context, const struct disk_chain_member *member)
 {
     struct chain_output *output = context;
@@ -211,6 +251,8 @@ static bool show_member(void *context, const struct disk_chain_member *member)
     json_array_append_new(output->images, member_json(member));
     if (output->table)
         add_line(output->table, member);
+    if (output->table && member->link && member->link->remote.url[0])
+        add_remote_line(output->table, &member->link->remote);
     return true;
 }
 
@@ -374,6 +416,7 @@ int disk_compare_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], BROKER_READ}, {arguments.values[1], BROKER_READ}},
         .parents = BROKER_READ,
+        .sources = 2,
     };
     return disk_work(compare, &arguments, &grant);
 }

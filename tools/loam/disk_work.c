@@ -28,11 +28,11 @@ static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 /* ---- Signals ---- */
 
 static volatile pid_t process; /* 0: there is none */
-static volatile sig_atomic_t received, times_received;
+static volatile sig_atomic_t times_received;
 
 static void pass_on(int number)
 {
-    received = number;
+    progress_cancel(number);
     if (process > 0)
         kill(process, ++times_received > PATIENCE ? SIGKILL : number);
 }
@@ -134,7 +134,7 @@ static int explain_end(int status, bool served, const char *path)
         cli_complain("the process that worked on %s asked for what it may not (a damaged or malicious image?)", path);
         return CLI_REFUSED;
     }
-    int number = WTERMSIG(status);
+    int number = WTERMSIG(status), received = progress_signal();
     if (received && number == received) { /* this process would have ended so */
         set_handlers(SIG_DFL);
         raise(number);

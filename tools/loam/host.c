@@ -97,8 +97,7 @@ int host_log(int argc, char **argv)
 {
     int status, descriptor;
     cli_parse(argc, argv, NULL, parse_nothing, NULL,
-              "Prints what the hypervisor has logged since the machine started, as far as it still has it.",
-              NULL);
+              "Prints what the hypervisor has logged since the machine started, as far as it still has it.", NULL);
     json_t *result = cli_call_for_descriptor("host-log", NULL, &descriptor, &status);
     if (!result)
         return status;

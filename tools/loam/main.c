@@ -176,8 +176,8 @@ static int run_verb(const struct noun *noun, int argc, char **argv)
         return verb->run(argc, argv);
     }
     snprintf(help, sizeof(help), "loam %s", noun->name);
-    return refuse_word("verb", argv[0],
-                       find_near(argv[0], &noun->verbs[0].name, MOST_VERBS, sizeof(struct verb)), help);
+    return refuse_word("verb", argv[0], find_near(argv[0], &noun->verbs[0].name, MOST_VERBS, sizeof(struct verb)),
+                       help);
 }
 
 /* What was printed has to arrive, or the program has failed. */
@@ -216,6 +216,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < NOUNS; i++)
         if (strcmp(nouns[i].name, argv[place]) == 0)
             return run_verb(&nouns[i], argc - place - 1, argv + place + 1);
-    return refuse_word("noun", argv[place],
-                       find_near(argv[place], &nouns[0].name, NOUNS, sizeof(struct noun)), "loam");
+    return refuse_word("noun", argv[place], find_near(argv[place], &nouns[0].name, NOUNS, sizeof(struct noun)), "loam");
 }

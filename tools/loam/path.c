@@ -27,10 +27,8 @@ static void tidy(char *path)
 json_t *path_absolute(const char *path)
 {
     char *directory = path[0] == '/' ? strdup("") : getcwd(NULL, 0), *whole = NULL;
-    if (!path[0] || !directory ||
-        asprintf(&whole, "%s%s%s", directory, path[0] == '/' ? "" : "/", path) < 0) {
-        cli_complain("'%s' cannot be made an absolute path: %s", path,
-                     path[0] ? strerror(errno) : "it is empty");
+    if (!path[0] || !directory || asprintf(&whole, "%s%s%s", directory, path[0] == '/' ? "" : "/", path) < 0) {
+        cli_complain("'%s' cannot be made an absolute path: %s", path, path[0] ? strerror(errno) : "it is empty");
         exit(CLI_REFUSED);
     }
     tidy(whole);

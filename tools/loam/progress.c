@@ -15,11 +15,6 @@
 static volatile sig_atomic_t cancelled;
 static int shown = -1; /* per cent */
 
-static void on_signal(int number)
-{
-    cancelled = number;
-}
-
 /* ---- In the confined process ---- */
 
 static void report(void *context, uint64_t done, uint64_t total)
@@ -33,12 +28,17 @@ static void report(void *context, uint64_t done, uint64_t total)
 struct disk_progress progress_begin(const char *what)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    const struct sigaction action = {.sa_handler = progress_cancel, .sa_flags = SA_RESTART};
     struct sigaction before;
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup(1) */
             sigaction(signals[i], &action, NULL);
     return (struct disk_progress){.report = report, .context = (void *)what, .cancel = &cancelled};
+}
+
+void progress_cancel(int number)
+{
+    cancelled = number;
 }
 
 int progress_signal(void)

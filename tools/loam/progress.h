@@ -10,6 +10,8 @@
 struct disk_progress progress_begin(const char *what);
 /* The signal that has raised it; 0: none. */
 int progress_signal(void);
+/* Raises it: the work is to be cancelled because of that signal. May be called by its handler. */
+void progress_cancel(int number);
 /* Takes the bar off the screen. */
 void progress_end(void);
 

@@ -46,8 +46,8 @@ void size_format(uint64_t size, char text[SIZE_TEXT_SIZE])
         tenths = 0;
     }
     if (size & ((1ull << shift) - 1))
-        snprintf(text, SIZE_TEXT_SIZE, "%llu.%llu %ciB", (unsigned long long)whole,
-                 (unsigned long long)tenths, units[unit - 1]);
+        snprintf(text, SIZE_TEXT_SIZE, "%llu.%llu %ciB", (unsigned long long)whole, (unsigned long long)tenths,
+                 units[unit - 1]);
     else
         snprintf(text, SIZE_TEXT_SIZE, "%llu %ciB", (unsigned long long)whole, units[unit - 1]);
 }
@@ -58,8 +58,7 @@ void duration_format(uint64_t seconds, char text[SIZE_TEXT_SIZE])
                    second = (unsigned)(seconds % 60);
     unsigned long long days = seconds / 86400;
     if (days)
-        snprintf(text, SIZE_TEXT_SIZE, "%llu day%s %02u:%02u:%02u", days, days == 1 ? "" : "s", hour, minute,
-                 second);
+        snprintf(text, SIZE_TEXT_SIZE, "%llu day%s %02u:%02u:%02u", days, days == 1 ? "" : "s", hour, minute, second);
     else
         snprintf(text, SIZE_TEXT_SIZE, "%02u:%02u:%02u", hour, minute, second);
 }

@@ -70,14 +70,13 @@ int switch_create(int argc, char **argv)
               "this machine's connections the world.",
               &arguments);
     return cli_do("switch-create",
-                  json_pack("{s:s, s:s*, s:s*, s:b}", "name", arguments.name, "subnet", arguments.subnet,
-                            "boot_file", arguments.boot_file, "allow_host", arguments.allow_host));
+                  json_pack("{s:s, s:s*, s:s*, s:b}", "name", arguments.name, "subnet", arguments.subnet, "boot_file",
+                            arguments.boot_file, "allow_host", arguments.allow_host));
 }
 
 int switch_remove(int argc, char **argv)
 {
-    const char *name =
-        cli_parse_name(argc, argv, "Removes a switch that no virtual machine has a network adapter on.");
+    const char *name = cli_parse_name(argc, argv, "Removes a switch that no virtual machine has a network adapter on.");
     return cli_do("switch-remove", json_pack("{s:s}", "name", name));
 }
 
@@ -201,8 +200,7 @@ static void show_ports(const json_t *ports)
         table_set(line, 2, "%s", address ? address : "");
         table_set(line, 3, "%s", received);
         table_set(line, 4, "%s", sent);
-        table_set(line, 5, "%lld",
-                  (long long)(cli_number(port, "tcp_connections") + cli_number(port, "udp_sessions")));
+        table_set(line, 5, "%lld", (long long)(cli_number(port, "tcp_connections") + cli_number(port, "udp_sessions")));
     }
     putchar('\n');
     table_print(table);
@@ -296,9 +294,8 @@ static json_t *parse_rule(char *text, const struct forward_arguments *arguments)
     if (count < least || count > least + 1)
         return NULL;
     const bool has_address = count == least + 1;
-    json_t *rule =
-        json_pack("{s:s, s:s, s:s, s:o}", "name", arguments->name, "protocol", parts[0], "host_address",
-                  has_address ? parts[1] : "0.0.0.0", "host_port", port_value(parts[has_address ? 2 : 1]));
+    json_t *rule = json_pack("{s:s, s:s, s:s, s:o}", "name", arguments->name, "protocol", parts[0], "host_address",
+                             has_address ? parts[1] : "0.0.0.0", "host_port", port_value(parts[has_address ? 2 : 1]));
     if (arguments->remove)
         return rule;
     const char *child = parts[count - 2];
@@ -322,9 +319,8 @@ int switch_forward(int argc, char **argv)
               &arguments);
     json_t *rule = parse_rule(arguments.rule, &arguments);
     if (!rule) {
-        cli_complain(arguments.remove
-                         ? "the rule must be written as tcp:8080 or tcp:127.0.0.1:8080"
-                         : "the rule must be written as tcp:8080:web1:80 or tcp:127.0.0.1:8080:web1:80");
+        cli_complain(arguments.remove ? "the rule must be written as tcp:8080 or tcp:127.0.0.1:8080"
+                                      : "the rule must be written as tcp:8080:web1:80 or tcp:127.0.0.1:8080:web1:80");
         return CLI_REFUSED;
     }
     return cli_do(arguments.remove ? "switch-unforward" : "switch-forward", rule);

@@ -109,7 +109,7 @@ static bool find_parent(struct listing *listing)
     if (!child->image->differencing)
         return false;
     child->has_link = child->image->operations->read_parent(child->image, &child->link, &listing->problem);
-    if (!child->has_link)
+    if (!child->has_link || child->link.remote.url[0])
         return false;
     if (parent_search(child->file->name, &child->link, try_parent, listing))
         return true;

@@ -32,8 +32,9 @@ uint64_t disk_chain_present(const struct disk_chain_member *member);
 typedef bool disk_chain_visit(void *context, const struct disk_chain_member *member);
 
 /*
- * Calls `visit` for the image in `path`, its parent and so on. `flags`: DISK_OPEN_RAW or 0. Writers are neither waited
- * for nor disturbed. False with `error` if not even the first can be shown.
+ * Calls `visit` for the image in `path`, its parent and so on, up to one whose parent is at a URL, which is not asked.
+ * `flags`: DISK_OPEN_RAW or 0. Writers are neither waited for nor disturbed. False with `error` if not even the first
+ * can be shown.
  */
 bool disk_chain_list(const char *path, unsigned flags, disk_chain_visit *visit, void *context,
                      struct disk_error *error);

@@ -8,7 +8,9 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/new_file.h"
+#include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_paths.h"
+#include "partitions/root/disk/remote_source_file.h"
 #include "partitions/root/disk/space.h"
 #include "partitions/root/disk/vhd/create.h"
 #include "partitions/root/disk/vhdx/create.h"
@@ -161,9 +163,9 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
 
 /* ---- Differencing disks ---- */
 
-static bool check_parent(const char *path, const struct disk *parent, const char *name, struct disk_error *error)
+static bool check_parent(const char *path, const struct disk_image *parent, const char *name, struct disk_error *error)
 {
-    enum disk_container container = disk_top(parent)->container;
+    enum disk_container container = parent->container;
     if (container == DISK_CONTAINER_NONE)
         disk_error_set(error, EOPNOTSUPP, path, "%s is a raw image, which cannot be a parent: convert it first", name);
     else if (is_vhdx(path, DISK_FORMAT_DIFFERENCING) != (container == DISK_CONTAINER_VHDX))
@@ -175,32 +177,43 @@ static bool check_parent(const char *path, const struct disk *parent, const char
     return false;
 }
 
-static int create_vhdx_child(struct disk_file *file, const struct disk_image *parent, const struct parent_paths *paths,
+/* Where the parent is: by its paths, or at a URL. */
+struct parent_place {
+    struct parent_paths paths;
+    const struct remote_source *remote; /* NULL: it is a file */
+};
+
+static int create_vhdx_child(struct disk_file *file, const struct disk_image *parent, const struct parent_place *place,
                              uint32_t block_size)
 {
-    struct vhdx_parent link = {.relative_path = paths->relative, .absolute_path = paths->absolute};
+    struct vhdx_parent link = {.remote = place->remote};
+    if (!place->remote) {
+        link.relative_path = place->paths.relative;
+        link.absolute_path = place->paths.absolute;
+    }
     const struct vhdx_creation creation = {
         .format = DISK_FORMAT_DIFFERENCING,
         .size = parent->sectors * DISK_SECTOR_SIZE,
         .block_size = block_size,
         .logical_sector = parent->write_unit * DISK_SECTOR_SIZE,
-        .disk_id = vhdx_disk_id(parent),
+        .disk_id = parent->container == DISK_CONTAINER_VHDX ? vhdx_disk_id(parent) : NULL,
         .parent = &link,
     };
     memcpy(link.identifier, parent->identifier, sizeof(link.identifier));
     return vhdx_create(file, &creation);
 }
 
-static int create_vhd_child(struct disk_file *file, const struct disk_image *parent, const struct parent_paths *paths,
+static int create_vhd_child(struct disk_file *file, const struct disk_image *parent, const struct parent_place *place,
                             uint32_t block_size)
 {
     struct vhd_child child = {
         .size = parent->sectors * DISK_SECTOR_SIZE,
-        .geometry = parent->footer_geometry,
+        .geometry = parent->container == DISK_CONTAINER_VHD ? parent->footer_geometry : vhd_geometry(parent->sectors),
         .block_size = block_size,
         .timestamp = disk_file_modified(parent->file),
-        .relative_path = paths->relative,
-        .absolute_path = paths->absolute,
+        .remote = place->remote,
+        .relative_path = place->paths.relative,
+        .absolute_path = place->paths.absolute,
     };
     memcpy(child.identifier, parent->identifier, sizeof(child.identifier));
     return vhd_create_child(file, &child);
@@ -217,35 +230,85 @@ static uint32_t block_size_of_child(const char *path, const struct disk_image *p
     return disk_default_block_size(path, DISK_FORMAT_DIFFERENCING);
 }
 
-static bool make_child(const char *path, const struct disk *disk, const char *parent_path,
+static bool make_child(const char *path, const struct disk_image *parent, const struct parent_place *place,
                        const struct disk_create_options *options, struct disk_error *error)
 {
-    const struct disk_image *parent = disk_top(disk);
     uint32_t block_size = block_size_of_child(path, parent, options);
     struct new_file new_file;
-    struct parent_paths paths;
     if (!disk_check_size(path, parent->sectors * DISK_SECTOR_SIZE, DISK_FORMAT_DIFFERENCING, block_size, error) ||
-        !parent_paths_find(&paths, path, parent_path, error) ||
         !new_file_begin(&new_file, path, options->replace, error))
         return false;
     struct disk_file *file = new_file_wrap(&new_file);
     int result = ENOMEM;
-    if (file && parent->container == DISK_CONTAINER_VHDX)
-        result = create_vhdx_child(file, parent, &paths, block_size);
+    if (file && is_vhdx(path, DISK_FORMAT_DIFFERENCING))
+        result = create_vhdx_child(file, parent, place, block_size);
     else if (file)
-        result = create_vhd_child(file, parent, &paths, block_size);
+        result = create_vhd_child(file, parent, place, block_size);
     return finish_file(&new_file, file, result, error);
+}
+
+/* Of an image at a URL, which stays the caller's. */
+static bool make_remote_child(const char *path, struct disk_image *parent, const struct remote_source *source,
+                              const struct disk_create_options *options, struct disk_error *error)
+{
+    const struct parent_place place = {.remote = source};
+    if (parent->differencing) {
+        disk_error_set(error, EOPNOTSUPP, path,
+                       "%s is a differencing disk itself, whose parents cannot be fetched: make a disk of it and them "
+                       "there, with loam disk convert",
+                       source->url);
+        return false;
+    }
+    if (source->raw)
+        remote_source_identifier(source, parent->identifier);
+    else if (!check_parent(path, parent, source->url, error))
+        return false;
+    return make_child(path, parent, &place, options, error);
+}
+
+static bool create_remote_child(const char *path, const char *url, const struct disk_create_options *options,
+                                struct disk_error *error)
+{
+    struct remote_source source = {.raw = options->parent_raw};
+    if (snprintf(source.url, sizeof(source.url), "%s", url) >= (int)sizeof(source.url)) {
+        disk_error_set(error, EINVAL, path, "the URL of its parent is too long");
+        return false;
+    }
+    struct disk_error reason;
+    struct disk_file *file = remote_source_open(&source, &reason);
+    struct metadata_cache *cache = metadata_cache_create();
+    unsigned flags = DISK_OPEN_READ_ONLY | (source.raw ? DISK_OPEN_RAW : 0);
+    struct disk_image *parent = file && cache ? image_open(file, flags, cache, &reason) : NULL;
+    bool made = parent && make_remote_child(path, parent, &source, options, error);
+    if (!parent && file && !cache)
+        disk_error_set(error, ENOMEM, path, "no memory");
+    else if (!parent && file && reason.code == EMEDIUMTYPE)
+        disk_error_set(error, EMEDIUMTYPE, path, "its parent %s; if it is a raw image, say so with --parent-raw",
+                       reason.text);
+    else if (!parent)
+        disk_error_set(error, reason.code, path, "its parent %s", reason.text);
+    if (parent)
+        parent->operations->close(parent);
+    if (file)
+        disk_file_close(file);
+    metadata_cache_destroy(cache);
+    return made;
 }
 
 bool disk_create_child(const char *path, const char *parent, const struct disk_create_options *options,
                        struct disk_error *error)
 {
     static const struct disk_create_options defaults;
+    options = options ? options : &defaults;
+    if (remote_source_is_url(parent))
+        return create_remote_child(path, parent, options, error);
     struct disk *disk = disk_open(parent, DISK_OPEN_READ_ONLY, error);
     if (!disk)
         return false;
-    bool done =
-        check_parent(path, disk, parent, error) && make_child(path, disk, parent, options ? options : &defaults, error);
+    const struct disk_image *image = disk_top(disk);
+    struct parent_place place = {0};
+    bool done = check_parent(path, image, parent, error) && parent_paths_find(&place.paths, path, parent, error) &&
+                make_child(path, image, &place, options, error);
     disk_close(disk);
     return done;
 }

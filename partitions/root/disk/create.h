@@ -13,6 +13,7 @@ struct disk_create_options {
     uint32_t logical_sector; /* of a VHDX, 512 or 4096; 0: 512 */
     bool sparse;             /* a raw or fixed image gets its space as it is written, not now */
     bool replace;            /* an existing file that nobody uses */
+    bool parent_raw;         /* what is at the parent's URL is a raw image; a file cannot be one */
     struct disk_progress progress;
 };
 
@@ -25,8 +26,9 @@ bool disk_create(const char *path, uint64_t size, enum disk_format format, const
                  struct disk_error *error);
 
 /*
- * Makes a differencing disk: it has the size and geometry of `parent`, a VHD that nobody writes to, and its contents
- * until they are written to. The block size is the parent's unless `options` give one. Likewise.
+ * Makes a differencing disk: it has the size and geometry of `parent`, a VHD or VHDX that nobody writes to, and its
+ * contents until they are written to. The parent is a file, or at a URL, of any format but differencing. The block size
+ * is the parent's unless `options` give one. Likewise.
  */
 bool disk_create_child(const char *path, const char *parent, const struct disk_create_options *options,
                        struct disk_error *error);

@@ -67,6 +67,14 @@ static int list_beside(const char *path)
     return -1;
 }
 
+/* ---- Fetching ---- */
+
+static int open_source(const struct remote_source *source, struct disk_error *error)
+{
+    disk_error_set(error, EOPNOTSUPP, source->url, "it has to be fetched, which only loam and loamd can");
+    return -1;
+}
+
 /* ---- Changing ---- */
 
 static void synchronize_directory(const char *path)
@@ -102,6 +110,7 @@ static void set_times(const char *path, int descriptor, const struct timespec ti
 
 const struct host_files host_files_direct = {
     .open_image = image_file_open_directly,
+    .open_source = open_source,
     .begin_file = new_file_begin_directly,
     .commit_file = new_file_commit_directly,
     .abandon_file = new_file_abandon_directly,

@@ -15,10 +15,15 @@
 #include "partitions/root/disk/error.h"
 
 struct new_file;
+struct remote_source;
 
 struct host_files {
     /* As image_file_open: the descriptor of the file, which is of a usable kind and locked; -1 with `error`. */
     int (*open_image)(const char *path, unsigned flags, struct disk_error *error);
+
+    /* Has what is at a URL fetched: the other end of a loam-fetch's socket, which has found the source; -1 with
+     * `error`. A source whose size is 0 is not known yet. */
+    int (*open_source)(const struct remote_source *source, struct disk_error *error);
 
     /* As in new_file.h. */
     bool (*begin_file)(struct new_file *file, const char *path, bool replace, struct disk_error *error);

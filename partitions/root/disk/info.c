@@ -140,6 +140,9 @@ static bool note_parent(void *context, const struct disk_chain_member *member)
         memcpy(info->parent_identifier, member->link->identifier, sizeof(info->parent_identifier));
         if (member->link->names)
             strcpy(info->parent_name, member->link->name[0]);
+        info->parent_remote = member->link->remote;
+        if (info->parent_remote.url[0])
+            info->local = disk_chain_present(member);
     }
     if (member->problem)
         snprintf(info->parent_problem, sizeof(info->parent_problem), "%s", member->problem);

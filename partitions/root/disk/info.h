@@ -8,6 +8,7 @@
 #include "partitions/root/disk/container.h"
 #include "partitions/root/disk/error.h"
 #include "partitions/root/disk/open.h"
+#include "partitions/root/disk/remote_source.h"
 
 struct disk_info {
     enum disk_container container;
@@ -37,11 +38,13 @@ struct disk_info {
     uint32_t allocated_blocks;
     uint32_t damaged_blocks;
 
-    /* Of differencing VHDs: */
+    /* Of differencing disks: */
     uint8_t parent_identifier[16];
     char parent_name[PATH_MAX];           /* the first that the image has for it, or empty */
     char parent_path[PATH_MAX];           /* where it was found, or empty */
     char parent_problem[DISK_ERROR_TEXT]; /* what is wrong with it and how to mend it, or empty */
+    struct remote_source parent_remote;   /* where it is fetched from; without a URL: it is a file */
+    uint64_t local;                       /* of one that is fetched: bytes of the disk that are here */
 };
 
 /* Does not wait for, or disturb, a writer. `flags`: DISK_OPEN_RAW or 0. False with `error`. */

@@ -12,6 +12,7 @@
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_check.h"
+#include "partitions/root/disk/remote_file.h"
 
 /* The images of a merge: `count` that are merged, the child first, and the ancestor. */
 struct merge {
@@ -42,6 +43,18 @@ static uint32_t find_ancestor(const struct disk *chain, const char *ancestor, st
             return i;
     disk_error_set(error, EINVAL, child, "%s is none of its parents: loam disk chain %s shows them", ancestor, child);
     return 0;
+}
+
+static bool check_local(const struct disk *chain, uint32_t ancestor, struct disk_error *error)
+{
+    const struct disk_file *parent = chain->images[ancestor]->file;
+    if (!disk_file_is_remote(parent))
+        return true;
+    disk_error_set(error, EROFS, disk_top(chain)->file->name,
+                   "its parent %s is at a URL, to which nothing is written: make a new disk of both with loam disk "
+                   "convert",
+                   parent->name);
+    return false;
 }
 
 static bool check_size(const struct disk *chain, uint32_t ancestor, struct disk_error *error)
@@ -126,8 +139,8 @@ static bool plan(struct merge *merge, const char *child, const char *ancestor, s
     if (!chain)
         return false;
     uint32_t number = find_ancestor(chain, ancestor, error);
-    bool done = number && check_containers(chain, number, error) && check_size(chain, number, error) &&
-                (merge->options.force || check_children(chain, number, error)) &&
+    bool done = number && check_local(chain, number, error) && check_containers(chain, number, error) &&
+                check_size(chain, number, error) && (merge->options.force || check_children(chain, number, error)) &&
                 keep_paths(merge, chain, number, error);
     disk_close(chain);
     return done;

@@ -12,6 +12,7 @@
 #include "partitions/root/disk/parent_check.h"
 #include "partitions/root/disk/parent_search.h"
 #include "partitions/root/disk/remote_file.h"
+#include "partitions/root/disk/remote_source_file.h"
 #include "partitions/root/disk/streaming.h"
 
 const char *disk_format_name(enum disk_format format)
@@ -220,6 +221,34 @@ static bool is_in_chain(const struct disk *disk, const struct parent_link *link)
     return false;
 }
 
+/* Adds the parent of the last image, which is at a URL. */
+static bool add_remote_parent(struct disk *disk, unsigned flags, const struct parent_link *link,
+                              struct disk_error *error)
+{
+    const char *child = last_image(disk)->file->name;
+    struct remote_source source = link->remote;
+    struct disk_error reason;
+    struct disk_file *file = remote_source_open(&source, &reason);
+    if (!file) {
+        disk_error_set(error, reason.code, child, "its parent %s", reason.text);
+        return false;
+    }
+    if (!add_file(disk, file, linked_flags(flags, link), link, error)) {
+        drop_file(disk, file);
+    } else if (last_image(disk)->differencing) {
+        disk_error_set(
+            error, EOPNOTSUPP, child,
+            "its parent %s is a differencing disk itself, which cannot be fetched: make a disk of it and its "
+            "parents there, with loam disk convert",
+            source.url);
+    } else if (streaming_begin(disk)) {
+        return true;
+    } else {
+        disk_error_set(error, ENOMEM, child, "no memory");
+    }
+    return false;
+}
+
 /* Finds the parent of the last image and adds it. */
 static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *error)
 {
@@ -232,6 +261,8 @@ static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *err
     bool added = false;
     if (disk->image_count == DISK_CHAIN_MAXIMUM || is_in_chain(disk, link))
         disk_error_set(error, ELOOP, child, "its parents never come to an end: it is its own parent's parent");
+    else if (link->remote.url[0])
+        added = add_remote_parent(disk, flags, link, error);
     else if (parent_search(child, link, try_parent, &search))
         added = true;
     else if (search.problem.code)
@@ -252,9 +283,10 @@ static struct disk *open_with_parents(struct disk_file *file, unsigned flags, st
             disk_free(disk, true);
         return NULL;
     }
-    while (last_image(disk)->differencing && add_parent(disk, flags, error))
-        ;
-    if (!last_image(disk)->differencing)
+    bool added = true;
+    while (last_image(disk)->differencing && added)
+        added = add_parent(disk, flags, error);
+    if (added)
         return disk;
     disk_free(disk, true);
     return NULL;

@@ -2,6 +2,7 @@
 #include "partitions/root/disk/reconnect.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "partitions/root/disk/image_open.h"
 #include "partitions/root/disk/parent_check.h"
 #include "partitions/root/disk/parent_search.h"
+#include "partitions/root/disk/remote_source_file.h"
 #include "partitions/root/disk/vhd/reconnect.h"
 #include "partitions/root/disk/vhdx/parent.h"
 
@@ -25,14 +27,16 @@ struct reconnection {
     uint8_t identifier[16]; /* of the child */
     bool any;               /* a parent of another identity will do */
     struct vhd_new_parent parent;
+    struct remote_source remote; /* the parent, if it is at a URL */
     struct disk_reconnect_result result;
     struct disk_error problem; /* of the first parent that was found and is no use; code 0: none was found */
 };
 
-static struct disk_image *open_image(struct disk_file *file, struct metadata_cache **cache, struct disk_error *error)
+static struct disk_image *open_image(struct disk_file *file, unsigned flags, struct metadata_cache **cache,
+                                     struct disk_error *error)
 {
     *cache = metadata_cache_create();
-    struct disk_image *image = *cache ? image_open(file, DISK_OPEN_READ_ONLY, *cache, error) : NULL;
+    struct disk_image *image = *cache ? image_open(file, flags | DISK_OPEN_READ_ONLY, *cache, error) : NULL;
     if (!*cache)
         disk_error_set(error, ENOMEM, file->name, "no memory");
     else if (!image)
@@ -51,7 +55,7 @@ static void close_image(struct disk_image *image, struct metadata_cache *cache)
 static bool read_child(struct reconnection *work, struct disk_error *error)
 {
     struct metadata_cache *cache;
-    struct disk_image *image = open_image(work->file, &cache, error);
+    struct disk_image *image = open_image(work->file, 0, &cache, error);
     if (!image)
         return false;
     bool done = false;
@@ -124,7 +128,7 @@ static bool take_parent(struct reconnection *work, const char *path, struct pare
 {
     struct disk_file *file = image_file_open(path, DISK_OPEN_READ_ONLY, error);
     struct metadata_cache *cache;
-    struct disk_image *image = file ? open_image(file, &cache, error) : NULL;
+    struct disk_image *image = file ? open_image(file, 0, &cache, error) : NULL;
     bool done = image && check_parent(work, image, error) && parent_paths_find(paths, work->child, path, error);
     if (done)
         note_parent(work, image, paths);
@@ -132,6 +136,34 @@ static bool take_parent(struct reconnection *work, const char *path, struct pare
         close_image(image, cache);
     if (file)
         image_file_close(file);
+    return done;
+}
+
+/* Looks at a parent at a URL. */
+static bool take_remote(struct reconnection *work, const char *url, struct disk_error *error)
+{
+    struct remote_source *source = &work->remote;
+    *source = (struct remote_source){.raw = work->link.remote.raw};
+    snprintf(source->url, sizeof(source->url), "%s", url);
+    struct disk_file *file = remote_source_open(source, error);
+    struct metadata_cache *cache;
+    struct disk_image *image = file ? open_image(file, source->raw ? DISK_OPEN_RAW : 0, &cache, error) : NULL;
+    if (image && source->raw)
+        remote_source_identifier(source, image->identifier);
+    bool done = image && check_parent(work, image, error);
+    if (done) {
+        work->parent.remote = source;
+        memcpy(work->parent.identifier, image->identifier, sizeof(work->parent.identifier));
+        strcpy(work->result.parent, source->url);
+        work->result.other_identity = !is_same(image->identifier, work->link.identifier);
+        work->result.moved = strcmp(source->url, work->link.remote.url) != 0;
+        work->result.changed = !work->result.moved && (source->size != work->link.remote.size ||
+                                                       strcmp(source->validator, work->link.remote.validator) != 0);
+    }
+    if (image)
+        close_image(image, cache);
+    if (file)
+        disk_file_close(file);
     return done;
 }
 
@@ -200,9 +232,14 @@ static bool reconnect(struct reconnection *work, const char *parent, bool dry_ru
 {
     struct parent_paths paths;
     work->parent.paths = &paths;
-    return (!parent || check_other_file(work, parent, error)) && read_child(work, error) &&
-           (parent ? take_parent(work, parent, &paths, error) : find_parent(work, &paths, error)) &&
-           (dry_run || write_child(work, error));
+    if ((parent && !check_other_file(work, parent, error)) || !read_child(work, error))
+        return false;
+    if (!parent && work->link.remote.url[0])
+        parent = work->link.remote.url;
+    bool found = !parent                        ? find_parent(work, &paths, error)
+                 : remote_source_is_url(parent) ? take_remote(work, parent, error)
+                                                : take_parent(work, parent, &paths, error);
+    return found && (dry_run || write_child(work, error));
 }
 
 static bool open_child(struct reconnection *work, const char *child, bool dry_run, struct disk_error *error)

@@ -18,18 +18,18 @@ struct disk_reconnect_options {
 };
 
 struct disk_reconnect_result {
-    char parent[PATH_MAX]; /* which was found, or given: an absolute path */
+    char parent[PATH_MAX]; /* which was found, or given: an absolute path or a URL */
     bool other_identity;   /* it is not the disk that the child was made from */
     bool moved;            /* the child did not have this path */
-    bool changed;          /* its file was changed at another time than the child has noted */
+    bool changed;          /* its file was changed at another time than the child has noted, or the server says so */
 };
 
 /*
- * Makes the child say that its parent is in the file `parent`, by a relative and an absolute path, and that it is as it
- * is now. With NULL, the parent is looked for where the child has it, and in its directory; the file's name must be the
- * same then. Nobody may have the child open, or write to the parent. What is behind the parent is not looked at: of a
- * chain whose middle was moved, the child and the middle are to be reconnected, in any order, as the child's own time
- * of modification stays.
+ * Makes the child say that its parent is in the file `parent`, by a relative and an absolute path, or at the URL
+ * `parent`, and that it is as it is now. With NULL, the parent is looked for where the child has it, and in its
+ * directory; the file's name must be the same then. Nobody may have the child open, or write to the parent. What is
+ * behind the parent is not looked at: of a chain whose middle was moved, the child and the middle are to be
+ * reconnected, in any order, as the child's own time of modification stays.
  *
  * Either done or not whenever it is interrupted. `options` may be NULL, and `result`. False with `error`; ENOLINK if
  * there is no parent, or another disk.

@@ -609,10 +609,8 @@ struct disk_file *remote_file_open(int socket, const struct remote_source *sourc
     remote->file.name = name;
     initialize(remote, socket, source, renewed);
     int result = pthread_create(&remote->thread, NULL, remote_thread, remote);
-    if (!result) {
-        pthread_setname_np(remote->thread, "disk-fetch");
+    if (!result)
         return &remote->file;
-    }
     disk_error_set(error, result, source->url, "no thread for it: %s", strerror(result));
     release(remote);
     return NULL;

@@ -16,7 +16,6 @@ static const int allowed[] = {
     SCMP_SYS(ppoll),
     SCMP_SYS(select),
     SCMP_SYS(pselect6),
-    SCMP_SYS(futex),
     SCMP_SYS(clock_gettime),
     SCMP_SYS(clock_nanosleep),
     SCMP_SYS(nanosleep),
@@ -71,11 +70,8 @@ static const int allowed[] = {
     SCMP_SYS(geteuid),
     SCMP_SYS(getgid),
     SCMP_SYS(getegid),
-    SCMP_SYS(set_robust_list),
-    SCMP_SYS(rseq),
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(tgkill),
-    SCMP_SYS(exit),
     SCMP_SYS(exit_group),
 };
 
@@ -103,21 +99,10 @@ static int allow_reading(scmp_filter_ctx filter)
     return result;
 }
 
-/* A name is looked up in a thread. The arguments of clone3 lie in memory, where a filter cannot see them: the C library
- * takes clone then. */
-static int allow_threads(scmp_filter_ctx filter)
-{
-    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                  SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-    return result ? result : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-}
-
 static int add_rules(scmp_filter_ctx filter)
 {
     int result = allow_sockets(filter);
-    if (!result)
-        result = allow_reading(filter);
-    return result ? result : allow_threads(filter);
+    return result ? result : allow_reading(filter);
 }
 
 /* What the C library finds names with may be in libraries that it loads the first time, which is not possible later. */
@@ -133,6 +118,7 @@ bool sandbox_enter(const struct confinement_user *user, char error[CONFINEMENT_E
     static const struct confinement_calls calls = {.others = SCMP_ACT_ERRNO(EPERM),
                                                    .allowed = allowed,
                                                    .count = sizeof(allowed) / sizeof(allowed[0]),
+                                                   .threads = true, /* a name is looked up in one */
                                                    .add_rules = add_rules};
     static const struct rlimit none = {0, 0};
     load_libraries();

@@ -33,14 +33,25 @@ static int write_names(struct vhd_rewrite *rewrite, const struct parent_paths *p
     return error;
 }
 
+static int write_remote(struct vhd_rewrite *rewrite, const struct remote_source *source, struct vhd_parent *parent)
+{
+    uint64_t offset;
+    int error = vhd_rewrite_room(rewrite, VHD_REMOTE_SPACE, &offset);
+    if (error)
+        return error;
+    memset(parent->locators, 0, sizeof(parent->locators));
+    parent->locators[0] = (struct vhd_locator){VHD_PLATFORM_LOUR, VHD_REMOTE_SPACE, 0, offset};
+    return vhd_parent_write_remote(rewrite->file, parent, source);
+}
+
 static int replace_parent(struct vhd_rewrite *rewrite, const struct vhd_new_parent *new)
 {
     struct vhd_parent parent = rewrite->metadata.parent;
     uint8_t header[VHD_HEADER_SIZE];
     memcpy(header, rewrite->metadata.header_bytes, sizeof(header));
     memcpy(parent.identifier, new->identifier, sizeof(parent.identifier));
-    parent.timestamp = vhd_timestamp(new->timestamp);
-    int error = write_names(rewrite, new->paths, &parent);
+    parent.timestamp = new->remote ? 0 : vhd_timestamp(new->timestamp);
+    int error = new->remote ? write_remote(rewrite, new->remote, &parent) : write_names(rewrite, new->paths, &parent);
     if (!error && !vhd_parent_encode(header, &parent))
         error = EILSEQ;
     if (error) {
@@ -59,6 +70,6 @@ bool vhd_reconnect(struct disk_file *file, const struct vhd_new_parent *parent, 
     int result = replace_parent(&rewrite, parent);
     if (result)
         disk_error_set(error, result, file->name, "its parent %s cannot be written into it: %s",
-                       parent->paths->absolute, strerror(result));
+                       parent->remote ? parent->remote->url : parent->paths->absolute, strerror(result));
     return result == 0;
 }
