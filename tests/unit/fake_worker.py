@@ -61,6 +61,7 @@ class Worker:
         self.log = configuration["log"]["fd"]
         self.media = {("dvd" if kind == "dvds" else "floppy", number): drive.get("path")
                       for kind in ("dvds", "floppies") for number, drive in enumerate(configuration[kind])}
+        self.sources = []
         self.passed = []  # descriptors that have come with a request
 
     # Start
@@ -70,7 +71,7 @@ class Worker:
             kind = fcntl.LOCK_SH if disk["read_only"] else fcntl.LOCK_EX
             try:
                 fcntl.flock(disk["fd"], kind | fcntl.LOCK_NB)
-                for parent in disk.get("parents", []):
+                for parent in (parent for parent in disk.get("parents", []) if "url" not in parent):
                     fcntl.flock(parent["fd"], fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 self.fail(f"{disk['path']}: in use by another process")
@@ -91,8 +92,7 @@ class Worker:
             parts.append(f"initrd {os.pread(self.configuration['initrd']['fd'], 8, 0)!r}")
         for disk in self.configuration["disks"]:
             parts.append(f"disk {self.describe_file(disk)}")
-            parts += [f"parent {os.path.basename(parent['path'])} {self.describe_file(parent)}"
-                      for parent in disk.get("parents", [])]
+            parts += [self.describe_parent(parent) for parent in disk.get("parents", [])]
         for kind in ("dvds", "floppies"):
             for drive in self.configuration[kind]:
                 parts.append(f"{kind} {self.describe_file(drive) if drive else 'empty'}")
@@ -109,6 +109,29 @@ class Worker:
     def describe_file(file):
         access = fcntl.fcntl(file["fd"], fcntl.F_GETFL) & os.O_ACCMODE
         return f"{os.pread(file['fd'], 8, 0)!r} {'rw' if access == os.O_RDWR else 'ro'}"
+
+    def describe_parent(self, parent):
+        if "url" not in parent:
+            return f"parent {os.path.basename(parent['path'])} {self.describe_file(parent)}"
+        return (f"source {parent['url']} raw {parent['raw']} of {parent['size']} {parent['validator']} "
+                f"{self.read_source(parent['fd'])}")
+
+    def read_source(self, descriptor):
+        """What loam-fetch at the other end of a socket says of its source (fetch/protocol.h), with its first 8 bytes. It
+        lives for as long as the socket is open."""
+        header, read, source, data = struct.Struct("=IIQQ"), 1, 2, 3
+        stream = socket.socket(fileno=os.dup(descriptor))
+        stream.settimeout(20)
+        self.sources.append(stream)
+        size = None
+        while True:
+            kind, length, _, _ = header.unpack(stream.recv(header.size, socket.MSG_WAITALL))
+            body = stream.recv(length, socket.MSG_WAITALL)
+            if kind == source:
+                size = struct.unpack_from("=Q", body)[0]
+                stream.sendall(header.pack(read, 8, 1, 0))
+            elif kind == data:
+                return f"{size} {body!r}"
 
     def greet_switch(self, nic):
         """Connects as port_protocol.h says; the connection stays for as long as the worker does."""
@@ -242,6 +265,11 @@ class Worker:
         if name == "media":
             return {"drives": [{"drive": kind, "number": number, "path": path, "read_only": False}
                                for (kind, number), path in self.media.items()]}
+        if name == "source":
+            if len(self.passed) != 1:
+                return "bad-request", f"{len(self.passed)} descriptors"
+            self.write(f"source {request['disk']} {self.read_source(self.passed[0])}\r\n".encode())
+            return {}
         if name in ("insert", "eject"):
             return self.change(name, request)
         return "unknown-request", "there is no such request"

@@ -110,7 +110,10 @@ static const char stored[] =
     " \"uuid\": \"00112233-4455-4677-8899-aabbccddeeff\","
     " \"kernel\": {\"path\": \"/boot/k\", \"uid\": 7}, \"initrd\": null, \"command_line\": \"quiet\","
     " \"boot\": [\"floppy\", \"dvd\"], \"graphics\": true,"
-    " \"disks\": [{\"path\": \"/a\", \"format\": \"raw\", \"read_only\": true, \"uid\": 9}],"
+    " \"disks\": [{\"path\": \"/a\", \"format\": \"raw\", \"read_only\": true, \"uid\": 9,"
+    "   \"source\": null},"
+    "  {\"path\": \"/b\", \"format\": \"vhd\", \"read_only\": false, \"uid\": 9,"
+    "   \"source\": \"https://example.org/b.vhd\"}],"
     " \"dvds\": [{\"path\": null, \"read_only\": false, \"uid\": 3}],"
     " \"floppies\": [{\"path\": \"/f\", \"read_only\": true, \"uid\": 4}],"
     " \"com2\": {\"kind\": \"socket\", \"path\": \"/s\", \"uid\": 6},"
@@ -203,6 +206,8 @@ static void definitions_are_checked(void **state)
          "disks[1].path: \"b\" must be an absolute path"},
         {"{\"name\": \"a\", \"disks\": [{\"path\": \"/a\", \"format\": \"vmdk\"}]}",
          "disks[0].format: must be \"vhd\" or \"raw\""},
+        {"{\"name\": \"a\", \"disks\": [{\"path\": \"/a\", \"source\": \"http://a/b\"}]}",
+         "disks[0]: unknown key \"source\""},
         {"{\"name\": \"a\", \"kernel\": {\"path\": \"/k\"}, \"disks\": [{\"path\": \"/a\"}, {\"path\": "
          "\"/a\"}]}", "disks[0] and disks[1] are the same file"},
         {"{\"name\": \"a\", \"kernel\": {\"path\": \"/a\\u001b\"}}",

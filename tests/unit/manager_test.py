@@ -3,7 +3,7 @@
 """End-to-end test of loamd and the command loam, with a worker without a virtual machine (fake_worker.py) and the
 real switch.
 
-Usage: manager_test.py [-v] [CASE...]      run as root, after make build/bin/{loam,loamd,loam-switch}
+Usage: manager_test.py [-v] [CASE...]      run as root, after make build/bin/{loam,loamd,loam-switch,loam-fetch}
 """
 
 import errno
@@ -27,10 +27,13 @@ import threading
 import time
 import traceback
 
+from range_server import RangeServer
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.abspath(os.environ.get("LOAM_BIN", os.path.join(TOP, "build/bin")))
 LOAM = os.path.join(BIN, "loam")
 LOAMD = os.path.join(BIN, "loamd")
+FETCH = os.path.join(TOP, "build/bin/loam-fetch")
 SWITCH = os.environ.get("LOAM_SWITCH", os.path.join(TOP, "build/bin/loam-switch"))
 WORKER = os.path.join(TOP, "tests/unit/fake_worker.py")
 REAL_WORKER = os.path.join(TOP, "build/bin/loam-worker")
@@ -94,8 +97,8 @@ class Host:
     def __init__(self, **options):
         self.root = tempfile.mkdtemp(prefix="lm-", dir="/tmp")
         os.chmod(self.root, 0o755)
-        self.options = {"worker": WORKER, "switch": SWITCH, "group": str(GROUP), "worker-user": "nobody",
-                        "switch-user": "nobody", **options}
+        self.options = {"worker": WORKER, "switch": SWITCH, "fetch": FETCH, "group": str(GROUP), "worker-user": "nobody",
+                        "switch-user": "nobody", "fetch-user": "nobody", **options}
         self.process = None
         self.prefix = []  # what loamd is started by
         self.mounts = []
@@ -773,6 +776,84 @@ def differencing_disks_come_with_their_parents(host):
     host.do("disk", "reconnect", middle, "--parent", host.path("moved.vhd"))
     host.do("disk", "reconnect", child)
     host.do("vm", "start", "a")
+
+
+def fetching(host, name):
+    """The number of the loam-fetch of a virtual machine's first disk; None: there is none."""
+    try:
+        with open(host.path("run", "vm", f"{name}@fetch0.json")) as file:
+            return json.load(file)["pid"]
+    except FileNotFoundError:
+        return None
+
+
+def log_of(host, name):
+    with open(host.show(name)["log"], newline="") as file:
+        return file.read()
+
+
+@case
+def parents_at_urls_are_fetched_by_a_process_of_their_own(host):
+    child, middle = host.path("child.vhdx"), host.path("middle.vhdx")
+    with RangeServer(b"RAWDISK " + bytes(8 * MIB - 8)) as server:
+        host.do("disk", "create", middle, "--parent", server.url, "--parent-raw")
+        host.do("disk", "create", child, "--parent", middle)
+        made = host.create("a", "", "--disk", child)
+        check(f"child.vhdx fetches what it lacks from {server.url}" in made.out, f"created with {made.out!r}")
+        equal(host.show("a")["disks"][0]["source"], server.url, "source in the definition")
+        host.do("vm", "start", "a")
+        line = log_of(host, "a").splitlines()[0]
+        for part in ("parent middle.vhdx b'vhdxfile' ro",
+                     f"source {server.url} raw True of {8 * MIB} \"first\" {8 * MIB} b'RAWDISK '"):
+            check(part in line, f"{part!r} is not in {line!r}")
+        check(f"fetched from {server.url}" in host.do("vm", "show", "a").out, "the source is not shown")
+
+        # One that is killed is started again, also if loamd was away.
+        first = fetching(host, "a")
+        check(alive(first), "there is no loam-fetch")
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: f"source 0 {8 * MIB} b'RAWDISK '" in log_of(host, "a"), "another loam-fetch")
+        second = fetching(host, "a")
+        host.restart()
+        host.expect_state("a", "Running")
+        equal(fetching(host, "a"), second, "loam-fetch after a restart of loamd")
+        host.stop()
+        os.kill(second, signal.SIGKILL)
+        host.start()
+        wait_until(lambda: log_of(host, "a").count(f"source 0 {8 * MIB} b'RAWDISK '") == 2, "a third loam-fetch")
+        third = fetching(host, "a")
+        host.do("vm", "stop", "a")
+        wait_until(lambda: not alive(third), "the end of loam-fetch")
+        equal(fetching(host, "a"), None, "record of loam-fetch")
+
+
+@case
+def another_url_than_recorded_is_refused(host):
+    disk, other, local = host.path("disk.vhdx"), host.path("other.vhdx"), host.path("local.vhdx")
+    with RangeServer(bytes(8 * MIB)) as first, RangeServer(bytes(8 * MIB)) as second:
+        host.do("disk", "create", disk, "--parent", first.url, "--parent-raw")
+        host.do("disk", "create", other, "--parent", second.url, "--parent-raw")
+        host.do("disk", "create", local, "--size", "8M")
+        host.create("a", "", "--disk", disk)
+        host.do("vm", "start", "a")
+        host.do("vm", "stop", "a")
+        kept = host.path("kept.vhdx")
+        os.rename(disk, kept)
+        os.rename(other, disk)
+        again = "if that is right, attach it again: loam vm set a --disk"
+        host.refuse(f"disk.vhdx: its parent is at {second.url}, and was at {first.url} when it was attached; {again}",
+                    "vm", "start", "a")
+        host.do("vm", "set", "a", "--memory", "32M")  # is no consent
+        host.refuse(again, "vm", "start", "a")
+        shutil.copy(local, disk)
+        host.refuse(f"disk.vhdx: its parent is a file now, and was at {first.url}", "vm", "start", "a")
+        host.create("b", "", "--disk", local)
+        os.rename(kept, local)
+        host.refuse(f"local.vhdx: its parent is at {first.url}, and was a file when", "vm", "start", "b")
+        accepted = host.do("vm", "set", "b", "--disk", local)
+        check(f"local.vhdx fetches what it lacks from {first.url}" in accepted.out, f"set with {accepted.out!r}")
+        host.do("vm", "start", "b")
+        host.do("vm", "stop", "b")
 
 
 @case

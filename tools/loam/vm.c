@@ -30,6 +30,8 @@ static const char *remark(const json_t *vm)
     const char *reason = cli_text(vm, "reason");
     if (strcmp(reason, "no-space") == 0)
         return "no space on the host";
+    if (strcmp(reason, "no-answer") == 0)
+        return "a disk's source does not answer";
     if (strcmp(reason, "power-off") == 0 || strcmp(reason, "turned-off") == 0 || strcmp(reason, "requested") == 0)
         return "";
     return cli_text(vm, "detail");
@@ -152,6 +154,28 @@ static void show_drive(const char *title, const char *what, const json_t *drive)
         table_describe(title, "%s, empty", what);
 }
 
+/* What of a disk is fetched from its source, as far as its worker says. */
+static void show_source(const json_t *vm, const json_t *disk, size_t number)
+{
+    char local[SIZE_TEXT_SIZE], size[SIZE_TEXT_SIZE], fetched[SIZE_TEXT_SIZE];
+    json_t *source;
+    size_t index;
+    if (!cli_text(disk, "source")[0])
+        return;
+    table_describe("  parent", "fetched from %s", cli_text(disk, "source"));
+    json_array_foreach(json_object_get(vm, "sources"), index, source)
+    {
+        if ((size_t)cli_number(source, "disk") != number)
+            continue;
+        size_format((uint64_t)cli_number(source, "local"), local);
+        size_format((uint64_t)cli_number(source, "size"), size);
+        size_format((uint64_t)cli_number(source, "fetched"), fetched);
+        table_describe("  local", "the first %s of %s; %s fetched since the start", local, size, fetched);
+        if (cli_text(source, "problem")[0])
+            table_describe("  problem", "%s", cli_text(source, "problem"));
+    }
+}
+
 static void show_drives(const json_t *vm)
 {
     json_t *drive;
@@ -161,6 +185,7 @@ static void show_drives(const json_t *vm)
         table_describe(index < 4 ? ide_places[index] : "Disk", "%s (%s%s, of %s)", cli_text(drive, "path"),
                        cli_text(drive, "format"),
                        json_is_true(json_object_get(drive, "read_only")) ? ", read-only" : "", user_name(drive));
+        show_source(vm, drive, index);
     }
     if (place < 2)
         place = 2;

@@ -266,10 +266,32 @@ static error_t parse_values(int key, char *text, struct argp_state *state)
     }
 }
 
+/* Whoever attaches a disk from elsewhere learns here where it goes for what it lacks. */
+static void print_sources(const json_t *definition)
+{
+    json_t *disk;
+    size_t index;
+    json_array_foreach(json_object_get(definition, "disks"), index, disk)
+    {
+        if (cli_text(disk, "source")[0])
+            printf("%s fetches what it lacks from %s\n", cli_text(disk, "path"), cli_text(disk, "source"));
+    }
+}
+
 static int change(const char *request, const struct definition_arguments *arguments)
 {
+    int status;
     set(arguments, "name", text_value("NAME", arguments->name));
-    return cli_do(request, arguments->values);
+    json_t *definition = cli_call(request, arguments->values, &status);
+    if (!definition)
+        return status;
+    if (cli_options.json) {
+        cli_print_json(definition);
+        return CLI_DONE;
+    }
+    print_sources(definition);
+    json_decref(definition);
+    return CLI_DONE;
 }
 
 int vm_create(int argc, char **argv)

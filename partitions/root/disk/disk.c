@@ -60,6 +60,7 @@ int disk_free(struct disk *disk, bool close_files)
     }
     extent_index_destroy(disk->index);
     metadata_cache_destroy(disk->cache);
+    free(disk->unopened);
     free(disk->images);
     free(disk);
     return result;
@@ -83,6 +84,11 @@ struct disk_geometry disk_geometry(const struct disk *disk)
 bool disk_read_only(const struct disk *disk)
 {
     return disk->read_only;
+}
+
+const struct remote_source *disk_unopened_source(const struct disk *disk)
+{
+    return disk->unopened;
 }
 
 enum disk_format disk_format(const struct disk *disk)

@@ -249,6 +249,16 @@ static bool add_remote_parent(struct disk *disk, unsigned flags, const struct pa
     return false;
 }
 
+static bool leave_source(struct disk *disk, const struct parent_link *link, struct disk_error *error)
+{
+    disk->unopened = malloc(sizeof(*disk->unopened));
+    if (disk->unopened)
+        *disk->unopened = link->remote;
+    else
+        disk_error_set(error, ENOMEM, last_image(disk)->file->name, "no memory");
+    return disk->unopened != NULL;
+}
+
 /* Finds the parent of the last image and adds it. */
 static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *error)
 {
@@ -261,6 +271,8 @@ static bool add_parent(struct disk *disk, unsigned flags, struct disk_error *err
     bool added = false;
     if (disk->image_count == DISK_CHAIN_MAXIMUM || is_in_chain(disk, link))
         disk_error_set(error, ELOOP, child, "its parents never come to an end: it is its own parent's parent");
+    else if (link->remote.url[0] && flags & DISK_OPEN_WITHOUT_SOURCE)
+        added = leave_source(disk, link, error);
     else if (link->remote.url[0])
         added = add_remote_parent(disk, flags, link, error);
     else if (parent_search(child, link, try_parent, &search))
@@ -284,7 +296,7 @@ static struct disk *open_with_parents(struct disk_file *file, unsigned flags, st
         return NULL;
     }
     bool added = true;
-    while (last_image(disk)->differencing && added)
+    while (last_image(disk)->differencing && !disk->unopened && added)
         added = add_parent(disk, flags, error);
     if (added)
         return disk;

@@ -35,6 +35,9 @@ enum {
     DISK_OPEN_CONFINED = 1u << 4,
     /* disk_open_descriptor looks for parents too, as if it had opened `name` itself. */
     DISK_OPEN_FIND_PARENTS = 1u << 5,
+    /* With it: a parent at a URL is not opened, and the disk, which is for looking at only, ends above it
+     * (disk_unopened_source). */
+    DISK_OPEN_WITHOUT_SOURCE = 1u << 6,
 };
 
 /*
@@ -75,5 +78,8 @@ struct disk *disk_open_files(struct disk_file *const *files, unsigned count, uns
 int disk_close(struct disk *disk);
 
 enum disk_format disk_format(const struct disk *disk);
+
+/* Where the parent of the last image is that was not opened for DISK_OPEN_WITHOUT_SOURCE; NULL: there is none. */
+const struct remote_source *disk_unopened_source(const struct disk *disk);
 
 #endif

@@ -197,6 +197,18 @@ static bool read_format(struct fields *fields, const json_t *value, void *target
     return true;
 }
 
+/* null: none. */
+static bool read_url(struct fields *fields, const json_t *value, void *target)
+{
+    if (json_is_null(value))
+        return true;
+    const char *url = fields_text(fields, value, FETCH_URL_SIZE - 1);
+    const char *problem = url ? remote_source_check_url(url) : NULL;
+    if (problem)
+        return fields_complain(fields, "%s", problem);
+    return url && replace_text(fields, target, url);
+}
+
 static bool read_disk(struct fields *fields, const json_t *value, void *target)
 {
     const struct source *source = fields->context;
@@ -206,15 +218,19 @@ static bool read_disk(struct fields *fields, const json_t *value, void *target)
         {"format",    read_format,         &disk->raw,       false},
         {"read_only", fields_read_boolean, &disk->read_only, false},
         {"uid",       read_user,           &disk->file.user, true },
+        {"source",    read_url,            &disk->source,    false},
     };
     disk->file.user = source->user;
-    return fields_read(fields, value, list, source->kind == DEFINITION_STORED ? 4 : 3);
+    disk->attached = source->kind == DEFINITION_REQUEST;
+    return fields_read(fields, value, list, disk->attached ? 3 : COUNT(list));
 }
 
 static void clear_disks(struct definition *definition)
 {
-    for (unsigned i = 0; i < definition->disk_count; i++)
+    for (unsigned i = 0; i < definition->disk_count; i++) {
         free(definition->disks[i].file.path);
+        free(definition->disks[i].source);
+    }
     memset(definition->disks, 0, sizeof(definition->disks));
     definition->disk_count = 0;
 }

@@ -34,6 +34,10 @@ struct definition_disk {
     struct definition_file file;
     bool raw; /* otherwise a VHD */
     bool read_only;
+    /* The URL that its parent may be fetched from, as its image said when it was attached; NULL: none. An image from
+     * elsewhere could name any later. */
+    char *source;
+    bool attached; /* just now: what its image says is still to be recorded */
 };
 
 /* Without a file it is empty. */

@@ -13,9 +13,9 @@ static json_t *disks_json(const struct definition *definition)
     json_t *list = json_array();
     for (unsigned i = 0; i < definition->disk_count; i++) {
         const struct definition_disk *disk = &definition->disks[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I}", "path", disk->file.path, "format",
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:I, s:s?}", "path", disk->file.path, "format",
                                               disk->raw ? "raw" : "vhd", "read_only", disk->read_only, "uid",
-                                              (json_int_t)disk->file.user));
+                                              (json_int_t)disk->file.user, "source", disk->source));
     }
     return list;
 }

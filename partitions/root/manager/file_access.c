@@ -180,6 +180,7 @@ void file_parents_clear(struct file_parents *parents)
         free(parents->list[i].path);
     }
     parents->count = 0;
+    parents->source = (struct remote_source){0};
 }
 
 static bool keep_parent(struct file_parents *parents, const struct disk_file *file)
@@ -201,9 +202,12 @@ static bool keep_parent(struct file_parents *parents, const struct disk_file *fi
 static int keep_parents(const struct disk *disk, const struct file_access *file, struct file_parents *parents,
                         struct file_access_problem *problem)
 {
-    if (disk->image_count - 1 > CONFIGURATION_PARENTS)
-        return refuse(problem, file, "has %u parents, and a virtual machine can use a disk with %u: merge some",
-                      disk->image_count - 1, CONFIGURATION_PARENTS);
+    unsigned count = disk->image_count - 1 + (disk_unopened_source(disk) != NULL);
+    if (count > CONFIGURATION_PARENTS)
+        return refuse(problem, file, "has %u parents, and a virtual machine can use a disk with %u: merge some", count,
+                      CONFIGURATION_PARENTS);
+    if (disk_unopened_source(disk))
+        parents->source = *disk_unopened_source(disk);
     for (uint32_t i = 1; i < disk->image_count; i++)
         if (!keep_parent(parents, disk->images[i]->file))
             return refuse(problem, file, "its parent %.300s cannot be opened: %s", disk->images[i]->file->name,
@@ -228,7 +232,7 @@ static int judge_lock(int descriptor, const char *path, bool exclusive, const st
 static int judge_disk(int descriptor, const struct file_access *file, bool to_use, struct file_parents *parents,
                       struct file_access_problem *problem)
 {
-    unsigned flags = file->raw ? DISK_OPEN_RAW : DISK_OPEN_FIND_PARENTS;
+    unsigned flags = file->raw ? DISK_OPEN_RAW : DISK_OPEN_FIND_PARENTS | DISK_OPEN_WITHOUT_SOURCE;
     struct disk *disk = look_at_image(descriptor, file, flags, disk_open_descriptor, problem);
     if (!disk)
         return -1;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "partitions/root/disk/remote_source.h"
 #include "partitions/root/worker/configuration.h"
 
 #define FILE_ACCESS_ERROR_SIZE 1024
@@ -35,6 +36,7 @@ struct file_access_problem {
 
 /* The images beneath a differencing disk, its parent first. */
 struct file_parents {
+    struct remote_source source; /* what is beneath the last of them, at a URL; without one: nothing */
     unsigned count;
     struct {
         int descriptor;

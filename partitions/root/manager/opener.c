@@ -42,7 +42,8 @@ struct message {
     unsigned index;
     bool failed;
     struct file_access_problem problem;
-    char parent[PATH_MAX]; /* empty: the file itself */
+    char parent[PATH_MAX];       /* empty: the file itself, with: */
+    struct remote_source source; /* what is beneath it at a URL; without one: nothing */
 };
 
 /* ---- In the process ---- */
@@ -94,6 +95,7 @@ static _Noreturn void serve(const struct opener *opener, int channel, uid_t user
             send_message(3, &message, parents.list[j].descriptor);
         }
         message.parent[0] = '\0';
+        message.source = parents.source;
         send_message(3, &message, descriptor);
         file_parents_clear(&parents);
         if (message.failed)
@@ -145,12 +147,35 @@ static struct opener_file *first_closed(struct opener *opener)
     return NULL;
 }
 
-/* False: no memory, or more than there can be. */
-static bool add_parent(struct opener_file *file, const char *path, int descriptor)
+static bool has_parents(struct opener_file *file)
 {
     if (!file->parents)
         file->parents = calloc(1, sizeof(*file->parents));
-    if (!file->parents || file->parents->count == CONFIGURATION_PARENTS)
+    return file->parents != NULL;
+}
+
+/* Whoever has read the image may have been taken in by it. */
+static bool is_sound(const struct remote_source *source)
+{
+    return memchr(source->url, '\0', sizeof(source->url)) && !remote_source_check_url(source->url) &&
+           remote_source_check_validator(source->validator) && source->size > 0 && source->size <= INT64_MAX;
+}
+
+/* False: no memory, or no source. */
+static bool add_source(struct opener_file *file, const struct remote_source *source)
+{
+    if (!source->url[0])
+        return true;
+    if (!is_sound(source) || !has_parents(file))
+        return false;
+    file->parents->source = *source;
+    return true;
+}
+
+/* False: no memory, or more than there can be. */
+static bool add_parent(struct opener_file *file, const char *path, int descriptor)
+{
+    if (!has_parents(file) || file->parents->count == CONFIGURATION_PARENTS)
         return false;
     char *copy = strndup(path, PATH_MAX - 1);
     if (!copy)
@@ -179,6 +204,8 @@ static bool receive(struct opener *opener)
     struct opener_file *file = &opener->files[message.index];
     if (!message.parent[0]) {
         file->descriptor = descriptor;
+        if (!add_source(file, &message.source))
+            fail(opener, file, "what it says of its parent cannot be used");
     } else if (!add_parent(file, message.parent, descriptor)) {
         close(descriptor);
         fail(opener, file, "its parents cannot be kept: no memory");

@@ -194,6 +194,19 @@ void process_signal(struct process *process, int signal)
         process->killed |= signal == SIGKILL;
 }
 
+void process_end(struct process *process)
+{
+    if (!process->pid)
+        return;
+    process_signal(process, SIGKILL);
+    if (process->child)
+        waitpid(process->pid, NULL, 0);
+    event_loop_remove(process->loop, &process->end);
+    close(process->end.descriptor);
+    process->pid = 0;
+    store_remove(process->directory, process->record);
+}
+
 uint64_t process_uptime(const struct process *process)
 {
     struct timespec now;

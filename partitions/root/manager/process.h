@@ -15,6 +15,9 @@
 
 #define PROCESS_STATUS_UNKNOWN (-1) /* of a process that is not our child, unless we have killed it */
 
+/* A name, and a little more. */
+#define PROCESS_RECORD_SIZE (NAME_SIZE + 16)
+
 struct process {
     struct event_loop *loop;
     pid_t pid;           /* 0: none runs */
@@ -22,7 +25,7 @@ struct process {
     bool child;
     bool killed; /* by process_signal() with SIGKILL */
     int directory;
-    char record[NAME_SIZE];
+    char record[PROCESS_RECORD_SIZE];
     struct event_source end; /* pidfd */
     void (*ended)(void *owner, int status);
     void *owner;
@@ -52,6 +55,9 @@ int process_adopt(struct process *process, struct event_loop *loop, int director
                   void (*ended)(void *owner, int status), void *owner);
 
 void process_signal(struct process *process, int signal);
+
+/* Kills it and waits for its end; `ended` is not called. Nothing if none runs. */
+void process_end(struct process *process);
 
 /* For how long it has run, in seconds. */
 uint64_t process_uptime(const struct process *process);

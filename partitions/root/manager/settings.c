@@ -18,6 +18,7 @@
 #define DEFAULT_HOST_DEVICE  "/dev/loam"
 #define DEFAULT_GROUP        "loam"
 #define DEFAULT_WORKER_USER  "loam-worker"
+#define DEFAULT_FETCH_USER   "loam-fetch"
 #define DEFAULT_SWITCH_USER  "loam-switch"
 #define DEFAULT_STOP_TIMEOUT 60u
 #define LONGEST_STOP_TIMEOUT 3600u
@@ -26,6 +27,7 @@ struct arguments {
     struct settings *settings;
     const char *group; /* NULL: the default, if there is one */
     const char *worker_user;
+    const char *fetch_user;
     const char *switch_user;
 };
 
@@ -35,6 +37,8 @@ enum {
     OPTION_LOG,
     OPTION_WORKER,
     OPTION_WORKER_USER,
+    OPTION_FETCH,
+    OPTION_FETCH_USER,
     OPTION_SWITCH,
     OPTION_SWITCH_USER,
     OPTION_GROUP,
@@ -52,6 +56,10 @@ static const struct argp_option options[] = {
      0},
     {"worker-user", OPTION_WORKER_USER, "USER", 0,
      "Whom it becomes (default " DEFAULT_WORKER_USER ", or nobody if there is no such user)", 0},
+    {"fetch", OPTION_FETCH, "PATH", 0,
+     "The program that fetches what disks have at a URL (default: loam-fetch beside loamd)", 0},
+    {"fetch-user", OPTION_FETCH_USER, "USER", 0,
+     "Whom it becomes (default " DEFAULT_FETCH_USER ", or nobody if there is no such user)", 0},
     {"switch", OPTION_SWITCH, "PATH", 0, "The program that is a switch (default: loam-switch beside loamd)", 0},
     {"switch-user", OPTION_SWITCH_USER, "USER", 0,
      "Whom it becomes (default " DEFAULT_SWITCH_USER ", or nobody if there is no such user)", 0},
@@ -95,6 +103,12 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         break;
     case OPTION_WORKER_USER:
         arguments->worker_user = text;
+        break;
+    case OPTION_FETCH:
+        settings->fetch = text;
+        break;
+    case OPTION_FETCH_USER:
+        arguments->fetch_user = text;
         break;
     case OPTION_SWITCH:
         settings->switch_program = text;
@@ -186,6 +200,9 @@ static void determine_users(const struct arguments *arguments, const struct argp
     snprintf(settings->switch_user, sizeof(settings->switch_user), "%s", user.pw_name);
     settings->switch_uid = user.pw_uid;
     settings->switch_gid = user.pw_gid;
+    user = find_user(arguments->fetch_user, DEFAULT_FETCH_USER, state);
+    snprintf(settings->fetch_user, sizeof(settings->fetch_user), "%u:%u", (unsigned)user.pw_uid,
+             (unsigned)user.pw_gid);
     user = find_user(arguments->worker_user, DEFAULT_WORKER_USER, state);
     /* The switch's group: so the worker reaches its port again when the switch has been away. */
     snprintf(settings->worker_user, sizeof(settings->worker_user), "%u:%u", (unsigned)user.pw_uid,
@@ -218,6 +235,8 @@ void settings_parse(int argc, char **argv, struct settings *settings)
         return;
     if (!settings->worker)
         settings->worker = find_beside("loam-worker");
+    if (!settings->fetch)
+        settings->fetch = find_beside("loam-fetch");
     if (!settings->switch_program)
         settings->switch_program = find_beside("loam-switch");
     determine_group(settings, arguments.group, NULL);

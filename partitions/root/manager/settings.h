@@ -12,8 +12,10 @@ struct settings {
     const char *log_directory;
     const char *worker; /* programs */
     const char *switch_program;
+    const char *fetch;
     const char *host_device;
     char worker_user[32]; /* "UID:GID" for the worker; empty: it stays who we are */
+    char fetch_user[32];  /* the same for loam-fetch */
     char switch_user[64]; /* a name; empty: as above */
     uid_t switch_uid;     /* with switch_user */
     gid_t switch_gid;

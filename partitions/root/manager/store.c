@@ -14,7 +14,7 @@
 
 #define SUFFIX           ".json"
 #define TEMPORARY_SUFFIX ".new" /* a file that is being written: "NAME.json.new" */
-#define FILE_NAME_SIZE   (NAME_SIZE + sizeof(SUFFIX TEMPORARY_SUFFIX))
+#define FILE_NAME_SIZE   (NAME_SIZE + 16 + sizeof(SUFFIX TEMPORARY_SUFFIX))
 
 static int write_text(int descriptor, const char *text, size_t length)
 {

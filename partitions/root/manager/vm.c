@@ -172,6 +172,7 @@ void vm_worker_ended(void *owner, int status)
                  "turned off, and its worker killed, since it had not ended within %u s",
                  TURN_OFF_PATIENCE / 1000);
     vm_keep_end(vm);
+    vm_sources_end(vm);
     vm_file_name(vm, "control", file_name);
     unlinkat(vm->manager->vm_records, file_name, 0);
     alarm_cancel(&vm->manager->alarms, &vm->kill);
@@ -207,6 +208,8 @@ struct vm *vm_add(struct manager *manager, struct definition *definition)
     vm->manager = manager;
     vm->definition = *definition;
     vm->generation = ++manager->generations;
+    for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
+        vm->sources[i] = (struct vm_source){.vm = vm, .disk = i};
     channel_initialize(&vm->channel, &manager->loop, &manager->alarms, on_event, on_closed, vm);
     struct vm **link = &manager->vms;
     while (*link && strcmp((*link)->definition.name, definition->name) < 0)
@@ -244,6 +247,7 @@ void vm_remove(struct vm *vm)
         request_refuse(request, REFUSED_NOT_FOUND, "%s has just been removed", vm->definition.name);
     }
     vm_forget_end(vm);
+    vm_sources_end(vm);
     definition_clear(&vm->definition);
     free(vm);
 }
@@ -264,6 +268,7 @@ static void adopt(struct vm *vm)
     report("%s: taken over, worker %d", vm->definition.name, (int)vm->worker.pid);
     vm->state = VM_STARTING; /* until it says more */
     reconnect(vm);
+    vm_sources_adopt(vm);
 }
 
 static void load(void *context, const char *name)

@@ -18,6 +18,7 @@
 #include "partitions/root/manager/definition.h"
 #include "partitions/root/manager/process.h"
 #include "partitions/root/manager/vm_end.h"
+#include "partitions/root/manager/vm_source.h"
 
 struct insertion;
 struct manager;
@@ -36,6 +37,7 @@ struct vm {
     struct vm_start *starting; /* until there is a worker */
     struct process worker;
     struct channel channel;
+    struct vm_source sources[CONFIGURATION_DISKS]; /* of disks whose parent is fetched */
     struct insertion *insertion; /* of a medium, that the worker has been asked for; NULL: none (vm_media.c) */
     struct request *starters; /* to be answered when it runs, or cannot */
     struct request *stoppers; /* to be answered when it is Off */

@@ -174,11 +174,31 @@ static void replace(struct change *change)
     request_answer(change->request, definition_json(&vm->definition));
 }
 
+/* Where the parents of disks are that were attached. False: no memory. */
+static bool record_sources(struct definition *definition, const struct opener_result *result)
+{
+    for (unsigned i = 0; i < result->count; i++) {
+        const struct opener_file *file = &result->files[i];
+        struct definition_disk *disk = &definition->disks[file->access.index];
+        if (file->access.role != FILE_DISK || !disk->attached)
+            continue;
+        disk->attached = false;
+        if (!file->parents || !file->parents->source.url[0])
+            continue;
+        disk->source = strdup(file->parents->source.url);
+        if (!disk->source)
+            return false;
+    }
+    return true;
+}
+
 static void files_opened(void *owner, struct opener_result *result)
 {
     struct change *change = owner;
     if (result->problem)
         request_refuse(change->request, REFUSED_FILE, "%s", result->problem->text);
+    else if (!record_sources(&change->definition, result))
+        request_refuse(change->request, REFUSED_FAILED, "no memory");
     else if (change->generation)
         replace(change);
     else

@@ -76,6 +76,7 @@ static void take_status(struct survey *survey, const json_t *answer)
         return;
     json_object_set(survey->result, "partition_id", json_object_get(result, "partition_id"));
     json_object_set(survey->result, "disk_io", json_object_get(result, "disk_io"));
+    json_object_set(survey->result, "sources", json_object_get(result, "sources"));
     json_object_set_new(survey->result, "console", text_json(json_string_value(user)));
 }
 
@@ -131,6 +132,7 @@ static json_t *begin_result(const struct vm *vm)
     json_object_set_new(result, "counters", json_null());
     json_object_set_new(result, "partition_id", json_null());
     json_object_set_new(result, "disk_io", json_null());
+    json_object_set_new(result, "sources", json_array());
     return result;
 }
 

@@ -27,7 +27,7 @@
 #define CONTROL_BACKLOG 8
 
 /* Of one virtual machine. */
-#define DESCRIPTORS (16u + CONFIGURATION_DISKS * CONFIGURATION_PARENTS)
+#define DESCRIPTORS (20u + CONFIGURATION_DISKS * CONFIGURATION_PARENTS)
 
 struct vm_start {
     struct worker_files files;
@@ -45,6 +45,8 @@ static void for_each_file(struct worker_files *files, void (*use)(int *place, vo
         use(single[i], context);
     for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
         use(&files->disks[i], context);
+    for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
+        use(&files->sources[i], context);
     for (unsigned i = 0; i < CONFIGURATION_DISKS; i++)
         for (unsigned j = 0; files->parents[i] && j < files->parents[i]->count; j++)
             use(&files->parents[i]->list[j].descriptor, context);
@@ -108,6 +110,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct vm *vm, const char
     va_end(arguments);
     text_clean(vm->end.detail);
     vm_keep_end(vm);
+    vm_sources_end(vm);
     end_start(vm);
     vm_enter(vm, VM_OFF);
 }
@@ -205,9 +208,28 @@ static int run_worker(struct vm *vm, int configuration, int output)
     return process_start(&vm->worker, &vm->manager->loop, &plan, vm_worker_ended, vm);
 }
 
+/* Each source gets its loam-fetch. False: it has failed. */
+static bool start_sources(struct vm *vm)
+{
+    struct worker_files *files = &vm->starting->files;
+    for (unsigned i = 0; i < vm->definition.disk_count; i++) {
+        if (!vm->definition.disks[i].source)
+            continue;
+        int error = vm_source_start(&vm->sources[i], &files->sources[i]);
+        if (error) {
+            fail(vm, "%s: loam-fetch cannot be started for %.300s: %s", vm->definition.disks[i].file.path,
+                 vm->definition.disks[i].source, strerror(error));
+            return false;
+        }
+    }
+    return true;
+}
+
 static void launch(struct vm *vm)
 {
     struct worker_files *files = &vm->starting->files;
+    if (!start_sources(vm))
+        return;
     files->control = open_control(vm);
     if (files->control < 0) {
         fail(vm, "its control socket cannot be made in %s: %s", vm->manager->settings.run_directory, strerror(errno));
@@ -290,6 +312,37 @@ static void keep_files(struct worker_files *files, struct opener_result *result)
     }
 }
 
+/* The first disk whose parent is somewhere else than was recorded when it was attached; NULL: there is none. */
+static const struct opener_file *find_stranger(const struct definition *definition, const struct opener_result *result)
+{
+    for (unsigned i = 0; i < result->count; i++) {
+        const struct opener_file *file = &result->files[i];
+        if (file->access.role != FILE_DISK)
+            continue;
+        const char *recorded = definition->disks[file->access.index].source;
+        if (strcmp(recorded ? recorded : "", file->parents ? file->parents->source.url : "") != 0)
+            return file;
+    }
+    return NULL;
+}
+
+static void refuse_stranger(struct vm *vm, const struct opener_file *file)
+{
+    const char *recorded = vm->definition.disks[file->access.index].source;
+    const char *url = file->parents ? file->parents->source.url : "";
+    if (!url[0])
+        fail(vm,
+             "%.300s: its parent is a file now, and was at %.300s when it was attached; if that is right, attach it "
+             "again: loam vm set %s --disk ...",
+             file->access.path, recorded, vm->definition.name);
+    else
+        fail(vm,
+             "%.300s: its parent is at %.300s, and %s%.300s when it was attached; if that is right, attach it again: "
+             "loam vm set %s --disk ...",
+             file->access.path, url, recorded ? "was at " : "was a file", recorded ? recorded : "",
+             vm->definition.name);
+}
+
 static const struct vm *find_by_worker(const struct manager *manager, pid_t worker)
 {
     const struct vm *vm = manager->vms;
@@ -302,6 +355,11 @@ static void files_opened(void *owner, struct opener_result *result)
 {
     struct vm *vm = owner;
     const struct file_access_problem *problem = result->problem;
+    const struct opener_file *stranger = problem ? NULL : find_stranger(&vm->definition, result);
+    if (stranger) {
+        refuse_stranger(vm, stranger);
+        return;
+    }
     if (!problem) {
         keep_files(&vm->starting->files, result);
         vm->starting->deadline = vm->manager->loop.now + SWITCH_PATIENCE;

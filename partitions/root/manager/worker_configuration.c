@@ -3,12 +3,16 @@
 
 #include <limits.h>
 
-static json_t *parents_json(const struct file_parents *parents)
+static json_t *parents_json(const struct file_parents *parents, int source)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < parents->count; i++)
         json_array_append_new(
             list, json_pack("{s:s, s:i}", "path", parents->list[i].path, "fd", parents->list[i].descriptor));
+    if (source >= 0)
+        json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:s, s:i}", "url", parents->source.url, "raw",
+                                              parents->source.raw, "size", (json_int_t)parents->source.size,
+                                              "validator", parents->source.validator, "fd", source));
     return list;
 }
 
@@ -20,7 +24,7 @@ static json_t *disks_json(const struct definition *definition, const struct work
         json_t *value = json_pack("{s:s, s:i, s:s, s:b}", "path", disk->file.path, "fd", files->disks[i], "format",
                                   disk->raw ? "raw" : "vhd", "read_only", disk->read_only);
         if (files->parents[i])
-            json_object_set_new(value, "parents", parents_json(files->parents[i]));
+            json_object_set_new(value, "parents", parents_json(files->parents[i], files->sources[i]));
         json_array_append_new(list, value);
     }
     return list;

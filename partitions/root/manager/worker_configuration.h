@@ -14,6 +14,7 @@ struct worker_files {
     int kernel, initrd;
     struct file_parents *parents[CONFIGURATION_DISKS]; /* NULL: none */
     int disks[CONFIGURATION_DISKS], dvds[CONFIGURATION_DVDS], floppies[CONFIGURATION_FLOPPIES];
+    int sources[CONFIGURATION_DISKS]; /* to the loam-fetch of parents' source */
     int com2;
     int control; /* listening */
     int log, previous_log;
