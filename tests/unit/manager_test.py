@@ -337,7 +337,7 @@ def create_list_show_remove(host):
             "--kernel", "vmlinuz", "--cmdline", "console=ttyS0 quiet", cwd=host.root)
     vm = host.show("web1")
     equal((vm["memory"], vm["processors"]), (256 * MIB, 2))
-    equal(vm["disks"], [{"path": disk, "format": "vhd", "read_only": False, "uid": 0}])
+    equal(vm["disks"], [{"path": disk, "format": "vhd", "read_only": False, "uid": 0, "source": None}])
     equal(vm["kernel"], {"path": host.kernel, "uid": 0})
     equal(vm["command_line"], "console=ttyS0 quiet")
     check(vm["nics"][0]["mac"].startswith("00-15-5D-"), vm["nics"][0]["mac"])

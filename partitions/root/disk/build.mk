@@ -84,6 +84,14 @@ $(DISK_QUICK_TOOL): $(BUILD)/program/tests/unit/disk_tool.o $(DISK_PROGRAM_OBJEC
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_PROGRAM) -o $@ $^
 
+# Fetches, and is killed while it does: tests/unit/disk_stream_test.py
+DISK_STREAM := $(BUILD)/unit/helper/disk_stream
+DISK_STREAM_OBJECTS := $(patsubst %.c,$(BUILD)/unit/object/%.o,tests/unit/disk_stream.c $(DISK_SOURCES))
+OBJECTS += $(DISK_STREAM_OBJECTS)
+$(DISK_STREAM): $(DISK_STREAM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_UNIT) -o $@ $^
+
 $(call fuzzer,vhd,tests/fuzz/vhd_fuzz.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call fuzzer,vhdx,tests/fuzz/vhdx_fuzz.c tests/fuzz/fuzz_input.c tests/unit/memory_file.c $(DISK_SOURCES))
-TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL) $(DISK_REPLAY) $(DISK_QUICK_TOOL)
+TEST_PROGRAMS += $(DISK_TOOL) $(VHDX_TOOL) $(DISK_STREAM) $(DISK_REPLAY) $(DISK_QUICK_TOOL)
