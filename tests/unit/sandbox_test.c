@@ -29,11 +29,13 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/create.h"
+#include "partitions/root/disk/remote_file.h"
 #include "partitions/root/worker/control.h"
 #include "partitions/root/worker/life_cycle.h"
 #include "partitions/root/worker/machine.h"
 #include "partitions/root/worker/sandbox.h"
 #include "partitions/root/worker/screen.h"
+#include "tests/unit/fake_fetch.h"
 #include "tests/unit/fake_hypervisor.h"
 #include "tests/unit/rfb_client.h"
 #include "tests/unit/scratch.h"
@@ -227,7 +229,12 @@ static struct {
     struct control control;
     struct machine *machine;
     int image, writer; /* of the same file */
+    int source;        /* to what is at the URL of the disk's parent */
+    int entered[2];    /* pipe: a byte when the process is in the sandbox */
 } day;
+
+static struct fake_fetch fetch;
+static uint8_t remote[65536 + 512];
 
 static void state_changed(void *context)
 {
@@ -248,16 +255,24 @@ static void make_file(const char *name, const void *begin, size_t begin_size, si
     close(file);
 }
 
-/* In blocks so small that a command takes several operations. */
+/* In blocks so small that a command takes several operations; its parent is fetched. */
 static void make_disk(void)
 {
     const struct disk_create_options options = {.block_size = 4096};
     struct disk_error error;
-    char path[128];
+    char path[128], parent[128];
+    int file;
 
     snprintf(path, sizeof path, "%s/disk", day.directory);
-    if (!disk_create(path, 65536, DISK_FORMAT_DYNAMIC, &options, &error))
-        leave(89);
+    snprintf(parent, sizeof parent, "%s/parent", day.directory);
+    assert_true(disk_create(parent, 65536, DISK_FORMAT_FIXED, &options, &error));
+    assert_true(disk_create_child(path, parent, &options, &error));
+    file = open(parent, O_RDONLY);
+    assert_int_equal(read(file, remote, sizeof remote), sizeof remote);
+    close(file);
+    day.source = fake_fetch_start(&fetch, remote, sizeof remote);
+    fetch.window = REMOTE_WINDOW;
+    fetch.stingy = true;
 }
 
 static void make_files(void)
@@ -280,14 +295,15 @@ static void make_files(void)
 
 static struct configuration *make_configuration(void)
 {
-    char text[1024], error[FIELDS_ERROR_SIZE];
+    char text[2048], error[FIELDS_ERROR_SIZE];
     struct configuration *configuration;
 
     snprintf(text, sizeof text,
              "{\"version\":1, \"name\":\"day\", \"memory\":8388608, \"kernel\":{\"path\":\"%s/kernel\"},"
-             " \"disks\":[{\"path\":\"%s/disk\", \"format\":\"vhd\"}],"
+             " \"disks\":[{\"path\":\"%s/disk\", \"parents\":[{\"url\":\"http://example.org/parent\", \"size\":%zu,"
+             " \"validator\":\"\\\"first\\\"\", \"fd\":%d}]}],"
              " \"dvds\":[{}], \"nics\":[{\"mac\":\"00-15-5D-00-00-01\"}], \"log\":{\"path\":\"%s/log\"}}",
-             day.directory, day.directory, day.directory);
+             day.directory, day.directory, sizeof remote, day.source, day.directory);
     configuration = configuration_parse(text, "day", error);
     if (!configuration)
         leave(91);
@@ -326,6 +342,20 @@ static void command(uint8_t code, uint8_t sectors)
         continue;
     if (in(0x1F7, 1) & 1)
         leave(92);
+}
+
+/* What has to be fetched, which the source gives only now. */
+static void read_what_is_fetched(void)
+{
+    if (write(day.entered[1], "", 1) != 1)
+        leave(87);
+    command(0x20, SECTORS);
+    for (unsigned i = 0; i < SECTORS * 256; i++) {
+        while (!(in(0x1F7, 1) & 8))
+            continue;
+        if (in(0x1F0, 2) != 0)
+            leave(86);
+    }
 }
 
 static void write_flush_and_read(void)
@@ -520,6 +550,7 @@ static void live(int client)
     out(0x40, 1, 0xFF);
     out(0x40, 1, 0xFF);
     talk(client);
+    read_what_is_fetched();
     write_flush_and_read();
     if (life_cycle_pause(&day.life_cycle) || life_cycle_resume(&day.life_cycle) || life_cycle_reset(&day.life_cycle))
         leave(81);
@@ -607,17 +638,23 @@ static void spend_a_day(void)
 
 static void test_a_worker_lives_in_it(void **state)
 {
-    static const char *const names[] = {"kernel", "disk", "image", "log", "log.1", "control"};
+    static const char *const names[] = {"kernel", "disk", "parent", "image", "log", "log.1", "control"};
     int status;
+    char entered;
     pid_t child;
 
     (void)state;
     strcpy(day.directory, "/tmp/sandbox_test.XXXXXX");
     assert_non_null(mkdtemp(day.directory));
     make_files();
+    assert_int_equal(pipe(day.entered), 0);
     child = fork();
     if (child == 0)
         spend_a_day();
+    close(day.entered[1]);
+    (void)!read(day.entered[0], &entered, 1);
+    close(day.entered[0]);
+    fake_fetch_silence(&fetch, false);
     assert_int_equal(waitpid(child, &status, 0), child);
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[128];
@@ -626,6 +663,8 @@ static void test_a_worker_lives_in_it(void **state)
         unlink(path);
     }
     rmdir(day.directory);
+    close(day.source);
+    fake_fetch_stop(&fetch);
     if (status)
         fail_msg("status %#x", status);
 }

@@ -75,7 +75,7 @@ $(call unit_test,machine_test,tests/unit/machine_test.c tests/unit/fake_fetch.c 
     $(DISK_SOURCES),$(WORKER_LIBRARIES))
 $(call unit_test,graphics_test,tests/unit/graphics_test.c tests/unit/device_fixture.c tests/unit/fake_hypervisor.c \
     $(WORKER_MACHINE_SOURCES) $(DISK_SOURCES),$(WORKER_LIBRARIES))
-$(call unit_test,sandbox_test,tests/unit/sandbox_test.c tests/unit/fake_hypervisor.c tests/unit/rfb_client.c tests/unit/scratch.c \
+$(call unit_test,sandbox_test,$(addprefix tests/unit/,sandbox_test.c fake_fetch.c fake_hypervisor.c rfb_client.c scratch.c) \
     $(WORKER_MACHINE_SOURCES) \
     $(WORKER)/sandbox.c partitions/root/confinement.c $(DISK_SOURCES),$(WORKER_LIBRARIES) -lseccomp)
 

@@ -69,7 +69,7 @@ static void finish(struct disk_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
     queue->busy = false;
-    queue->ahead = true; /* there may be space again for what has come */
+    queue->ahead = streaming_source(queue->disk) != NULL; /* there may be space again for what has come */
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
 }
