@@ -175,6 +175,17 @@ def many_reads_go_on_at_a_time():
 
 
 @case
+def what_has_come_is_told_at_once():
+    """Not when something else happens, or at the next look at the clock, twice a second."""
+    with RangeServer(CONTENT) as server, Disk(server.url) as disk:
+        disk.source()
+        begin = time.monotonic()
+        for _ in range(60):
+            disk.verify(0, LARGEST)
+        check(time.monotonic() - begin < 15, f"60 reads took {time.monotonic() - begin:.0f} s")
+
+
+@case
 def connections_are_kept():
     with RangeServer(CONTENT) as server, Disk(server.url) as disk:
         disk.source()
@@ -469,7 +480,8 @@ class NbdServer:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self.process = subprocess.Popen(["qemu-nbd", "--read-only", "--persistent", "--shared=4", "--format=raw",
-                                         f"--socket={self.path}", *self.options, "content"], stdin=subprocess.DEVNULL)
+                                         f"--socket={self.path}", *self.options, "content"], stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
         end = time.monotonic() + LIMIT
         while not os.path.exists(self.path):
             check(time.monotonic() < end and self.process.poll() is None, "qemu-nbd does not start")
@@ -526,7 +538,8 @@ def nbd_by_tcp():
         with open("content", "wb") as file:
             file.write(CONTENT + bytes(-len(CONTENT) % 512))
         server = subprocess.Popen(["qemu-nbd", "--read-only", "--persistent", "--format=raw", "--bind=127.0.0.1",
-                                   f"--port={port}", "--export-name=disk", "content"], stdin=subprocess.DEVNULL)
+                                   f"--port={port}", "--export-name=disk", "content"], stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
         try:
             disk.source()
             disk.verify(777, 100000)

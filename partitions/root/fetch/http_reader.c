@@ -152,21 +152,32 @@ static void end(struct http_reader *http, CURL *easy, CURLcode code)
     http->reader.ended(http->reader.owner, read, verdict, reason);
 }
 
+/* Carries the transfers on. Whether one has ended. */
+static bool carry_on(struct http_reader *http)
+{
+    int running, left;
+    bool ended = false;
+    const CURLMsg *message;
+    curl_multi_perform(http->multi, &running);
+    while ((message = curl_multi_info_read(http->multi, &left)))
+        if (message->msg == CURLMSG_DONE) {
+            end(http, message->easy_handle, message->data.result);
+            ended = true;
+        }
+    return ended;
+}
+
 static void http_wait(struct reader *reader, struct pollfd *other, int timeout)
 {
     struct http_reader *http = (struct http_reader *)reader;
     struct curl_waitfd wait = {.fd = other->fd,
                                .events = (short)((other->events & POLLIN ? CURL_WAIT_POLLIN : 0) |
                                                  (other->events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
-    int running, left;
-    curl_multi_perform(http->multi, &running);
-    curl_multi_poll(http->multi, &wait, 1, timeout, NULL);
+    /* What has ended is told without waiting for anything else. */
+    bool ended = carry_on(http);
+    curl_multi_poll(http->multi, &wait, 1, ended ? 0 : timeout, NULL);
     other->revents = wait.revents;
-    curl_multi_perform(http->multi, &running);
-    const CURLMsg *message;
-    while ((message = curl_multi_info_read(http->multi, &left)))
-        if (message->msg == CURLMSG_DONE)
-            end(http, message->easy_handle, message->data.result);
+    carry_on(http);
 }
 
 struct reader *http_reader_create(const char *url)

@@ -25,6 +25,7 @@ struct nbd_reader {
     struct reader reader;
     struct nbd_handle *handle; /* NULL: there is no connection, and none in the making */
     bool ready;                /* the server has said what it has */
+    bool ended;                /* a read has, which is to be told without waiting for anything else */
     uint64_t progress_at;
     uint32_t minimum, maximum; /* of what the server reads at a time */
     struct piece pieces[READER_READS];
@@ -43,6 +44,7 @@ static void end(struct nbd_reader *nbd, struct piece *piece, enum reader_verdict
     struct fetch_read *read = piece->read;
     read->data = read->buffer + (read->offset - piece->begin);
     *piece = (struct piece){0};
+    nbd->ended = true;
     nbd->reader.ended(nbd->reader.owner, read, verdict, reason);
 }
 
@@ -208,6 +210,7 @@ static void notify(struct nbd_reader *nbd, short revents)
 static void nbd_wait(struct reader *reader, struct pollfd *other, int timeout)
 {
     struct nbd_reader *nbd = (struct nbd_reader *)reader;
+    nbd->ended = false;
     if (!nbd->handle && is_busy(nbd))
         connect_server(nbd);
     carry_on(nbd);
@@ -216,7 +219,7 @@ static void nbd_wait(struct reader *reader, struct pollfd *other, int timeout)
         files[1].fd = nbd_aio_get_fd(nbd->handle);
         files[1].events = events_of(nbd->handle);
     }
-    if (poll(files, 2, timeout) > 0) {
+    if (poll(files, 2, nbd->ended ? 0 : timeout) > 0) {
         other->revents = files[0].revents;
         if (nbd->handle)
             notify(nbd, files[1].revents);
