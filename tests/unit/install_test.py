@@ -85,7 +85,7 @@ def units_are_sound(root):
 def manual_pages_are_sound(root):
     if not shutil.which("man"):
         raise Skip("no man")
-    for page in ("man1/loam.1", "man8/loamd.8"):
+    for page in ("man1/loam.1", "man8/loamd.8", "man8/loam-fetch.8"):
         status, output = run("man", "--warnings", "-l", os.path.join(root, "usr/share/man", page),
                              env={**os.environ, "MANPAGER": "cat"})
         expect(status == 0 and "warning" not in output, output)

@@ -3,6 +3,7 @@
 """End-to-end test of the verbs of loam about disks whose parent is at a URL, with web servers that count, and qemu-nbd.
 
 Usage: remote_disk_test.py [-v] [CASE...]      after make build/bin/loam build/bin/loam-fetch
+                                                  build/unit/helper/disk_tool
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from range_server import RangeServer
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(TOP, "build")))
 LOAM = os.path.join(os.environ.get("LOAM_BIN", os.path.join(BUILD, "bin")), "loam")
+TOOL = os.path.join(BUILD, "unit/helper/disk_tool")
 LIMIT = int(os.environ.get("LIMIT", "60"))  # seconds for anything that should take a moment
 MIB = 1 << 20
 SIZE = 10 * MIB
@@ -257,6 +259,35 @@ def nothing_is_written_to_a_url():
         refuse("at a URL.*loam disk convert", "merge", "child.vhd")
         do("compact", "child.vhd")
         verify("child.vhd")
+
+
+@case
+def what_is_local_is_counted_and_not_fetched():
+    """Some of the child is as in the parent, as if it had been fetched, and some is not."""
+    make_images()
+    do("create", "child.vhd", "--parent", "dynamic.vhd")
+    same, other = read("parent.raw")[:2 * MIB], b"y" * MIB
+    subprocess.run([TOOL, "write", "child.vhd", "0"], input=same, check=True, timeout=LIMIT)
+    subprocess.run([TOOL, "write", "child.vhd", str(4 * MIB // 512)], input=other, check=True, timeout=LIMIT)
+    with served("dynamic.vhd") as server:
+        do("reconnect", "child.vhd", "--parent", server.url)
+        equal(ask("info", "child.vhd")["remote"]["local"], 3 * MIB, "bytes that are local")
+        check("30 % of the disk" in do("info", "child.vhd"), "it is not 30 %")
+        served_before = server.served
+        do("convert", "child.vhd", "copy.raw")
+        content = bytearray(read("parent.raw"))
+        content[4 * MIB:5 * MIB] = other
+        check(read("copy.raw") == content, "the copy is another")
+        # Of the three blocks that the parent has, and a few metadata.
+        check(server.served - served_before < (6 - 3) * MIB + MIB // 2, f"{server.served - served_before} bytes were fetched")
+        # What is as in the parent is given up.
+        do("compact", "child.vhd")
+        equal(ask("info", "child.vhd")["allocated_blocks"], 1, "blocks")
+        do("convert", "child.vhd", "copy.raw", "--replace")
+        check(read("copy.raw") == content, "the copy is another after compacting")
+    # Who has no network says so.
+    done = subprocess.run([TOOL, "read", "child.vhd", "0", "1"], capture_output=True, text=True, timeout=LIMIT)
+    check(done.returncode == 1 and "only loam and loamd can" in done.stderr and done.stderr.count("\n") == 1, done.stderr)
 
 
 @case
