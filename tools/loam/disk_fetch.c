@@ -204,12 +204,21 @@ static bool wait_for_source(struct waiting *waiting)
     return step == STEP_FOUND;
 }
 
+/* For messages that come in part: nothing else ends waiting for the rest. 0: for ever. */
+static void limit_receiving(int socket, time_t seconds)
+{
+    const struct timeval limit = {.tv_sec = seconds};
+    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
 int disk_fetch_open(const struct remote_source *source, struct disk_error *error)
 {
     struct waiting waiting = {.socket = start(source, error), .url = source->url, .error = error};
     if (waiting.socket < 0)
         return -1;
+    limit_receiving(waiting.socket, WAIT_SECONDS);
     bool found = wait_for_source(&waiting);
+    limit_receiving(waiting.socket, 0);
     if (waiting.shown)
         fprintf(stderr, "\r\033[K");
     if (found)

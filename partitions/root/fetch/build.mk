@@ -11,5 +11,7 @@ $(call program,loam-fetch,$(FETCH_CORE) $(FETCH_READERS) $(addprefix $(FETCH)/,m
 $(call unit_test,fetch_client_test,tests/unit/fetch_client_test.c $(FETCH)/client.c)
 $(call unit_test,http_answer_test,tests/unit/http_answer_test.c $(addprefix $(FETCH)/,http_answer.c reader.c) \
     partitions/root/disk/remote_source.c)
+$(call unit_test,fetch_sandbox_test,tests/unit/fetch_sandbox_test.c $(FETCH)/sandbox.c partitions/root/confinement.c, \
+    -lseccomp -lpthread)
 $(call fuzzer,fetch,tests/fuzz/fetch_fuzz.c $(addprefix $(FETCH)/,client.c http_answer.c reader.c) \
     partitions/root/disk/remote_source.c)
