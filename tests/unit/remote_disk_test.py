@@ -230,25 +230,31 @@ def what_was_changed_is_refused():
         verify("child.vhd")
 
 
+def servers_may_move_of(kind):
+    parent, child = f"dynamic.{kind}", f"child.{kind}"
+    with served(parent) as server:
+        do("create", child, "--parent", server.url)
+    with served(parent) as server:
+        server.etag = '"elsewhere"'
+        result = ask("reconnect", child, "--parent", server.url, "--dry-run")
+        equal((result["parent"], result["moved"], result["other_identity"]), (server.url, True, False), "what would be")
+        do("reconnect", child, "--parent", server.url)
+        verify(child)
+        equal(ask("info", child)["remote"]["validator"], '"elsewhere"', "validator")
+    # The file itself will do, and then the URL again.
+    do("reconnect", child, "--parent", parent)
+    equal(ask("info", child)["remote"], None, "remote parent")
+    verify(child)
+    with served(parent) as server:
+        do("reconnect", child, "--parent", server.url)
+        verify(child)
+
+
 @case
 def servers_may_move():
     make_images()
-    with served("dynamic.vhd") as server:
-        do("create", "child.vhd", "--parent", server.url)
-    with served("dynamic.vhd") as server:
-        server.etag = '"elsewhere"'
-        result = ask("reconnect", "child.vhd", "--parent", server.url, "--dry-run")
-        equal((result["parent"], result["moved"], result["other_identity"]), (server.url, True, False), "what would be")
-        do("reconnect", "child.vhd", "--parent", server.url)
-        verify("child.vhd")
-        equal(ask("info", "child.vhd")["remote"]["validator"], '"elsewhere"', "validator")
-    # The file itself will do, and then the URL again.
-    do("reconnect", "child.vhd", "--parent", "dynamic.vhd")
-    equal(ask("info", "child.vhd")["remote"], None, "remote parent")
-    verify("child.vhd")
-    with served("dynamic.vhd") as server:
-        do("reconnect", "child.vhd", "--parent", server.url)
-        verify("child.vhd")
+    for kind in ("vhd", "vhdx"):
+        servers_may_move_of(kind)
 
 
 @case

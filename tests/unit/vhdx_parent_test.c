@@ -18,6 +18,7 @@
 #include "partitions/root/disk/reconnect.h"
 #include "partitions/root/disk/vhdx/edit.h"
 #include "partitions/root/disk/vhdx/item.h"
+#include "partitions/root/disk/parent_paths.h"
 #include "partitions/root/disk/vhdx/parent.h"
 #include "tests/unit/disk_change.h"
 #include "tests/unit/scratch.h"
@@ -238,6 +239,13 @@ static void move_item(enum vhdx_item_kind kind, uint32_t to)
 }
 
 /* A locator that becomes longer goes where there is room; where there is none, it stays as it was. */
+static bool reconnect_to(struct disk_file *file, const uint8_t *identifier, const struct parent_paths *paths)
+{
+    struct vhdx_parent new = {.relative_path = paths->relative, .absolute_path = paths->absolute};
+    memcpy(new.identifier, identifier, sizeof(new.identifier));
+    return vhdx_reconnect(file, &new, &error);
+}
+
 static void no_room(void **state)
 {
     (void)state;
@@ -268,7 +276,7 @@ static void no_room(void **state)
     assert_memory_equal(link.identifier, second, sizeof(second));
     struct parent_paths paths = {.relative = "a/longer/path/than/that/which/it/has/now.vhdx", .absolute = "/a/b"};
     memset(paths.relative, 'x', sizeof(paths.relative) - 1);
-    assert_false(vhdx_reconnect(&child.file, second, &paths, &error));
+    assert_false(reconnect_to(&child.file, second, &paths));
     expect_error(ENAMETOOLONG, "cannot be written into it");
     assert_int_equal(vhdx_fixture_check(&child).count[DISK_CHECK_ERROR], 0);
     read_link(&link);
@@ -289,7 +297,7 @@ static bool attempt_reconnection(void *context, struct disk_file *file)
     vhdx_edit_end(&edit);
     snprintf(paths.absolute, sizeof(paths.absolute), "/%0*u/parent.vhdx", (int)*length, *length);
     snprintf(paths.relative, sizeof(paths.relative), "../%0*u/parent.vhdx", (int)*length, *length);
-    return vhdx_reconnect(file, identifier, &paths, &error);
+    return reconnect_to(file, identifier, &paths);
 }
 
 static void reconnect_image(void *context, struct disk_file *file)

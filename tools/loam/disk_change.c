@@ -147,7 +147,7 @@ int disk_merge_verb(int argc, char **argv)
     const struct broker_grant grant = {
         .files = {{arguments.values[0], rights}, {arguments.parent, BROKER_LOOK}},
         .parents = rights,
-        .sources = 1,
+        .sources = 3, /* the chain is opened so often */
     };
     return disk_work(merge, &arguments, &grant);
 }

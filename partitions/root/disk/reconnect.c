@@ -201,9 +201,16 @@ static bool find_parent(struct reconnection *work, struct parent_paths *paths, s
 
 static bool write_parent(const struct reconnection *work, struct disk_error *error)
 {
-    return work->container == DISK_CONTAINER_VHDX
-               ? vhdx_reconnect(work->file, work->parent.identifier, work->parent.paths, error)
-               : vhd_reconnect(work->file, &work->parent, error);
+    const struct vhd_new_parent *new = &work->parent;
+    if (work->container != DISK_CONTAINER_VHDX)
+        return vhd_reconnect(work->file, new, error);
+    struct vhdx_parent parent = {.remote = new->remote};
+    memcpy(parent.identifier, new->identifier, sizeof(parent.identifier));
+    if (!new->remote) {
+        parent.relative_path = new->paths->relative;
+        parent.absolute_path = new->paths->absolute;
+    }
+    return vhdx_reconnect(work->file, &parent, error);
 }
 
 /* The disk's contents are the same, so that its own children need not be told. */

@@ -8,7 +8,6 @@
 #include "partitions/root/disk/vhdx/commit.h"
 #include "partitions/root/disk/vhdx/edit.h"
 #include "partitions/root/disk/vhdx/item.h"
-#include "partitions/root/disk/vhdx/locator.h"
 #include "partitions/root/disk/vhdx/update.h"
 
 #define LONGEST_LOCATOR (64u << 10)
@@ -119,31 +118,28 @@ int vhdx_set_parent_identifiers(struct vhdx_image *image, const uint8_t *identif
     return error;
 }
 
-static int set_parent(struct vhdx_image *image, const uint8_t *identifier, const struct parent_paths *paths)
+static int set_parent(struct vhdx_image *image, const struct vhdx_parent *parent)
 {
-    struct vhdx_parent parent = {.relative_path = paths->relative, .absolute_path = paths->absolute};
-    memcpy(parent.identifier, identifier, sizeof(parent.identifier));
     uint8_t *bytes = malloc(LONGEST_LOCATOR);
     uint32_t length;
-    int error = bytes ? vhdx_locator_encode(&parent, bytes, LONGEST_LOCATOR, &length) : ENOMEM;
+    int error = bytes ? vhdx_locator_encode(parent, bytes, LONGEST_LOCATOR, &length) : ENOMEM;
     if (!error)
         error = replace_locator(image, bytes, length);
     free(bytes);
     return error;
 }
 
-bool vhdx_reconnect(struct disk_file *file, const uint8_t *identifier, const struct parent_paths *paths,
-                    struct disk_error *error)
+bool vhdx_reconnect(struct disk_file *file, const struct vhdx_parent *parent, struct disk_error *error)
 {
     struct vhdx_edit edit;
     if (!vhdx_edit_begin(&edit, file, 0, error))
         return false;
-    int result = set_parent(edit.image, identifier, paths);
+    int result = set_parent(edit.image, parent);
     int closed = vhdx_edit_end(&edit);
     if (!result)
         result = closed;
     if (result)
-        disk_error_set(error, result, file->name, "its parent %s cannot be written into it: %s", paths->absolute,
-                       strerror(result));
+        disk_error_set(error, result, file->name, "its parent %s cannot be written into it: %s",
+                       parent->remote ? parent->remote->url : parent->absolute_path, strerror(result));
     return result == 0;
 }

@@ -3,16 +3,14 @@
 #ifndef DISK_VHDX_PARENT_H
 #define DISK_VHDX_PARENT_H
 
-#include "partitions/root/disk/parent_paths.h"
 #include "partitions/root/disk/vhdx/block.h"
+#include "partitions/root/disk/vhdx/locator.h"
 
 /*
- * Makes the image in `file`, which is open for writing and locked, say that its parent has this identifier and these
- * paths. It keeps its own identifier, as its contents are the same. The old or the new one whenever it is interrupted.
- * False with `error`.
+ * Makes the image in `file`, which is open for writing and locked, say that this is its parent. It keeps its own
+ * identifier, as its contents are the same. The old or the new one whenever it is interrupted. False with `error`.
  */
-bool vhdx_reconnect(struct disk_file *file, const uint8_t *identifier, const struct parent_paths *paths,
-                    struct disk_error *error);
+bool vhdx_reconnect(struct disk_file *file, const struct vhdx_parent *parent, struct disk_error *error);
 
 /*
  * Changes the parent's identifiers in an image that is open for writing, and nothing else of the locator; `alternative`
