@@ -473,6 +473,12 @@ def in_use():
         fcntl.flock(file, fcntl.LOCK_EX)
         refuse(rf"b.vhd: in use by process {os.getpid()}", "compare", "c.vhd", "c.vhd")
         equal(json.loads(loam("chain", "c.vhd", "--json").stdout)["images"][1]["in_use"], True)
+    vhdx_chain(Content("VHDX in use"))
+    with open("b.vhdx") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        for words in (["merge", "c.vhdx"], ["compact", "b.vhdx"], ["reconnect", "b.vhdx"], ["resize", "b.vhdx", "1G"],
+                      ["repair", "b.vhdx"]):
+            refuse(rf"b.vhdx: in use by process {os.getpid()}", *words)
 
 
 @case

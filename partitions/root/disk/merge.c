@@ -257,11 +257,12 @@ static bool announce_identifier(struct merge *merge, struct disk_error *error)
 static bool take_identifier(const struct merge *merge, struct disk_error *error)
 {
     struct disk_image *ancestor = disk_top(merge->lower);
-    int result = 0;
-    if (memcmp(ancestor->identifier, merge->identifier, sizeof(merge->identifier)) != 0)
-        result = ESTALE;
-    else if (ancestor->operations->take_identifier)
-        result = ancestor->operations->take_identifier(ancestor, merge->next);
+    if (memcmp(ancestor->identifier, merge->identifier, sizeof(merge->identifier)) != 0) {
+        disk_error_set(error, ESTALE, ancestor->file->name, "changed or replaced just now; try again");
+        return false;
+    }
+    int result =
+        ancestor->operations->take_identifier ? ancestor->operations->take_identifier(ancestor, merge->next) : 0;
     if (result)
         disk_error_set(error, result, ancestor->file->name, "%s", strerror(result));
     return result == 0;

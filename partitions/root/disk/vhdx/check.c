@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "partitions/root/disk/vhdx/bat_scan.h"
+#include "partitions/root/disk/vhdx/copies.h"
 #include "partitions/root/disk/vhdx/locator.h"
 #include "partitions/root/disk/vhdx/overlay.h"
 
@@ -73,20 +74,9 @@ static bool check_blocks(struct check *check, struct disk_error *reason)
 
 /* ---- The rest ---- */
 
-static void check_copies(const struct check *check)
+static void find_copy(void *context, bool header, const char *text)
 {
-    static const char *const damage[] = {[VHDX_ABSENT] = "is missing", [VHDX_FAULTY] = "has a wrong checksum"};
-    for (unsigned copy = 0; copy < VHDX_HEADERS; copy++) {
-        if (check->headers.state[copy] != VHDX_VALID)
-            find(check, DISK_CHECK_WARNING, "the header at byte %llu %s; the other one is sound",
-                 (unsigned long long)VHDX_HEADER_OFFSET(copy), damage[check->headers.state[copy]]);
-        if (check->regions.state[copy] != VHDX_VALID)
-            find(check, DISK_CHECK_NOTE, "the region table at byte %llu %s; the other one is sound",
-                 (unsigned long long)VHDX_REGIONS_OFFSET(copy), damage[check->regions.state[copy]]);
-    }
-    if (check->regions.differ)
-        find(check, DISK_CHECK_NOTE, "the region table at byte %llu differs from that at byte %llu, which counts",
-             (unsigned long long)VHDX_REGIONS_OFFSET(1), (unsigned long long)VHDX_REGIONS_OFFSET(0));
+    find(context, header ? DISK_CHECK_WARNING : DISK_CHECK_NOTE, "%s", text);
 }
 
 static bool check_locator(const struct check *check, struct disk_error *reason)
@@ -127,7 +117,7 @@ static bool check_all(struct check *check, struct disk_file *file, struct disk_e
     if (!vhdx_headers_read(file, &check->headers, reason) || !replay(check, file, reason) ||
         !vhdx_regions_read(check->file, &check->headers, &check->regions, reason))
         return false;
-    check_copies(check);
+    vhdx_look_at_copies(&check->headers, &check->regions, find_copy, check);
     return vhdx_metadata_read(check->file, &check->regions, &check->metadata, reason) && check_locator(check, reason) &&
            check_blocks(check, reason);
 }

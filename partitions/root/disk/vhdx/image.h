@@ -28,6 +28,11 @@
  *   The log has an entry before the header says that it is in use, and both headers say that it is not when the image
  *   has been closed.
  *
+ * - Room that was not used is given back at the end, with a new log, whose only entry knows of the shorter file.
+ *
+ * - Work on the file changes metadata, region tables and entries of the BAT together in one entry of the log
+ *   (vhdx/update.h), and each block that moves is durable in its new place before.
+ *
  * - What lies behind the last block after a crash is cut off when the image is opened for writing; only then is the BAT
  *   read from end to end.
  */

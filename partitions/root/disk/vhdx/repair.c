@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "partitions/root/disk/vhdx/bat_scan.h"
+#include "partitions/root/disk/vhdx/copies.h"
 #include "partitions/root/disk/vhdx/edit.h"
 #include "partitions/root/disk/vhdx/error.h"
 #include "partitions/root/disk/vhdx/locator.h"
@@ -92,26 +93,11 @@ static bool look_at_log(struct vhdx_repair *repair, struct disk_error *reason)
 
 /* ---- Copies ---- */
 
-static void look_at_copies(struct vhdx_repair *repair)
+static void mend_copy(void *context, bool header, const char *text)
 {
-    static const char *const damage[] = {[VHDX_ABSENT] = "is missing", [VHDX_FAULTY] = "has a wrong checksum"};
-    for (unsigned copy = 0; copy < VHDX_HEADERS; copy++) {
-        enum vhdx_state header = repair->headers.state[copy], table = repair->regions.state[copy];
-        repair->renews_headers |= header != VHDX_VALID;
-        repair->renews_regions |= table != VHDX_VALID;
-        if (header != VHDX_VALID)
-            disk_repair_find(repair->findings, DISK_REPAIR_MENDED, "the header at byte %llu %s; the other one is sound",
-                             (unsigned long long)VHDX_HEADER_OFFSET(copy), damage[header]);
-        if (table != VHDX_VALID)
-            disk_repair_find(repair->findings, DISK_REPAIR_MENDED,
-                             "the region table at byte %llu %s; the other one is sound",
-                             (unsigned long long)VHDX_REGIONS_OFFSET(copy), damage[table]);
-    }
-    repair->renews_regions |= repair->regions.differ;
-    if (repair->regions.differ)
-        disk_repair_find(repair->findings, DISK_REPAIR_MENDED,
-                         "the region table at byte %llu differs from that at byte %llu, which counts",
-                         (unsigned long long)VHDX_REGIONS_OFFSET(1), (unsigned long long)VHDX_REGIONS_OFFSET(0));
+    struct vhdx_repair *repair = context;
+    disk_repair_find(repair->findings, DISK_REPAIR_MENDED, "%s", text);
+    *(header ? &repair->renews_headers : &repair->renews_regions) = true;
 }
 
 /* ---- Entries of the BAT ---- */
@@ -243,7 +229,7 @@ static bool look_at_all(struct vhdx_repair *repair, struct disk_error *reason)
     if (!look_at_log(repair, reason) || !vhdx_regions_read(repair->view, &repair->headers, &repair->regions, reason) ||
         !look_at_metadata(repair, reason))
         return false;
-    look_at_copies(repair);
+    vhdx_look_at_copies(&repair->headers, &repair->regions, mend_copy, repair);
     return look_at_bat(repair, reason);
 }
 
