@@ -21,6 +21,32 @@ static struct disk *open_image(struct memory_file *memory, struct memory_file *p
     return disk_open_files(files, parent ? 2 : 1, flags, &error);
 }
 
+/* The bytes of the last state that was released: thousands are captured, and fresh memory costs more than all else. */
+static struct {
+    uint8_t *bytes;
+    uint64_t sectors;
+} spare;
+
+static uint8_t *take_bytes(uint64_t sectors)
+{
+    uint8_t *bytes = NULL;
+    if (spare.bytes && spare.sectors == sectors) {
+        bytes = spare.bytes;
+        spare.bytes = NULL;
+    } else {
+        bytes = malloc(sectors * DISK_SECTOR_SIZE);
+    }
+    assert_non_null(bytes);
+    return bytes;
+}
+
+static void give_bytes(uint8_t *bytes, uint64_t sectors)
+{
+    free(spare.bytes);
+    spare.bytes = bytes;
+    spare.sectors = bytes ? sectors : 0;
+}
+
 static void capture_vhdx(struct disk_state *state, struct disk_image *image)
 {
     struct disk_error error;
@@ -39,8 +65,7 @@ struct disk_state disk_state_capture(struct memory_file *memory, struct memory_f
     if (!disk)
         return state;
     state.sectors = disk_sectors(disk);
-    state.bytes = malloc(state.sectors * DISK_SECTOR_SIZE);
-    assert_non_null(state.bytes);
+    state.bytes = take_bytes(state.sectors);
     state.usable = disk_transfer(disk, DISK_READ, state.bytes, 0, (uint32_t)state.sectors) == 0;
     enum disk_container container = disk_top(disk)->container;
     if (container == DISK_CONTAINER_VHDX)
@@ -60,7 +85,7 @@ struct disk_state disk_state_capture(struct memory_file *memory, struct memory_f
 
 void disk_state_release(struct disk_state *state)
 {
-    free(state->bytes);
+    give_bytes(state->bytes, state->sectors);
     free(state->link);
 }
 

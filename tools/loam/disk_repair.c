@@ -106,8 +106,7 @@ int disk_repair_verb(int argc, char **argv)
     struct disk_arguments arguments = {.names = {"FILE"}};
     disk_parse(argc, argv, options,
                "Mends a damaged VHD or VHDX, and saves before what it changes.\vExit status: 0 the disk is sound, or "
-               "would be, 1 "
-               "it is not.",
+               "would be, 1 it is not.",
                &arguments);
     const struct broker_grant grant = {
         .files = {{arguments.values[0], disk_changing(&arguments) | (arguments.no_backup ? 0 : BROKER_BACKUP)},
