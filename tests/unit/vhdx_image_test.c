@@ -14,6 +14,7 @@
 
 #include "partitions/root/disk/vhdx/headers.h"
 #include "partitions/root/disk/vhdx/image.h"
+#include "partitions/root/disk/vhdx/log_entry.h"
 #include "tests/unit/vhdx_fixture.h"
 
 #define MIB             (1u << 20)
@@ -494,6 +495,45 @@ static void log_goes_round(void **state)
     vhdx_fixture_end(&fixture);
 }
 
+/* No entry of the log that is in use says that the file is longer, wherever in the log it is. */
+static void expect_no_longer_file(struct memory_file *medium)
+{
+    struct vhdx_headers headers;
+    struct disk_error error;
+    assert_true(vhdx_headers_read(&medium->file, &headers, &error));
+    for (uint32_t at = 0; at < headers.header.log_length; at += VHDX_LOG_SECTOR) {
+        struct vhdx_log_header entry;
+        uint32_t checksum;
+        if (vhdx_log_header_decode(medium->bytes + headers.header.log_offset + at, &entry, &checksum) &&
+            vhdx_same_guid(entry.guid, headers.header.log_guid))
+            assert_true(entry.flushed_end <= medium->size);
+    }
+}
+
+/* QEMU takes entries that are left behind for current, and refuses a file that is shorter than they say. */
+static void room_given_back(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[DISK_SECTOR_SIZE] = {1};
+    struct vhdx_fixture fixture;
+    struct memory_file medium;
+    begin_small(&fixture, DISK_FORMAT_DYNAMIC);
+    memory_file_initialize(&medium);
+    memory_file_set(&medium, fixture.memory.bytes, fixture.memory.size);
+    fixture.memory.logging = true;
+    vhdx_fixture_open(&fixture, 0);
+    assert_int_equal(vhdx_fixture_write(&fixture, bytes, 0, 1), 0);
+    size_t room = fixture.memory.size;
+    assert_int_equal(vhdx_fixture_close(&fixture), 0);
+    assert_true(fixture.memory.size < room);
+    for (size_t i = 0; i < fixture.memory.log_count; i++) {
+        memory_file_apply(&medium, &fixture.memory.log[i], 0, fixture.memory.log[i].length);
+        expect_no_longer_file(&medium);
+    }
+    memory_file_release(&medium);
+    vhdx_fixture_end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +552,7 @@ int main(void)
         cmocka_unit_test(discarded_sectors),
         cmocka_unit_test(more_bits_than_fit),
         cmocka_unit_test(log_goes_round),
+        cmocka_unit_test(room_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
