@@ -61,11 +61,11 @@ def case(function):
 class Disk:
     """A loam-fetch, and our end of its socket."""
 
-    def __init__(self, url, *options):
+    def __init__(self, url, *options, prefix=()):
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(LIMIT)
         environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
-        self.process = subprocess.Popen([FETCH, "--socket-fd", str(theirs.fileno()), *options, url],
+        self.process = subprocess.Popen([*prefix, FETCH, "--socket-fd", str(theirs.fileno()), *options, url],
                                         pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         env=environment)
         theirs.close()
@@ -366,8 +366,7 @@ def urls_are_checked():
         check(url in done.stderr, done.stderr)
 
 
-@case
-def certificates_are_checked():
+def make_certificate():
     if not shutil.which("openssl"):
         raise Skip("there is no openssl to make a certificate with")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "certificate",
@@ -375,9 +374,35 @@ def certificates_are_checked():
                    capture_output=True, timeout=LIMIT)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain("certificate", "key")
-    with RangeServer(CONTENT, context=context) as server, Disk(server.url) as disk:
+    return context
+
+
+@case
+def certificates_are_checked():
+    with RangeServer(CONTENT, context=make_certificate()) as server, Disk(server.url) as disk:
         disk.status("SSL")
         equal(server.requests, [], "requests that were sent to a server that nobody vouches for")
+
+
+@case
+def secure_connections():
+    """With our certificate in the place of this host's authorities, for loam-fetch alone."""
+    context, authorities = make_certificate(), "/etc/ssl/certs/ca-certificates.crt"
+    prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind certificate {authorities} && exec "$0" "$@"']
+    if os.geteuid() != 0 or subprocess.run([*prefix, "true"], capture_output=True, timeout=LIMIT).returncode != 0:
+        raise Skip("only root can put other authorities into the place of this host's")
+    os.chmod(".", 0o755)
+    with RangeServer(CONTENT, context=context) as server, \
+            Disk(server.url, "--user", "nobody", prefix=prefix) as disk:
+        disk.source()
+        for _ in range(5):
+            disk.verify(12345, 300000)
+        server.misbehave("redirect")
+        with RangeServer(CONTENT) as plain:
+            server.location = plain.url
+            disk.ask(1, 0, 1000)
+            disk.refused("nothing is fetched from")
+            equal(plain.requests, [], "requests without protection")
 
 
 # The disk's side ------------------------------------------------------------------------------------------------------
