@@ -18,6 +18,7 @@
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/remote_file.h"
+#include "partitions/root/disk/remote_opener.h"
 #include "partitions/root/disk/streaming.h"
 #include "tests/unit/fake_fetch.h"
 #include "tests/unit/memory_file.h"
@@ -25,9 +26,7 @@
 
 #define MIB     (1024u * 1024)
 #define SECTORS (6u * MIB / DISK_SECTOR_SIZE)
-/* Sectors that are away from the metadata of any parent, which are read in windows with what is beside them. */
-#define FIRST 1024u
-#define LAST  (SECTORS - 1024)
+#define FIRST   1024u /* of those that tests read and write: where all have data */
 
 struct shape {
     const char *name, *ending;
@@ -42,6 +41,7 @@ static const struct shape shapes[] = {
     {"fixed VHD, local parents",    ".vhd",  DISK_FORMAT_FIXED,   0,    2},
     {"dynamic VHDX",                ".vhdx", DISK_FORMAT_DYNAMIC, 0,    0},
     {"dynamic VHDX, large sectors", ".vhdx", DISK_FORMAT_DYNAMIC, 4096, 1},
+    {"raw",                         ".vhdx", DISK_FORMAT_RAW,     0,    0},
 };
 
 static uint8_t expected[SECTORS * DISK_SECTOR_SIZE], buffer[SECTORS * DISK_SECTOR_SIZE], remote[16 * MIB];
@@ -72,7 +72,7 @@ static void make_parent(const struct shape *shape, const char *name)
     for (size_t i = 0; i < sizeof(expected); i++)
         expected[i] = (uint8_t)(i * 7 + i / 512 * 3 + i / 65536 + 1);
     memset(expected + 2 * MIB, 0, MIB);
-    struct disk *parent = disk_open(name, 0, &error);
+    struct disk *parent = disk_open(name, shape->format == DISK_FORMAT_RAW ? DISK_OPEN_RAW : 0, &error);
     assert_non_null(parent);
     assert_int_equal(disk_transfer(parent, DISK_WRITE, expected, 0, 2 * MIB / DISK_SECTOR_SIZE), 0);
     assert_int_equal(
@@ -81,12 +81,33 @@ static void make_parent(const struct shape *shape, const char *name)
     assert_int_equal(disk_close(parent), 0);
 }
 
+static int start_fetch(const struct remote_source *source, struct disk_error *problem)
+{
+    (void)source, (void)problem;
+    return fake_fetch_start(&fetch, remote, remote_size);
+}
+
+/* The child records the URL; those of images find their parents there all the same, by what they are. */
+static void make_raw_chain(const struct shape *shape)
+{
+    const struct disk_create_options options = {.parent_raw = true};
+    make_parent(shape, names[1]);
+    load_remote(names[1]);
+    remote_opener_set(start_fetch);
+    assert_true(disk_create_child(names[0], "http://example.org/parent", &options, &error));
+    fake_fetch_stop(&fetch);
+}
+
 /* Each image between has sectors of its own. */
 static void make_chain(const struct shape *shape)
 {
     name_count = shape->between + 2;
     for (unsigned i = 0; i < name_count; i++)
         snprintf(names[i], sizeof(names[i]), "%u%s", name_count - 1 - i, shape->ending);
+    if (shape->format == DISK_FORMAT_RAW) {
+        make_raw_chain(shape);
+        return;
+    }
     make_parent(shape, names[name_count - 1]);
     for (unsigned i = name_count - 1; i-- > 0;) {
         assert_true(disk_create_child(names[i], names[i + 1], NULL, &error));
@@ -138,7 +159,7 @@ static int setup(void **state)
     make_chain(*state ? *state : shapes);
     int socket = fake_fetch_start(&fetch, remote, remote_size);
     fetch.window = REMOTE_WINDOW;
-    fetch.metadata = strstr(names[0], ".vhdx") ? MIB : 0; /* [MS-VHDX] 2.1: what is at fixed places */
+    fetch.metadata = memcmp(remote, "vhdxfile", 8) == 0 ? MIB : 0; /* [MS-VHDX] 2.1: what is at fixed places */
     open_with(socket);
     return 0;
 }
@@ -471,6 +492,7 @@ static void power_failures_do_no_harm(void **state)
     {#test " (fixed VHD)", test, setup, teardown, (void *)&shapes[0]},                                                 \
         {#test " (dynamic VHD)", test, setup, teardown, (void *)&shapes[1]},                                           \
         {#test " (local parents)", test, setup, teardown, (void *)&shapes[2]},                                         \
+        {#test " (raw)", test, setup, teardown, (void *)&shapes[5]},                                                   \
         {#test " (VHDX)", test, setup, teardown, (void *)&shapes[3]},                                                  \
     {                                                                                                                  \
 #test " (VHDX, large sectors)", test, setup, teardown, (void *)&shapes[4]                                      \
