@@ -15,6 +15,7 @@ What it does beside that stands in the virtual machine's command line, as words:
   stuck           it says that it is Off, and does not end
   mute            it answers no requests
   no-space        it is Paused for want of space until it is resumed
+  no-answer       it is Paused for want of its disk's source until it is resumed
   output=BYTES    it writes so many bytes to its console
   headless        it has no graphics adapter
   cut             its screenshots end in the middle
@@ -109,6 +110,11 @@ class Worker:
     def describe_file(file):
         access = fcntl.fcntl(file["fd"], fcntl.F_GETFL) & os.O_ACCMODE
         return f"{os.pread(file['fd'], 8, 0)!r} {'rw' if access == os.O_RDWR else 'ro'}"
+
+    def describe_sources(self):
+        return [{"disk": number, "path": disk["path"], "url": disk["parents"][-1]["url"], "local": 3 << 20,
+                 "size": 8 << 20, "fetched": 5 << 20, "problem": "Connection refused"}
+                for number, disk in enumerate(self.configuration["disks"]) if "url" in disk.get("parents", [{}])[-1]]
 
     def describe_parent(self, parent):
         if "url" not in parent:
@@ -208,7 +214,7 @@ class Worker:
         if name == "status":
             holder = {"user": self.holder, "pid": 1} if self.console else None
             return {**self.state, "name": self.configuration["name"], "pid": os.getpid(), "partition_id": 5,
-                    "console": holder, "disk_io": "threads"}
+                    "console": holder, "disk_io": "threads", "sources": self.describe_sources()}
         if name == "counters":
             bus = {"reads": 10, "writes": 20, "unclaimed_reads": 3, "unclaimed_writes": 1, "last_unclaimed": 0x80}
             return {"ports": bus, "memory": {**bus, "unclaimed_reads": 0, "unclaimed_writes": 0}, "vps": [],
@@ -390,6 +396,9 @@ class Worker:
             self.end(POWER_OFF, "power-off", "the guest switched itself off")
         if "no-space" in self.words:
             self.enter("Paused", "no-space", self.configuration["disks"][0]["path"])
+        if "no-answer" in self.words:
+            disk = self.configuration["disks"][0]
+            self.enter("Paused", "no-answer", disk["path"], f"{disk['parents'][0]['url']}: Connection refused")
 
     def run(self):
         while True:

@@ -828,6 +828,23 @@ def parents_at_urls_are_fetched_by_a_process_of_their_own(host):
 
 
 @case
+def source_without_answer_is_shown(host):
+    disk = host.path("d.vhd")
+    with RangeServer(bytes(8 * MIB)) as server:
+        host.do("disk", "create", disk, "--parent", server.url, "--parent-raw")
+        host.create("a", "no-answer", "--disk", disk)
+        host.do("vm", "start", "a")
+        host.expect_state("a", "Paused")
+        vm = host.show("a")
+        problem = f"{server.url}: Connection refused"
+        equal((vm["reason"], vm["path"], vm["detail"]), ("no-answer", disk, problem))
+        shown = host.do("vm", "show", "a").out
+        for text in (f"Paused (no-answer: {problem}, {disk})", "the first 3 MiB of 8 MiB; 5 MiB fetched since the start"):
+            check(text in shown, f"{text!r} is not in {shown!r}")
+        check("a disk's source does not answer" in host.do("vm", "list").out, "vm list does not say why")
+
+
+@case
 def another_url_than_recorded_is_refused(host):
     disk, other, local = host.path("disk.vhdx"), host.path("other.vhdx"), host.path("local.vhdx")
     with RangeServer(bytes(8 * MIB)) as first, RangeServer(bytes(8 * MIB)) as second:
