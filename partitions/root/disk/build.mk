@@ -36,7 +36,7 @@ $(call unit_test,disk_merge_test,tests/unit/disk_merge_test.c tests/unit/scratch
 $(call unit_test,remote_source_test,tests/unit/remote_source_test.c partitions/root/disk/remote_source.c)
 $(call unit_test,remote_parent_test,tests/unit/remote_parent_test.c tests/unit/memory_file.c $(DISK_SOURCES))
 $(call unit_test,remote_file_test,$(addprefix tests/unit/,remote_file_test.c fake_fetch.c scratch.c) $(DISK_SOURCES))
-$(call unit_test,streaming_test,$(addprefix tests/unit/,streaming_test.c fake_fetch.c memory_file.c scratch.c) \
+$(call unit_test,streaming_test,$(addprefix tests/unit/,streaming_test.c fake_fetch.c memory_file.c power_failure.c scratch.c) \
     $(DISK_SOURCES))
 $(call unit_test,disk_convert_test,tests/unit/disk_convert_test.c tests/unit/scratch.c $(DISK_SOURCES))
 
