@@ -16,8 +16,8 @@ struct disk {
     struct disk_image **images; /* a child before its parent; only the first is written to */
     uint32_t image_count;
     struct remote_source *unopened; /* see disk_unopened_source */
-    struct disk_file *remote;    /* of the last image, if it is fetched from a URL; NULL: all are local */
-    struct streaming *streaming; /* what was fetched is kept in the first image; NULL: nothing is to be kept */
+    struct disk_file *remote;       /* of the last image, if it is fetched from a URL; NULL: all are local */
+    struct streaming *streaming;    /* what was fetched is kept in the first image; NULL: nothing is to be kept */
     struct metadata_cache *cache;
     struct extent_index *index; /* NULL: the chain is one image, and needs none */
     uint64_t sectors;

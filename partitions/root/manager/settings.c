@@ -201,8 +201,7 @@ static void determine_users(const struct arguments *arguments, const struct argp
     settings->switch_uid = user.pw_uid;
     settings->switch_gid = user.pw_gid;
     user = find_user(arguments->fetch_user, DEFAULT_FETCH_USER, state);
-    snprintf(settings->fetch_user, sizeof(settings->fetch_user), "%u:%u", (unsigned)user.pw_uid,
-             (unsigned)user.pw_gid);
+    snprintf(settings->fetch_user, sizeof(settings->fetch_user), "%u:%u", (unsigned)user.pw_uid, (unsigned)user.pw_gid);
     user = find_user(arguments->worker_user, DEFAULT_WORKER_USER, state);
     /* The switch's group: so the worker reaches its port again when the switch has been away. */
     snprintf(settings->worker_user, sizeof(settings->worker_user), "%u:%u", (unsigned)user.pw_uid,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A thread that executes the requests of one disk at a time, so that neither a VP nor the machine waits for the host's
- * storage. A request's `done` is called on it with the device lock held. Between requests it fetches ahead what the disk
- * has at a URL (disk/streaming.h).
+ * storage. A request's `done` is called on it with the device lock held. Between requests it fetches ahead what the
+ * disk has at a URL (disk/streaming.h).
  */
 #ifndef WORKER_DISK_QUEUE_H
 #define WORKER_DISK_QUEUE_H
