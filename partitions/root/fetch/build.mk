@@ -15,3 +15,8 @@ $(call unit_test,fetch_sandbox_test,tests/unit/fetch_sandbox_test.c $(FETCH)/san
     -lseccomp -lpthread)
 $(call fuzzer,fetch,tests/fuzz/fetch_fuzz.c $(addprefix $(FETCH)/,client.c http_answer.c reader.c) \
     partitions/root/disk/remote_source.c)
+
+# Beside the sanitized loam and loamd, which look for it there.
+$(BUILD)/unit/sanitized/loam-fetch: $(BUILD)/bin/loam-fetch
+	@mkdir -p $(@D)
+	ln -sf ../../bin/loam-fetch $@
