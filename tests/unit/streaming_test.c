@@ -16,9 +16,9 @@
 
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/create.h"
+#include "partitions/root/disk/host_files.h"
 #include "partitions/root/disk/image_file.h"
 #include "partitions/root/disk/remote_file.h"
-#include "partitions/root/disk/remote_opener.h"
 #include "partitions/root/disk/streaming.h"
 #include "tests/unit/fake_fetch.h"
 #include "tests/unit/memory_file.h"
@@ -94,8 +94,11 @@ static void make_raw_chain(const struct shape *shape)
     const struct disk_create_options options = {.parent_raw = true};
     make_parent(shape, names[1]);
     load_remote(names[1]);
-    remote_opener_set(start_fetch);
+    struct host_files fetching = host_files_direct;
+    fetching.open_source = start_fetch;
+    host_files = &fetching;
     assert_true(disk_create_child(names[0], "http://example.org/parent", &options, &error));
+    host_files = &host_files_direct;
     fake_fetch_stop(&fetch);
 }
 
