@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 from check import expect
-from images import BUILD, build_disk
+from images import BUILD, build_disk, extend_parent
 from machine import Machine
 from managed import CHILD_SECONDS, refuse, show, type_into_console, wait_until
 from suite import Suite
@@ -69,6 +69,39 @@ def differencing_disk():
         expect(sum_of(machine, "/srv/base.vhd") == trimmed, "the merged disk is not what the guest had")
         machine.run("loam vm remove m")
         machine.power_off()
+
+
+@suite.test
+def parent_at_a_url():
+    """A guest runs before its disk has arrived; while the server says nothing it stands still, and afterwards it needs none."""
+    with tempfile.TemporaryDirectory() as directory:
+        parent = extend_parent(os.path.join(directory, "parent.img"), f"program:usr/bin/loam-fetch={BUILD}/bin/loam-fetch")
+        with Machine(build_disk(os.path.join(directory, "disk.img"), parent, size=192), memory=1536) as machine:
+            machine.wait_for_shell()
+            machine.run("ip link set lo up; mkdir /srv/www; head -c 8388608 /dev/urandom > /srv/www/base.raw; "
+                        "httpd -p 127.0.0.1:8000 -h /srv/www; "
+                        "loam disk create /srv/trial.vhd --parent http://127.0.0.1:8000/base.raw --parent-raw")
+            attached = machine.run("loam vm create m --memory 128M --kernel /boot/vmlinuz --initrd /boot/child.img "
+                                   "--cmdline 'console=ttyS0 quiet cryptomgr.notests' --disk /srv/trial.vhd")
+            expect("http://127.0.0.1:8000/base.raw" in attached, attached)
+            base = machine.run("md5sum /srv/www/base.raw | cut -c-32").strip()
+
+            # Its kernel reads the first sectors, of which nothing comes.
+            machine.run("killall -STOP httpd; loam vm start m")
+            wait_until(machine, "loam vm list | grep -q 'm .*Paused'")
+            state = show(machine, "m")
+            expect((state["reason"], state["path"]) == ("no-answer", "/srv/trial.vhd") and "127.0.0.1:8000" in state["detail"],
+                   state)
+            machine.run("killall -CONT httpd")
+            wait_until(machine, "loam vm list | grep -q 'm .*Running' && grep -q 'child is up' /var/log/loam/m.log")
+            expect(sum_in_guest(machine, "first") == base, "the guest does not read what is at the URL")
+            wait_until(machine, "loam disk info /srv/trial.vhd --json | grep -q '\"local\": *8388608'", 60)
+            machine.run("loam vm stop --turn-off m; loam disk check /srv/trial.vhd")
+
+            machine.run("killall httpd; rm /srv/www/base.raw /var/log/loam/m.log; " + START, CHILD_SECONDS)
+            expect(sum_in_guest(machine, "second") == base, "not all is local")
+            machine.run("loam vm stop --turn-off m; loam vm remove m")
+            machine.power_off()
 
 
 sys.exit(suite.run())
