@@ -387,7 +387,7 @@ static void contents_of_items(void **state)
 static void parent_locators(void **state)
 {
     (void)state;
-    enum { TEXTS = 20 + 5 * 12, LINKAGE = TEXTS + 28, PATH = LINKAGE + 76 + 26 };
+    enum { TEXTS = 20 + 6 * 12, LINKAGE = TEXTS + 28, PATH = LINKAGE + 76 + 26 };
     static const struct damage damages[] = {
         {{{LOCATOR, 1, 0}},
          .code = EOPNOTSUPP,
@@ -409,12 +409,12 @@ static void parent_locators(void **state)
          .code = EUCLEAN,
          .text =
              "a damaged VHDX: KeyOffset at byte 2162748 is 0, from where the text of 28 bytes does not lie within the "
-             "item of 352"},
+             "item of 364"},
         {{{LOCATOR + 24, 4, UINT32_MAX}},
          .code = EUCLEAN,
          .text =
              "a damaged VHDX: ValueOffset at byte 2162752 is 4294967295, from where the text of 76 bytes does not lie "
-             "within the item of 352"},
+             "within the item of 364"},
         {{{LOCATOR + 28, 2, 7}},
          .code = EUCLEAN,
          .text = "a damaged VHDX: KeyLength at byte 2162756 is 7, not the length of a text of UTF-16"},
@@ -426,21 +426,21 @@ static void parent_locators(void **state)
          .text = "a damaged VHDX: the parent locator at byte 2162728 is without a parent_linkage"},
         {{{LOCATOR + LINKAGE, 2, '('}},
          .code = EUCLEAN,
-         .text = "a damaged VHDX: parent_linkage at byte 2162836 is no GUID in braces"},
+         .text = "a damaged VHDX: parent_linkage at byte 2162848 is no GUID in braces"},
         {{{LOCATOR + LINKAGE + 2, 2, 'g'}},
          .code = EUCLEAN,
-         .text = "a damaged VHDX: parent_linkage at byte 2162836 is no GUID in braces"},
+         .text = "a damaged VHDX: parent_linkage at byte 2162848 is no GUID in braces"},
         {{{LOCATOR + LINKAGE + 2, 2, 'A'}}, .text = NULL},
-        {{{LOCATOR + PATH, 2, 0}}, .code = EUCLEAN, .text = "a damaged VHDX: relative_path at byte 2162938 is no path"},
+        {{{LOCATOR + PATH, 2, 0}}, .code = EUCLEAN, .text = "a damaged VHDX: relative_path at byte 2162950 is no path"},
         {{{LOCATOR + PATH, 2, '\n'}},
          .code = EUCLEAN,
-         .text = "a damaged VHDX: relative_path at byte 2162938 is no path"},
+         .text = "a damaged VHDX: relative_path at byte 2162950 is no path"},
         {{{LOCATOR + PATH, 2, 0xd800}},
          .code = EUCLEAN,
-         .text = "a damaged VHDX: relative_path at byte 2162938 is no path"},
+         .text = "a damaged VHDX: relative_path at byte 2162950 is no path"},
         {{{LOCATOR + 32, 4, TEXTS}, {LOCATOR + 40, 2, 28}},
          .code = EUCLEAN,
-         .text = "a damaged VHDX: a key at byte 2162808 is the same as that at byte 2162808"},
+         .text = "a damaged VHDX: a key at byte 2162820 is the same as that at byte 2162820"},
     };
     try_table(damages);
 }
