@@ -15,6 +15,7 @@
 
 #include "partitions/root/disk/create.h"
 #include "partitions/root/disk/open.h"
+#include "partitions/root/disk/remote_source.h"
 #include "partitions/root/passing.h"
 #include "tests/unit/scratch.h"
 #include "tools/loam/broker.h"
@@ -86,6 +87,34 @@ static void make_disk(const char *path)
 static bool exists(const char *path)
 {
     return access(path, F_OK) == 0;
+}
+
+/* ---- What is fetched ---- */
+
+/* This program has no loam-fetch beside it, as whose absence it shows what would be fetched. */
+static void test_sources_are_fetched_as_granted(void **state)
+{
+    (void)state;
+    const struct broker_grant grant = {.files = {{"a.vhd", BROKER_READ}}, .sources = 2};
+    const char *url = "http://example.org/a.vhd";
+    char long_text[FETCH_TEXT_SIZE + 1];
+    memset(long_text, 'v', sizeof(long_text) - 1);
+    long_text[sizeof(long_text) - 1] = '\0';
+    assert_true(broker_begin(&broker, &grant));
+    assert_int_equal(ask(ASK_OPEN_SOURCE, "file:///etc/shadow", 0, ""), EACCES);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, "/etc/shadow", 0, ""), EACCES);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, "--help", 0, ""), EACCES);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, "http://user:secret@example.org/a.vhd", 0, ""), EACCES);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, url, 0, "\"v\x1b\""), EACCES);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, url, 0, long_text), EACCES);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, url, 0, "\"v\""), ENOENT);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, url, 1, ""), ENOENT);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, url, 1, ""), EACCES);
+    broker_end(&broker);
+
+    begin("a.vhd", BROKER_READ, NULL, 0, BROKER_READ);
+    assert_int_equal(ask(ASK_OPEN_SOURCE, url, 0, ""), EACCES);
+    broker_end(&broker);
 }
 
 /* ---- Files that the user has named ---- */
@@ -400,6 +429,7 @@ static void test_messages_have_a_size_and_bring_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        scratch_test(test_sources_are_fetched_as_granted),
         scratch_test(test_files_are_opened_as_granted),
         scratch_test(test_only_looked_at),
         scratch_test(test_times_are_set_of_what_is_changed),

@@ -230,21 +230,29 @@ static void find_vm(struct broker *broker, const struct broker_request *request,
 
 /* ---- Changing ---- */
 
+/* Opens a file that may be changed so, for reading, as it was opened before. -1 with the answer's result. */
+static int open_again(const struct broker *broker, const struct broker_request *request, unsigned right,
+                      struct broker_answer *answer)
+{
+    const struct broker_file *file = broker_files_find(broker->files, request->path);
+    if (!file || !((file->given | file->found) & right)) {
+        refuse(request, answer);
+        return -1;
+    }
+    int opened = broker_file_open_again(file);
+    if (opened < 0)
+        answer->result = errno;
+    return opened;
+}
+
 static void remove_image(struct broker *broker, const struct broker_request *request, struct broker_answer *answer,
                          int *descriptor)
 {
     (void)descriptor;
-    const struct broker_file *file = broker_files_find(broker->files, request->path);
-    if (!file || !((file->given | file->found) & BROKER_REMOVE)) {
-        refuse(request, answer);
+    int opened = open_again(broker, request, BROKER_REMOVE, answer);
+    if (opened < 0)
         return;
-    }
-    int opened = broker_file_open_again(file);
-    if (opened < 0) {
-        answer->result = errno;
-        return;
-    }
-    if (file->given & BROKER_REMOVE || broker_looks_like_image(opened))
+    if (broker_files_find(broker->files, request->path)->given & BROKER_REMOVE || broker_looks_like_image(opened))
         answer->result = host_files_direct.remove(request->path, opened);
     else
         refuse(request, answer);
@@ -255,16 +263,9 @@ static void set_times(struct broker *broker, const struct broker_request *reques
                       int *descriptor)
 {
     (void)descriptor;
-    const struct broker_file *file = broker_files_find(broker->files, request->path);
-    if (!file || !((file->given | file->found) & BROKER_WRITE)) {
-        refuse(request, answer);
+    int opened = open_again(broker, request, BROKER_WRITE, answer);
+    if (opened < 0)
         return;
-    }
-    int opened = broker_file_open_again(file);
-    if (opened < 0) {
-        answer->result = errno;
-        return;
-    }
     host_files_direct.set_times(request->path, opened, request->times);
     close(opened);
 }
