@@ -154,7 +154,7 @@ def reads_come_as_asked_for():
         equal(disk.source(), (len(CONTENT), server.etag), "source")
         for offset, length in ((0, 1), (0, LARGEST), (len(CONTENT) - 1, 1), (len(CONTENT) - LARGEST, LARGEST), (12345, 77)):
             disk.verify(offset, length)
-        equal(server.served, 1 + 1 + LARGEST + 1 + LARGEST + 77, "bytes that were served")
+        equal(server.served, 2 + 1 + LARGEST + 1 + LARGEST + 77, "bytes that were served")
 
 
 @case

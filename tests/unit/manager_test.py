@@ -1912,7 +1912,7 @@ def disk_verbs(host):
         file.write(bytes(128 * 1024))
     done = host.loam("disk", "check", other)
     equal(done.status, 1, "status of a damaged VHDX's check")
-    check("error: " in done.out and "restore it from a copy" in done.out, done.out)
+    check("error: " in done.out and "damaged, 1 error: loam disk repair --dry-run" in done.out, done.out)
     equal(sorted(name for name in os.listdir(host.root) if name.endswith(".part")), [], "leftovers")
 
 

@@ -7,6 +7,8 @@
 #include "partitions/root/disk/chain.h"
 #include "partitions/root/disk/remote_file.h"
 
+/* Bytes that may have to be fetched again when the host loses power, or a VHDX's process is killed. */
+#define MOST_UNFLUSHED (4u << 20)
 /* Pieces that are looked at before requests get their turn. */
 #define PREFETCH_STEPS 64u
 
@@ -27,11 +29,12 @@ struct piece_fetch {
 struct streaming {
     struct piece_fetch fetches[STREAMING_FETCHES];
     uint64_t turns;
-    uint64_t next;  /* sector that prefetching has come to */
-    uint64_t local; /* up to here all is local; read by other threads */
-    bool storing;   /* what is read now is for what is being stored */
-    bool full;      /* there was no space when something was stored last */
-    bool broken;    /* something could not be fetched or stored for good: nothing is fetched ahead any more */
+    uint64_t next;      /* sector that prefetching has come to */
+    uint64_t local;     /* up to here all is local; read by other threads */
+    uint64_t unflushed; /* bytes that were stored since the last flush of them */
+    bool storing;       /* what is read now is for what is being stored */
+    bool full;          /* there was no space when something was stored last */
+    bool broken;        /* something could not be fetched or stored for good: nothing is fetched ahead any more */
     bool complete;
 };
 
@@ -133,6 +136,17 @@ static int store_absent(struct disk *disk, const struct piece_fetch *fetch)
     return error;
 }
 
+/* The guest flushes what it has written, and knows nothing of this. */
+static int flush_stored(struct disk *disk, uint64_t stored)
+{
+    struct disk_image *first = disk_top(disk);
+    disk->streaming->unflushed += stored;
+    if (disk->streaming->unflushed < MOST_UNFLUSHED)
+        return 0;
+    disk->streaming->unflushed = 0;
+    return first->operations->flush(first);
+}
+
 /* Whether what has come is worth keeping until it is tried again. */
 static bool is_for_now(int error)
 {
@@ -148,6 +162,8 @@ static int finish(struct disk *disk, struct piece_fetch *fetch)
     if (!error) {
         streaming->storing = true;
         error = store_absent(disk, fetch);
+        if (!error)
+            error = flush_stored(disk, fetch->segment.sectors * DISK_SECTOR_SIZE);
         streaming->storing = false;
         streaming->full = error == ENOSPC || error == EDQUOT;
     }
