@@ -54,6 +54,8 @@ SLOW = {
     "bios_test.without_memory_for_the_hypervisor": BOOT,
     "bios_test.without_virtualization": BOOT,
     "disk_test.differencing_disk": "a boot and two Linux children, 400 s",
+    "disk_test.parent_at_a_url": "a boot and two Linux children, 400 s",
+    "guest_kill_test.guests_keep_what_was_acknowledged": "a boot and five Linux children, 800 s",
     "boot_test.configuration_mistakes_are_reported": UEFI_BOOT,
     "boot_test.eight_gib_with_memory_above_4g": UEFI_BOOT,
     "boot_test.hidden_memory_reads_as_zeros": UEFI_BOOT,
