@@ -63,15 +63,20 @@ def create(machine, kind):
                 f"--cmdline 'console=ttyS0 quiet cryptomgr.notests notes={kind.notes}' --disk {kind.path}{kind.option}")
 
 
+def wait_for_notes(machine, log, notes):
+    condition = f"grep -q 'guest: cannot' {log} || [ $(grep -c ^noted {log}) -ge {notes} ]"
+    status, _ = machine.try_run(f"n=0; until {condition}; do sleep 0.2; n=$((n+1)); [ $n -lt {CHILD_SECONDS} ] || break; done; "
+                                f"{condition}", 3 * CHILD_SECONDS)
+    said = machine.run(f"tail -30 {log}")
+    expect(status == 0 and "guest: cannot" not in said, f"it does not write {notes} notes: {said}")
+
+
 def kill_at_work(machine, kind, notes, pause):
     """When it has written so many notes. Returns the number of the last one that it has said is written."""
     log = f"/var/log/loam/{kind.name}.log"
     machine.run(f"rm -f {log}; loam vm start {kind.name}", CHILD_SECONDS)
-    condition = f"grep -q 'guest: cannot' {log} || [ $(grep -c ^noted {log}) -ge {notes} ]"
-    status, _ = machine.try_run(f"n=0; until {condition}; do sleep 0.2; n=$((n+1)); [ $n -lt {5 * CHILD_SECONDS} ] || break; done; "
-                                f"sleep {pause:.2f}; {condition}", CHILD_SECONDS + 60)
-    said = machine.run(f"cat {log}")
-    expect(status == 0 and "guest: cannot" not in said, said)
+    wait_for_notes(machine, log, notes)
+    machine.run(f"sleep {pause:.2f}")
     machine.run(f"kill -9 {show(machine, kind.name)['process']}")
     wait_until(machine, f"loam vm list | grep -q '^{kind.name} .*Off'", 60)
     numbers = re.findall(r"^noted (\d+)\r?$", machine.run(f"cat {log}"), re.M)
