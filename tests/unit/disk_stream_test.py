@@ -122,9 +122,9 @@ def main():
     try:
         for kind in ("vhd", "vhdx"):
             try_shape(directory, kind, kills, chance)
-            print(f"ok {kind} over a URL, killed {kills} times", flush=True)
+            print(f"PASS {kind} over a URL, killed {kills} times", flush=True)
         server_goes_and_comes_back(directory, chance)
-        print("ok a server that goes and comes back")
+        print("PASS a server that goes and comes back")
     finally:
         shutil.rmtree(directory)
 

@@ -103,9 +103,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, data):
-        self.wfile.write(data)
-        with self.owner.lock:
+        with self.owner.lock:  # before whoever has it can look
             self.owner.served += len(data)
+        self.wfile.write(data)
 
     def part(self):
         return self.owner.content[self.first:self.last + 1]
